@@ -1,0 +1,104 @@
+"""G-Refine: find what is wrong with a generated image, perceptually and against its prompt, and repair exactly that.
+
+A plain library on tensors; it knows nothing of ComfyUI. After *G-Refine: A General Quality Refiner for Text-to-Image
+Generation* (arXiv 2404.18343). Conventions at every border: images ``(B, H, W, 3)`` float32 in [0, 1], masks and maps
+``(B, H, W)`` float32 in [0, 1].
+
+Names are resolved on first use, so that importing the package stays quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .alignment import (
+        AlignmentQuality,
+        Assessment,
+        Calibration,
+        PhraseQuality,
+        alignment_quality,
+        assess,
+        calibrate,
+    )
+    from .emphasis import emphasize
+    from .masks import Mask, binarize_map, merge_maps
+    from .models import load_quality_model
+    from .perceptual import PerceptualQuality, load_embeddings, perceptual_quality
+    from .plan import Plan, plan_refinement
+    from .quality_model import QualityModel
+    from .refine import RefineResult, guard, refine, stage1, stage2
+    from .surgery import encode_image
+    from .syntax import Phrase, PromptTree, Word, parse_prompt
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "alignment": (
+        "AlignmentQuality",
+        "Assessment",
+        "Calibration",
+        "PhraseQuality",
+        "alignment_quality",
+        "assess",
+        "calibrate",
+    ),
+    "emphasis": ("emphasize",),
+    "errors": ("Cancelled", "GRefineError", "InputError", "ModelFileError"),
+    "masks": ("Mask", "binarize_map", "merge_maps"),
+    "models": ("load_quality_model",),
+    "perceptual": ("PerceptualQuality", "load_embeddings", "perceptual_quality"),
+    "plan": ("Plan", "plan_refinement"),
+    "quality_model": ("QualityModel",),
+    "refine": ("RefineResult", "guard", "refine", "stage1", "stage2"),
+    "surgery": ("encode_image",),
+    "syntax": ("Phrase", "PromptTree", "Word", "parse_prompt"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AlignmentQuality",
+    "Assessment",
+    "Calibration",
+    "Cancelled",
+    "GRefineError",
+    "InputError",
+    "Mask",
+    "ModelFileError",
+    "PerceptualQuality",
+    "Phrase",
+    "PhraseQuality",
+    "Plan",
+    "PromptTree",
+    "QualityModel",
+    "RefineResult",
+    "Word",
+    "alignment_quality",
+    "assess",
+    "binarize_map",
+    "calibrate",
+    "emphasize",
+    "encode_image",
+    "guard",
+    "load_embeddings",
+    "load_quality_model",
+    "merge_maps",
+    "parse_prompt",
+    "perceptual_quality",
+    "plan_refinement",
+    "refine",
+    "stage1",
+    "stage2",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{home}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,73 @@
+"""The prompt that a generated picture carries in its own metadata: ComfyUI's graph, or A1111's parameters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+_TEXT_INPUTS = ("text", "text_g", "text_l", "t5xxl", "clip_l", "string", "value", "prompt", "emphasized_prompt")
+
+
+def prompt_from_metadata(text: Mapping[str, str]) -> str | None:
+    """Return the positive prompt found in a picture's text entries, or None.
+
+    Args:
+        text: the entries by name: ``prompt`` as ComfyUI writes it (the graph in API format), ``parameters`` as A1111 does.
+    """
+    graph = text.get("prompt")
+    if graph:
+        found = _from_graph(graph)
+        if found:
+            return found
+    parameters = text.get("parameters")
+    return _from_parameters(parameters) if parameters else None
+
+
+def _from_parameters(parameters: str) -> str | None:
+    lines: list[str] = []
+    for line in parameters.splitlines():
+        if line.startswith(("Negative prompt:", "Steps:")):
+            break
+        lines.append(line)
+    return "\n".join(lines).strip() or None
+
+
+def _from_graph(text: str) -> str | None:
+    try:
+        graph = json.loads(text)
+    except json.JSONDecodeError:
+        return text.strip() or None  # other programs write the bare prompt under this name
+    if not isinstance(graph, dict):
+        return None
+    for node in graph.values():
+        # Whatever has a positive conditioning is what the picture was sampled with; its text lies upstream.
+        link = node.get("inputs", {}).get("positive") if isinstance(node, dict) else None
+        if isinstance(link, list):
+            found = _text_upstream(graph, link, set())
+            if found:
+                return found
+    return None
+
+
+def _text_upstream(graph: Mapping[str, Any], link: list[Any], seen: set[str]) -> str | None:
+    name = str(link[0]) if link else ""
+    node = graph.get(name)
+    if name in seen or not isinstance(node, dict):
+        return None
+    seen.add(name)
+    inputs = node.get("inputs", {})
+    if not isinstance(inputs, dict):
+        return None
+    for key in _TEXT_INPUTS:
+        value = inputs.get(key)
+        if isinstance(value, str) and value.strip():
+            return value.strip()
+    # A conditioning that passes through other nodes (ControlNet, inpaint conditioning) keeps its positive side.
+    ordered = sorted(inputs.items(), key=lambda item: item[0] not in (*_TEXT_INPUTS, "positive", "conditioning"))
+    for key, value in ordered:
+        if isinstance(value, list) and key != "negative":
+            found = _text_upstream(graph, value, seen)
+            if found:
+                return found
+    return None

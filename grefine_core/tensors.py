@@ -1,0 +1,106 @@
+"""Normalising what comes in at the borders: images, masks and their sizes.
+
+Everything behind these functions trusts its arguments. Conventions are the host's: images ``(B, H, W, 3)`` float32 in
+[0, 1], masks and maps ``(B, H, W)`` float32 in [0, 1]. Nothing here ever writes into what it was given.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .errors import InputError
+
+
+def as_images(value: object, name: str = "image", background: float = 1.0) -> Tensor:
+    """Return ``value`` as images ``(B, H, W, 3)`` float32 in [0, 1].
+
+    Accepts ``(H, W, C)`` or ``(B, H, W, C)`` with 1 (grey), 3 (RGB) or 4 (RGBA, composited over ``background``)
+    channels, of any floating dtype in [0, 1] or uint8 in 0…255. Values outside [0, 1] are clamped.
+
+    Raises:
+        InputError: no tensor, wrong rank or channels, an empty side or batch, another integer dtype, NaN or infinity.
+    """
+    tensor = _as_float(value, name)
+    if tensor.ndim == 3:
+        tensor = tensor.unsqueeze(0)
+    if tensor.ndim != 4:
+        raise InputError(f"{name}: expected an image of shape (B, H, W, C) or (H, W, C), got {_shape(value)}.")
+    if tensor.shape[-1] not in (1, 3, 4):
+        raise InputError(
+            f"{name}: expected 1, 3 or 4 channels in the last dimension, got {_shape(value)}. "
+            "Images are channels-last here; permute (B, C, H, W) first."
+        )
+    _check_filled(tensor, name)
+    tensor = tensor.clamp(0.0, 1.0)
+    if tensor.shape[-1] == 1:
+        return tensor.expand(*tensor.shape[:-1], 3).contiguous()
+    if tensor.shape[-1] == 4:
+        alpha = tensor[..., 3:]
+        return tensor[..., :3] * alpha + background * (1.0 - alpha)
+    return tensor
+
+
+def as_masks(value: object, name: str = "mask") -> Tensor:
+    """Return ``value`` as masks ``(B, H, W)`` float32 in [0, 1].
+
+    Accepts ``(H, W)`` (one mask), ``(B, H, W)``, or ``(B, 1, H, W)`` / ``(B, H, W, 1)``.
+
+    Raises:
+        InputError: no tensor, wrong rank, an empty side or batch, NaN or infinity.
+    """
+    tensor = _as_float(value, name)
+    if tensor.ndim == 4 and tensor.shape[1] == 1:
+        tensor = tensor[:, 0]
+    elif tensor.ndim == 4 and tensor.shape[-1] == 1:
+        tensor = tensor[..., 0]
+    if tensor.ndim == 2:
+        tensor = tensor.unsqueeze(0)
+    if tensor.ndim != 3:
+        raise InputError(f"{name}: expected a mask of shape (B, H, W) or (H, W), got {_shape(value)}.")
+    _check_filled(tensor, name)
+    return tensor.clamp(0.0, 1.0)
+
+
+def match_masks(masks: Tensor, images: Tensor, name: str = "mask", images_name: str = "image") -> Tensor:
+    """Return ``masks`` ``(b, H, W)`` as one mask per image ``(B, H, W)``: one mask serves a whole batch.
+
+    Raises:
+        InputError: another height or width, or a number of masks that is neither 1 nor B; both shapes are named.
+    """
+    if masks.shape[1:] != images.shape[1:3]:
+        raise InputError(
+            f"{name}: size {tuple(masks.shape[1:])} (H, W) does not match {images_name} {tuple(images.shape[1:3])}. "
+            "Resize the mask to the image, or make it from this image."
+        )
+    if masks.shape[0] == images.shape[0]:
+        return masks
+    if masks.shape[0] == 1:
+        return masks.expand(images.shape[0], -1, -1)
+    raise InputError(
+        f"{name}: {masks.shape[0]} masks for {images.shape[0]} pictures in {images_name} "
+        f"({tuple(masks.shape)} against {tuple(images.shape)}). Give one mask, or one for each picture."
+    )
+
+
+def _as_float(value: object, name: str) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise InputError(f"{name}: expected a torch tensor, got {type(value).__name__}.")
+    if value.dtype == torch.uint8:
+        return value.to(torch.float32) / 255.0
+    if value.dtype == torch.bool:
+        return value.to(torch.float32)
+    if not value.dtype.is_floating_point:
+        raise InputError(f"{name}: dtype {value.dtype} is ambiguous; give floats in [0, 1] or uint8 in 0…255.")
+    return value.to(torch.float32)
+
+
+def _check_filled(tensor: Tensor, name: str) -> None:
+    if tensor.numel() == 0:
+        raise InputError(f"{name}: empty tensor of shape {tuple(tensor.shape)}; every side and the batch need at least 1.")
+    if not torch.isfinite(tensor).all():
+        raise InputError(f"{name}: contains NaN or infinite values; the step that made it failed.")
+
+
+def _shape(value: object) -> tuple[int, ...]:
+    return tuple(value.shape) if isinstance(value, Tensor) else ()

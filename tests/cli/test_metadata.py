@@ -1,0 +1,93 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from grefine_core.errors import InputError
+from grefine_core.metadata import prompt_from_metadata
+from grefine_core.pictures import find_pictures, load_picture, save_picture
+
+GRAPH = {
+    "3": {"class_type": "KSampler", "inputs": {"positive": ["9", 0], "negative": ["7", 0], "seed": 1}},
+    "6": {"class_type": "CLIPTextEncode", "inputs": {"text": ["10", 0], "clip": ["4", 1]}},
+    "7": {"class_type": "CLIPTextEncode", "inputs": {"text": "ugly", "clip": ["4", 1]}},
+    "9": {"class_type": "ControlNetApplyAdvanced", "inputs": {"negative": ["7", 0], "positive": ["6", 0]}},
+    "10": {"class_type": "PrimitiveStringMultiline", "inputs": {"value": "a red cup (on:1.2) a table"}},
+}
+
+
+def test_comfyui_graph_is_followed_to_the_positive_text():
+    assert prompt_from_metadata({"prompt": json.dumps(GRAPH)}) == "a red cup (on:1.2) a table"
+
+
+def test_a_cycle_in_the_graph_ends():
+    graph = {
+        "1": {"class_type": "KSampler", "inputs": {"positive": ["2", 0]}},
+        "2": {"class_type": "X", "inputs": {"a": ["2", 0], "b": ["1", 0]}},
+    }
+    assert prompt_from_metadata({"prompt": json.dumps(graph)}) is None
+
+
+def test_a1111_parameters():
+    text = "a cat,\nsitting\nNegative prompt: dog\nSteps: 20, Sampler: Euler"
+    assert prompt_from_metadata({"parameters": text}) == "a cat,\nsitting"
+    assert prompt_from_metadata({"parameters": "Steps: 20"}) is None
+    assert prompt_from_metadata({}) is None
+
+
+def test_prompt_survives_png_and_jpeg(tmp_path):
+    image = Image.new("RGB", (7, 5), "red")
+    entries = PngInfo()
+    entries.add_text("parameters", "a cat\nNegative prompt: dog")
+    image.save(tmp_path / "a.png", pnginfo=entries)
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + "a čat\nSteps: 3".encode("utf-16-be")
+    image.save(tmp_path / "a.jpg", exif=exif)
+    assert prompt_from_metadata(load_picture(tmp_path / "a.png").text) == "a cat"
+    assert prompt_from_metadata(load_picture(tmp_path / "a.jpg").text) == "a čat"
+
+
+def test_round_trip_is_exact_and_keeps_alpha_and_text(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 11, 4), dtype=np.uint8)
+    pixels[..., 3] = np.where(pixels[..., 3] > 128, 255, 0)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    picture = load_picture(tmp_path / "a.png")
+    opaque = pixels[..., 3] == 255
+    save_picture(picture.image, tmp_path / "new" / "b.png", text={"grefine": "{}"}, alpha=picture.alpha)
+    again = np.asarray(Image.open(tmp_path / "new" / "b.png"))
+    assert (again[opaque] == pixels[opaque]).all()
+    assert (again[..., 3] == pixels[..., 3]).all()
+    assert Image.open(tmp_path / "new" / "b.png").text["grefine"] == "{}"
+    assert not list((tmp_path / "new").glob(".b*"))
+
+
+def test_orientation_is_applied(tmp_path):
+    image = Image.new("RGB", (8, 4))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "a.jpg", exif=exif)
+    assert load_picture(tmp_path / "a.jpg").image.shape == (1, 8, 4, 3)
+
+
+def test_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
+    target = save_picture(torch.zeros(1, 4, 4, 3), tmp_path / "a.png")
+    before = target.read_bytes()
+    monkeypatch.setattr(Image.Image, "save", lambda *a, **k: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        save_picture(torch.ones(1, 4, 4, 3), target)
+    assert target.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_errors_name_the_file(tmp_path):
+    with pytest.raises(InputError, match=r"none\.png.*no such file"):
+        load_picture(tmp_path / "none.png")
+    (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nrubbish")
+    with pytest.raises(InputError, match=r"bad\.png.*not a readable picture"):
+        load_picture(tmp_path / "bad.png")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no picture"):
+        find_pictures([str(tmp_path / "empty")])
