@@ -1,0 +1,52 @@
+"""Checking plain arguments: numbers in a range, one word out of several."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import SupportsFloat
+
+from .errors import InputError
+
+
+def number(value: object, name: str, low: float, high: float) -> float:
+    """Return ``value`` as a float in [``low``, ``high``]; rounding errors of 1e-6 at the ends are forgiven.
+
+    Raises:
+        InputError: no single number (a bool or a string is none), not finite, or out of range.
+    """
+    if isinstance(value, (bool, str, bytes)) or not isinstance(value, SupportsFloat):
+        raise InputError(f"{name}: expected a number from {low:g} to {high:g}, got {type(value).__name__}.")
+    try:
+        result = float(value)
+    except (TypeError, ValueError, RuntimeError) as error:  # a tensor of several numbers, for one
+        raise InputError(f"{name}: expected one number from {low:g} to {high:g}, got {value!r:.80}.") from error
+    if not math.isfinite(result):
+        raise InputError(f"{name}: {result} is not a finite number; the step that made it failed.")
+    if not low - 1e-6 <= result <= high + 1e-6:
+        raise InputError(f"{name}: {result:g} is out of range, it must be from {low:g} to {high:g}.")
+    return min(max(result, low), high)
+
+
+def whole_number(value: object, name: str, low: int, high: int) -> int:
+    """Return ``value`` as an int in [``low``, ``high``].
+
+    Raises:
+        InputError: no whole number, or out of range.
+    """
+    result = number(value, name, low, high)
+    if result != int(result):
+        raise InputError(f"{name}: expected a whole number from {low} to {high}, got {result:g}.")
+    return int(result)
+
+
+def choice(value: object, name: str, allowed: Sequence[str]) -> str:
+    """Return ``value`` if it is one of the words in ``allowed``.
+
+    Raises:
+        InputError: it is not; the message lists the words.
+    """
+    if isinstance(value, str) and value in allowed:
+        return value
+    words = ", ".join(repr(word) for word in allowed)
+    raise InputError(f"{name}: {value!r:.80} is not known; choose one of {words}.")

@@ -1,0 +1,98 @@
+"""Putting weight on the phrases that a picture does not show (method, section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ..checks import choice, number
+from ..errors import InputError
+from .repeat import repeat_phrases
+from .weights import raise_weights
+
+if TYPE_CHECKING:
+    from ..alignment.results import PhraseQuality
+
+__all__ = ["STYLES", "emphasize"]
+
+STYLES = ("weight", "repeat")
+
+
+def emphasize(
+    prompt: str,
+    phrases: Iterable[PhraseQuality],
+    *,
+    minimum: float = 1.1,
+    maximum: float = 1.5,
+    style: str = "weight",
+) -> str:
+    """Return ``prompt`` with its unmatched phrases emphasised (method, section 4).
+
+    - ``style="weight"``: ``(red balloon:1.30)``, in ComfyUI's syntax. The weight is ``minimum + (maximum - minimum) ·
+      deficit``, to two decimals. A phrase with a lower weight is raised, one that has as much already is left alone.
+      The host's own prompt parser finds the same tokens as before, with other weights: markup, escaped parentheses,
+      embeddings, LoRA tags, ``BREAK``, wildcards and unicode stay as they are, and where the markup around a phrase is
+      too broken to add to it (or a word cannot be cut out without changing tokens) that phrase is left alone and the
+      log says so.
+    - ``style="repeat"``: ``…, red balloon`` at the end, for text encoders that ignore weights (T5).
+
+    A second application changes nothing, nothing unmatched gives the very same string, and style phrases ("8k") are
+    never emphasised.
+
+    Args:
+        prompt: as it was given to the parser, markup included.
+        phrases: the verdicts on the phrases *of this prompt*; their spans say where to write.
+        minimum: weight of a phrase that is just missed, from 0 to 10.
+        maximum: weight of a phrase that is not there at all, from ``minimum`` to 10.
+        style: ``"weight"`` or ``"repeat"``.
+
+    Raises:
+        InputError: no string, phrases of another prompt, numbers out of range, an unknown style.
+    """
+    if not isinstance(prompt, str):
+        raise InputError(f"prompt: expected a string, got {type(prompt).__name__}.")
+    style = choice(style, "style", STYLES)
+    low = number(minimum, "minimum", 0.0, 10.0)
+    high = number(maximum, "maximum", 0.0, 10.0)
+    if low > high:
+        raise InputError(f"minimum: {low:g} is over maximum {high:g}; the weight must rise with the deficit.")
+    unmatched = []
+    for index, verdict in enumerate(_listed(phrases)):
+        if verdict.defect == "none" or verdict.phrase.is_style:
+            continue
+        _check_spans(prompt, verdict, index)
+        deficit = number(verdict.deficit, f"phrases[{index}].deficit", 0.0, 1.0)
+        unmatched.append((verdict.phrase, round(low + (high - low) * deficit, 2)))
+    if not unmatched:
+        return prompt
+    if style == "repeat":
+        return repeat_phrases(prompt, [phrase for phrase, _ in unmatched])
+    targets = [(start, end, target) for phrase, target in unmatched for start, end in phrase.spans]
+    return raise_weights(prompt, targets)
+
+
+def _listed(phrases: Iterable[PhraseQuality]) -> list[PhraseQuality]:
+    listed = list(phrases)
+    for index, verdict in enumerate(listed):
+        if not hasattr(verdict, "phrase") or not hasattr(verdict, "defect"):
+            raise InputError(
+                f"phrases[{index}]: expected a phrase with its verdict (PhraseQuality), got {type(verdict).__name__}. "
+                "A batch has one tuple of them for each picture; give the one of this prompt."
+            )
+    return listed
+
+
+def _check_spans(prompt: str, verdict: PhraseQuality, index: int) -> None:
+    """Refuse phrases that were parsed from another prompt: their spans would put weights anywhere."""
+    spans = verdict.phrase.spans
+    written = "".join(prompt[start:end] for start, end in spans)
+    fits = all(0 <= start < end <= len(prompt) for start, end in spans)
+    if not fits or _letters(written) != _letters(verdict.phrase.text):
+        raise InputError(
+            f"phrases[{index}]: {verdict.phrase.text!r} does not stand where its spans {list(spans)} point to in this "
+            "prompt. The phrases must come from the same prompt, markup included."
+        )
+
+
+def _letters(text: str) -> str:
+    return "".join(character for character in text if character.isalnum())

@@ -1,0 +1,74 @@
+"""Several defect maps become one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..checks import choice, number
+from ..errors import InputError
+from ..tensors import as_masks
+
+MODES = ("max", "mean", "noisy_or")
+
+
+def merge_maps(maps: Sequence[Tensor], mode: str = "max", weights: Sequence[float] | None = None) -> Tensor:
+    """Merge defect maps into one (method, section 5).
+
+    Args:
+        maps: one or more maps ``(B, H, W)`` or ``(H, W)`` in [0, 1] of one size; a single map serves a whole batch.
+        mode: ``"max"`` (the worst map counts), ``"mean"`` (weighted mean) or ``"noisy_or"``: ``1 - prod(1 - m)``, each
+            map being one more independent chance that something is wrong.
+        weights: one for each map, from 0 up; ``None`` = all 1. They scale a map before ``max`` and ``noisy_or``, and
+            are its share of the ``mean``. A weight of 0 leaves the map out.
+
+    Returns:
+        ``(B, H, W)`` float32 in [0, 1], a new tensor on the first map's device.
+
+    Raises:
+        InputError: no maps, sizes or batches that do not fit (both shapes are named), weights that do not fit, an
+            unknown mode.
+    """
+    mode = choice(mode, "mode", MODES)
+    if isinstance(maps, Tensor) or not isinstance(maps, Sequence) or not maps:
+        raise InputError("maps: expected a list of one or more maps (B, H, W) or (H, W).")
+    stack = _common([as_masks(value, f"maps[{index}]") for index, value in enumerate(maps)])
+    shares = _weights(weights, len(stack))
+    scaled = torch.stack([value * share for value, share in zip(stack, shares, strict=True)])
+    if mode == "max":
+        return scaled.amax(dim=0).clamp(0.0, 1.0)
+    if mode == "mean":
+        if sum(shares) == 0:
+            raise InputError("weights: all are 0, so there is no mean; give at least one map a weight.")
+        return (scaled.sum(dim=0) / sum(shares)).clamp(0.0, 1.0)
+    return 1.0 - (1.0 - scaled.clamp(0.0, 1.0)).prod(dim=0)
+
+
+def _common(maps: list[Tensor]) -> list[Tensor]:
+    """Bring the maps to one batch size and one device."""
+    first = maps[0]
+    batch = max(value.shape[0] for value in maps)
+    largest = next(index for index, value in enumerate(maps) if value.shape[0] == batch)
+    for index, value in enumerate(maps):
+        if value.shape[1:] != first.shape[1:]:
+            raise InputError(
+                f"maps[{index}]: shape {tuple(value.shape)} does not fit maps[0] {tuple(first.shape)}: "
+                "height and width must be equal. Make all maps from the same picture, or resize them first."
+            )
+        if value.shape[0] not in (1, batch):
+            raise InputError(
+                f"maps[{index}]: shape {tuple(value.shape)} does not fit maps[{largest}] "
+                f"{tuple(maps[largest].shape)}: give one map, or one for each picture."
+            )
+    return [value.to(first.device).expand(batch, -1, -1) for value in maps]
+
+
+def _weights(weights: Sequence[float] | None, count: int) -> list[float]:
+    if weights is None:
+        return [1.0] * count
+    values = list(weights)
+    if len(values) != count:
+        raise InputError(f"weights: {len(values)} numbers for {count} maps; give one for each map.")
+    return [number(value, f"weights[{index}]", 0.0, 1e6) for index, value in enumerate(values)]

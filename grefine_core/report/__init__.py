@@ -1,0 +1,10 @@
+"""Showing what was found and done: heatmaps, overlays, comparison sheets, JSON. Pillow is all it needs."""
+
+from __future__ import annotations
+
+from .colors import heatmap, overlay
+from .data import GuardEntry, Report
+from .serialize import report_json
+from .sheet import comparison_sheet
+
+__all__ = ["GuardEntry", "Report", "comparison_sheet", "heatmap", "overlay", "report_json"]

@@ -1,0 +1,39 @@
+"""Emphasis on what the project's own parser finds, parsed anew after the first application."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from grefine_core.emphasis import emphasize
+from grefine_core.markup import read_weights
+from grefine_core.syntax import parse_prompt
+
+PROMPTS = [
+    "a red balloon and a blue dog with a small wooden hat",
+    "portrait of a (young woman:1.2) in a green dress, (flowers in her hair), highly detailed, 8k",
+    "<lora:detail:0.8> two cats on a sofa BREAK an old man, __style__, {red|blue} car",
+    r"saber \(fate\), ((blonde hair)), embedding:badhands, golden armor",
+    "a dog, dog, and another dog",
+    "no hat, a 1970s photo of J. R. Smith's car, 16:9",
+]
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+@pytest.mark.parametrize("style", ["weight", "repeat"])
+def test_twice_is_once(prompt, style):
+    def verdicts(text: str, count: int) -> list[SimpleNamespace]:
+        phrases = [phrase for phrase in parse_prompt(text).phrases[:count] if not phrase.is_style]
+        return [
+            SimpleNamespace(phrase=phrase, defect=("noun", "none", "modifier")[index % 3], deficit=0.3 * (index % 3))
+            for index, phrase in enumerate(phrases)
+        ]
+
+    count = len(parse_prompt(prompt).phrases)
+    once = emphasize(prompt, verdicts(prompt, count), style=style)
+    assert once != prompt
+    if style == "weight":
+        assert "".join(text for text, _ in read_weights(once)) == "".join(text for text, _ in read_weights(prompt))
+        assert [p.text for p in parse_prompt(once)] == [p.text for p in parse_prompt(prompt)]
+    assert emphasize(once, verdicts(once, count), style=style) == once

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import json
+
+from grefine_core.report import report_json
+
+
+def test_survives_json(make_report):
+    described = report_json(make_report())
+    assert json.loads(json.dumps(described, allow_nan=False)) == described
+
+
+def test_says_it_all(make_report):
+    described = report_json(make_report())
+    assert described["before"] == {"perceptual": 0.5, "alignment": 0.4, "factors": {"overall": 0.5, "technical": 0.25}}
+    assert described["after"]["factors"] == {"overall": 0.6, "technical": None}
+    assert described["size"] == {"height": 40, "width": 60}
+    assert described["phrase_count"] == 2  # style takes no part
+    balloon = described["phrases"][0]
+    assert balloon["text"] == "red balloon"
+    assert balloon["head"] == "balloon"
+    assert balloon["modifiers"] == ["red"]
+    assert balloon["spans"] == [[2, 13]]
+    assert (balloon["defect"], balloon["deficit"], balloon["score"]) == ("modifier", 0.5, 0.7)
+    assert described["plan"]["run_stage1"] is True
+    assert described["plan"]["stage1_steps"] == 10
+    assert [entry["accepted"] for entry in described["guard"]] == [False, True]
+    assert described["guard"][0]["region"] == [0, 0, 9, 8]
+    assert described["guard"][1]["region"] is None
+    assert described["notes"] == ["nothing else"]
+    assert {"python", "torch", "g-refine"} <= set(described["versions"])
+
+
+def test_what_is_not_known_is_none(make_report):
+    described = report_json(make_report(plan=None, seed=None, area=None))
+    assert described["plan"] is None
+    assert described["seed"] is None
+    assert described["masked_area"] is None

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from grefine_core.errors import InputError
+from grefine_core.report import comparison_sheet
+from grefine_core.report.blocks import _MARKS
+from grefine_core.report.text import ACCENT, BAD, GOOD
+
+SIZES = [(1, 1), (64, 64), (101, 70), (30, 400), (400, 30)]
+
+
+def share_of(sheet: torch.Tensor, color: tuple[int, int, int]) -> float:
+    return float(((sheet * 255).round() == torch.tensor(color)).all(dim=-1).float().mean())
+
+
+def picture(height: int, width: int, color: tuple[float, float, float], count: int = 1) -> torch.Tensor:
+    return torch.tensor(color, dtype=torch.float32).expand(count, height, width, 3)
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_any_size(make_report, height, width):
+    sheet = comparison_sheet(
+        picture(height, width, (0, 0, 1)), picture(height, width, (1, 0, 1)), make_report(height, width)
+    )
+    assert sheet.ndim == 4
+    assert sheet.shape[0] == 1
+    assert sheet.shape[2:] == (1600, 3)
+    assert sheet.dtype == torch.float32
+    assert 0 <= float(sheet.min()) <= float(sheet.max()) <= 1
+    assert share_of(sheet, (255, 0, 255)) > 0.004  # the result is there, and large enough to be seen
+
+
+def test_large_pictures_are_reduced(make_report):
+    sheet = comparison_sheet(picture(1500, 2500, (0, 0, 1)), picture(1500, 2500, (1, 0, 1)), make_report(1500, 2500))
+    assert sheet.shape[1] < 3000
+
+
+def test_shows_what_it_is_given(make_report):
+    sheet = comparison_sheet(picture(40, 60, (0, 0, 1)), picture(40, 60, (1, 0, 1)), make_report())
+    for color in (ACCENT, GOOD, BAD, _MARKS["modifier"], _MARKS["none"], _MARKS["style"]):
+        assert share_of(sheet, color) > 0
+    assert share_of(sheet, _MARKS["noun"]) == 0
+
+
+def test_what_is_not_there_is_left_out(make_report):
+    args = picture(40, 60, (0, 0, 1)), picture(40, 60, (1, 0, 1))
+    full = comparison_sheet(*args, make_report())
+    bare = comparison_sheet(
+        *args,
+        make_report(maps={}, phrases=(), guard=(), notes=(), plan=None, prompt="", emphasized_prompt="", factors={}),
+    )
+    assert bare.shape[1] < full.shape[1] / 1.5
+    assert share_of(bare, _MARKS["modifier"]) == 0
+
+
+def test_every_picture_has_its_sheet(make_report):
+    reports = [make_report(), make_report(notes=("a note",) * 5)]
+    both = comparison_sheet(picture(40, 60, (0, 0, 1), 2), picture(40, 60, (1, 0, 1), 2), reports)
+    assert both.shape[0] == 2
+    alone = comparison_sheet(picture(40, 60, (0, 0, 1)), picture(40, 60, (1, 0, 1)), reports[1])
+    assert torch.equal(both[1:], alone)
+
+
+def test_same_input_same_bytes(make_report):
+    args = picture(40, 60, (0, 0, 1)), picture(40, 60, (1, 0, 1)), make_report()
+    assert torch.equal(comparison_sheet(*args), comparison_sheet(*args))
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "",
+        "x" * 3000,
+        "schöne красный 红色 🎈👩\u200d🚀 \ud800",
+        "a\n\nb\t(c:1.2) \\(d\\) <lora:x:1>",
+        "\0\x07",
+        "word " * 400,
+    ],
+)
+def test_any_prompt_can_be_drawn(make_report, prompt):
+    report = make_report(prompt=prompt, emphasized_prompt=prompt + " (x:1.2)", phrases=())
+    sheet = comparison_sheet(picture(8, 8, (0, 0, 1)), picture(8, 8, (1, 0, 1)), report)
+    assert share_of(sheet, ACCENT) > 0
+
+
+def test_inputs_stay(make_report):
+    before, report = torch.rand(1, 40, 60, 3), make_report()
+    kept, maps = before.clone(), {name: values.clone() for name, values in report.maps.items()}
+    comparison_sheet(before, before, report)
+    assert torch.equal(before, kept)
+    assert all(torch.equal(report.maps[name], values) for name, values in maps.items())
+
+
+def test_bad_input(make_report):
+    one, two = picture(4, 4, (0, 0, 0)), picture(4, 4, (0, 0, 0), 2)
+    with pytest.raises(InputError, match="reports: 1 for 2 pictures"):
+        comparison_sheet(two, two, [make_report()])
+    with pytest.raises(InputError, match=r"before: expected an image"):
+        comparison_sheet(torch.zeros(4, 4), one, make_report())
+    with pytest.raises(InputError, match="width"):
+        comparison_sheet(one, one, make_report(), width=10)
