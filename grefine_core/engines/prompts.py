@@ -1,0 +1,137 @@
+"""Text conditioning for diffusers networks with ComfyUI's prompt weights, of any length.
+
+A weight moves a token's embedding away from that of the empty prompt: ``empty + weight * (embedding - empty)``, as
+ComfyUI does. Prompts over 75 tokens are encoded in pieces, cut between words, and joined along the sequence.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import markup
+
+logger = logging.getLogger(__name__)
+#: Tokens of a piece between start and end.
+ROOM = 75
+_SEPARATORS = frozenset({"lora", "wildcard", "and"})
+
+#: A token's number and its weight.
+Weighted = tuple[int, float]
+
+
+@dataclass(frozen=True)
+class TextCondition:
+    """Sequence ``(1, n * 77, C)`` for cross attention, and the pooled vector ``(1, P)`` where the model has one."""
+
+    sequence: Tensor
+    pooled: Tensor | None
+
+
+def encode_prompts(
+    pipe: Any, prompt: str, negative: str | None, device: torch.device
+) -> tuple[TextCondition, TextCondition]:
+    """Return the conditions for ``prompt`` and ``negative``, with sequences of equal length.
+
+    ``negative`` None or blank gives what the pipeline is configured for: zeros (SDXL) or the empty prompt.
+    """
+    # Both of SDXL's tokenizers know the same words, but the second reads "!!" as padding: the first splits for both.
+    wanted = split_prompt(pipe.tokenizer, prompt)
+    unwanted = split_prompt(pipe.tokenizer, negative or "")
+    length = max(len(wanted), len(unwanted))
+    positive = _encode(pipe, wanted + [[]] * (length - len(wanted)), device)
+    if not any(unwanted) and getattr(pipe.config, "force_zeros_for_empty_prompt", False):
+        pooled = None if positive.pooled is None else torch.zeros_like(positive.pooled)
+        return positive, TextCondition(torch.zeros_like(positive.sequence), pooled)
+    return positive, _encode(pipe, unwanted + [[]] * (length - len(unwanted)), device)
+
+
+def split_prompt(tokenizer: Any, prompt: str) -> list[list[Weighted]]:
+    """Tokens and weights of ``prompt`` in pieces of at most 75, never cut inside a word that fits into one piece.
+
+    ``BREAK`` starts a new piece. LoRA tags, wildcards and textual-inversion names mean nothing here and are left out.
+    """
+    pieces: list[list[Weighted]] = [[]]
+    for words, weight in _segments(prompt):
+        if words is None:
+            if pieces[-1]:
+                pieces.append([])
+            continue
+        for word in _words(tokenizer, words):
+            if len(pieces[-1]) + len(word) > ROOM and pieces[-1]:
+                pieces.append([])
+            pieces[-1] += [(number, weight) for number in word]
+            while len(pieces[-1]) > ROOM:  # one "word" longer than a whole piece
+                pieces.append(pieces[-1][ROOM:])
+                pieces[-2] = pieces[-2][:ROOM]
+    if len(pieces) > 1 and not pieces[-1]:
+        pieces.pop()
+    return pieces
+
+
+def _segments(prompt: str) -> list[tuple[str | None, float]]:
+    """Text with its weight, in order; None stands for ``BREAK``."""
+    found: list[tuple[str | None, float]] = []
+    text, weight = "", 1.0
+    for span in markup.spans(prompt):
+        part = prompt[span.start : span.end]
+        if span.kind == "escape":
+            continue
+        if span.kind in ("lora", "embedding"):
+            logger.warning("%r is not supported by the diffusers engine and was left out of the prompt.", part)
+        if span.kind == "break":
+            found += [(text, weight), (None, 1.0)]
+            text = ""
+            continue
+        if span.kind != "text":
+            part = ", " if span.kind in _SEPARATORS or part == "|" else " "
+        elif span.weight != weight:
+            found.append((text, weight))
+            text, weight = "", span.weight
+        text += part
+    found.append((text, weight))
+    return [(part, value) for part, value in found if part is None or part.strip()]
+
+
+def _words(tokenizer: Any, text: str) -> list[list[int]]:
+    numbers = tokenizer(text, add_special_tokens=False, truncation=False, verbose=False).input_ids
+    words: list[list[int]] = [[]]
+    for number, token in zip(numbers, tokenizer.convert_ids_to_tokens(numbers), strict=True):
+        words[-1].append(int(number))
+        if token.endswith("</w>"):
+            words.append([])
+    return [word for word in words if word]
+
+
+def _encode(pipe: Any, pieces: list[list[Weighted]], device: torch.device) -> TextCondition:
+    penultimate = hasattr(pipe, "text_encoder_2")  # SDXL reads the layer before the last, SD 1.5 the last
+    encoders = [(pipe.tokenizer, pipe.text_encoder)]
+    if penultimate:
+        encoders.append((pipe.tokenizer_2, pipe.text_encoder_2))
+    sequences: list[Tensor] = []
+    pooled: Tensor | None = None
+    for tokenizer, encoder in encoders:
+        numbers = torch.tensor([_framed(tokenizer, piece) for piece in [[], *pieces]], device=device)
+        output = encoder(numbers, output_hidden_states=True)
+        hidden = output.hidden_states[-2] if penultimate else output.last_hidden_state
+        empty, hidden = hidden[:1], hidden[1:]
+        weights = torch.ones(hidden.shape[:2])
+        for row, piece in enumerate(pieces):
+            for column, (_, weight) in enumerate(piece, start=1):
+                weights[row, column] = weight
+        weights = weights.to(hidden)[..., None]
+        hidden = torch.where(weights == 1.0, hidden, empty + weights * (hidden - empty))
+        sequences.append(hidden.reshape(1, -1, hidden.shape[-1]))
+        if penultimate and getattr(output, "text_embeds", None) is not None:
+            pooled = output.text_embeds[1:2]
+    return TextCondition(torch.cat(sequences, dim=-1), pooled)
+
+
+def _framed(tokenizer: Any, piece: list[Weighted]) -> list[int]:
+    body = [number for number, _ in piece]
+    padding = [tokenizer.pad_token_id] * (ROOM - len(body))
+    return [tokenizer.bos_token_id, *body, tokenizer.eos_token_id, *padding]

@@ -1,0 +1,138 @@
+"""Which rectangle of a picture is sampled, and at what size. Pure arithmetic on boxes; no tensors, no engine."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ..errors import InputError
+
+#: ``(top, left, bottom, right)`` in pixels, the last two exclusive.
+Box = tuple[int, int, int, int]
+CropSize = Literal["source", "native"]
+
+
+@dataclass(frozen=True)
+class CropOptions:
+    """How crops are chosen.
+
+    Attributes:
+        crop_size: "source" samples at the picture's own scale (the crop takes in more of the picture until its shorter
+            side reaches the engine's ``min_side``); "native" scales the crop to the engine's native resolution.
+        context: surroundings on every side, as a share of the longer side of the region's box.
+        min_context: the same in pixels; the larger of both counts.
+        max_side: with "source", crops larger than a square of this side (by area) are sampled smaller, so that a huge
+            picture does not exhaust the memory.
+        join: regions closer than this many pixels are one group and one crop.
+    """
+
+    crop_size: CropSize = "source"
+    context: float = 0.25
+    min_context: int = 32
+    max_side: int = 2048
+    join: int = 32
+
+    def __post_init__(self) -> None:
+        if self.crop_size not in get_args(CropSize):
+            raise InputError(f"crop_size: expected one of {get_args(CropSize)}, got {self.crop_size!r}.")
+        if not (math.isfinite(self.context) and self.context >= 0):
+            raise InputError(f"context: expected a share of 0 or more, got {self.context!r}.")
+        if self.min_context < 0 or self.join < 0:
+            raise InputError("min_context, join: expected 0 pixels or more.")
+        if self.max_side < 64:
+            raise InputError(f"max_side: expected at least 64 pixels, got {self.max_side}.")
+
+
+@dataclass(frozen=True)
+class CropPlan:
+    """One crop: cut ``box``, pad it to ``padded``, resize to ``sample``; then all the way back.
+
+    Attributes:
+        box: the rectangle in the picture, always inside it.
+        padded: (height, width) after edge replication at the bottom and the right; equal to the box's size unless
+            the picture itself is too small or odd for the engine.
+        sample: (height, width) that the engine gets: multiples of its ``size_multiple``.
+    """
+
+    box: Box
+    padded: tuple[int, int]
+    sample: tuple[int, int]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the box."""
+        top, left, bottom, right = self.box
+        return bottom - top, right - left
+
+    @property
+    def resized(self) -> bool:
+        """Whether the engine samples at another scale than the picture's."""
+        return self.padded != self.sample
+
+
+def plan_crop(
+    region: Box,
+    picture: tuple[int, int],
+    options: CropOptions | None = None,
+    *,
+    size_multiple: int = 8,
+    min_side: int = 1,
+    native_side: int = 1024,
+) -> CropPlan:
+    """Plan the crop around one region of a picture.
+
+    The box is the region's plus context, kept inside the picture. It then grows (more surroundings, never padding,
+    while the picture has them) until the engine's minimum and multiple are met. Only a picture that is itself too
+    small or odd is padded, and enlarged where its shorter side is below ``min_side``.
+
+    Args:
+        region: ``(top, left, bottom, right)`` in pixels, not empty.
+        picture: (height, width).
+        options: see ``CropOptions``.
+        size_multiple: sides of the sampled crop are multiples of it.
+        min_side: the sampled crop's shorter side, at least ("source").
+        native_side: side of the square with the engine's native area ("native").
+
+    Raises:
+        InputError: an empty region, or one outside the picture.
+    """
+    options = options or CropOptions()
+    top, left, bottom, right = region
+    height, width = picture
+    if not (0 <= top < bottom <= height and 0 <= left < right <= width):
+        raise InputError(f"region: box {region} is empty or not inside the picture of {height}x{width}.")
+
+    context = max(options.min_context, math.ceil(options.context * max(bottom - top, right - left)))
+    rows = (max(0, top - context), min(height, bottom + context))
+    columns = (max(0, left - context), min(width, right + context))
+    tall, wide = rows[1] - rows[0], columns[1] - columns[0]
+    # A long thin crop would be enlarged to a size the model never saw: at most 2 : 1 if the picture allows it.
+    shortest = min_side if options.crop_size == "source" else math.ceil(max(tall, wide) / 2)
+    rows = _grow(rows, height, _up(max(tall, shortest), size_multiple))
+    columns = _grow(columns, width, _up(max(wide, shortest), size_multiple))
+    tall, wide = rows[1] - rows[0], columns[1] - columns[0]
+
+    if options.crop_size == "source":
+        scale = max(1.0, min_side / min(tall, wide))
+        scale = min(scale, max(options.max_side, min_side) / math.sqrt(tall * wide))
+    else:
+        scale = native_side / math.sqrt(tall * wide)
+    sample = (_up(math.ceil(tall * scale - 1e-6), size_multiple), _up(math.ceil(wide * scale - 1e-6), size_multiple))
+    # Padding before resizing keeps the picture's proportions although the sides are rounded up.
+    padded = (max(tall, round(sample[0] / scale)), max(wide, round(sample[1] / scale)))
+    return CropPlan(box=(rows[0], columns[0], rows[1], columns[1]), padded=padded, sample=sample)
+
+
+def _up(length: int, multiple: int) -> int:
+    return max(1, math.ceil(length / multiple)) * multiple
+
+
+def _grow(span: tuple[int, int], limit: int, target: int) -> tuple[int, int]:
+    """Lengthen ``span`` to ``target`` around its middle, moved to stay in ``[0, limit]``; the whole if too short."""
+    target = min(target, limit)
+    missing = target - (span[1] - span[0])
+    if missing <= 0:
+        return span
+    start = min(max(0, span[0] - missing // 2), limit - target)
+    return start, start + target

@@ -1,0 +1,237 @@
+"""The no-harm guard: a change that lowers an indicator is refused, region by region (method, section 6)."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..masks import bounding_box
+from ..report.data import GuardEntry
+from ..tensors import as_images, as_masks, match_masks
+from .arguments import per_picture
+from .crops import Box, CropOptions
+from .regions import split_regions
+
+logger = logging.getLogger(__name__)
+#: (PS, AS), both in [0, 1], higher is better.
+Scores = tuple[float, float]
+_JOIN = CropOptions().join
+
+
+@dataclass(frozen=True)
+class GuardResult:
+    """What the guard let through.
+
+    Attributes:
+        image: ``(B, H, W, 3)``; wherever a change was refused, bit-identical to ``before``.
+        entries: for each picture one entry per changed region (a single one for the whole picture without a mask).
+        before: (PS, AS) of each picture as it was; None for pictures in which nothing had changed.
+        after: the same for the result.
+        encodes: number of pictures that had to be assessed.
+    """
+
+    image: Tensor
+    entries: list[list[GuardEntry]]
+    before: list[Scores | None]
+    after: list[Scores | None]
+    encodes: int
+
+    @property
+    def refused(self) -> int:
+        """Number of refused changes over all pictures."""
+        return sum(not entry.accepted for entries in self.entries for entry in entries)
+
+
+def guard(
+    before: Tensor,
+    after: Tensor,
+    quality: Any,
+    prompt: str | Sequence[str],
+    *,
+    mask: Tensor | None = None,
+    tolerance: float = 0.0,
+    stage: int | None = None,
+    join: int = _JOIN,
+    scores: Sequence[Scores | None] | None = None,
+    assess: Callable[..., Any] | None = None,
+    batch: int = 8,
+) -> GuardResult:
+    """Keep only changes that lower neither the perceptual nor the alignment score.
+
+    With a mask, every changed pixel belongs to the nearest connected region of the mask, and each region is judged by
+    itself: the picture with that region alone changed must not score lower than ``before`` by more than
+    ``tolerance``, in either indicator. Then the accepted regions together must pass the same test; while they do not,
+    the one with the worst change of its own is dropped. So the result never scores lower than ``before``, beyond the
+    tolerance. An unchanged picture costs nothing.
+
+    Args:
+        before: ``(B, H, W, 3)`` in [0, 1].
+        after: the same shape.
+        quality: the quality model that ``assess`` is called with.
+        prompt: one, or one for each picture.
+        mask: ``(B, H, W)`` or one for all, above 0 = what the stage was to change; None = judge whole pictures.
+        tolerance: by how much an indicator may fall.
+        stage: the number for the report; None = 1 with a mask, 2 without.
+        join: regions closer than this many pixels are one; as in stage 1.
+        scores: (PS, AS) of the pictures before, where they are known already.
+        assess: ``assess(quality, images, prompts)`` with ``.perceptual.score`` and ``.alignment.score`` ``(B,)``;
+            None = this package's own.
+        batch: pictures assessed at once, at most.
+
+    Raises:
+        InputError: shapes that do not match, a negative tolerance, a wrong number of prompts.
+    """
+    old, new = as_images(before, "before"), as_images(after, "after")
+    if old.shape != new.shape:
+        raise InputError(f"after: shape {tuple(new.shape)} does not match before {tuple(old.shape)}.")
+    new = new.to(old.device)
+    count = old.shape[0]
+    masks = None if mask is None else match_masks(as_masks(mask, "mask"), old, "mask", "before").to(old.device)
+    check_tolerance(tolerance)
+    prompts = per_picture(prompt, count, "prompt", str)
+    known: list[Scores | None] = [None] * count if scores is None else list(scores)
+    if len(known) != count:
+        raise InputError(f"scores: {len(known)} for {count} pictures.")
+    number = stage if stage is not None else (2 if masks is None else 1)
+
+    meter = _Meter(quality, assess, batch)
+    result = old.clone()
+    entries: list[list[GuardEntry]] = []
+    scores_before: list[Scores | None] = []
+    scores_after: list[Scores | None] = []
+    for index in range(count):
+        changes = _changes(old[index], new[index], None if masks is None else masks[index], join)
+        if not changes:
+            entries.append([])
+            scores_before.append(known[index])
+            scores_after.append(known[index])
+            continue
+        judge = _Judge(old[index], new[index], prompts[index], changes, tolerance, meter, known[index])
+        result[index] = judge.decide()
+        whole = masks is None
+        entries.append([judge.entry(number, place, None if whole else change) for place, change in enumerate(changes)])
+        scores_before.append(judge.before)
+        scores_after.append(judge.after)
+        logger.info("Guard: picture %d, stage %d, kept %d of %d", index, number, len(judge.kept), len(changes))
+    return GuardResult(result, entries, scores_before, scores_after, meter.encodes)
+
+
+def check_tolerance(tolerance: float) -> None:
+    """Refuse what is no number of 0 or more."""
+    if not (isinstance(tolerance, (int, float)) and math.isfinite(tolerance) and tolerance >= 0):
+        raise InputError(f"tolerance: expected 0 or more, got {tolerance!r}.")
+
+
+def _changes(old: Tensor, new: Tensor, mask: Tensor | None, join: int) -> list[Tensor]:
+    """Disjoint ``(H, W)`` bool masks that together hold every changed pixel, one for each region with any."""
+    changed = (old != new).any(dim=-1)
+    if not bool(changed.any()):
+        return []
+    if mask is None:
+        return [changed]
+    owned = [region.cell & changed for region in split_regions(mask, join)]
+    return [own for own in owned if bool(own.any())] or [changed]
+
+
+class _Meter:
+    """Scores pictures in batches and counts them."""
+
+    def __init__(self, quality: Any, assess: Callable[..., Any] | None, batch: int) -> None:
+        if assess is None:
+            from ..alignment import assess as own  # late: it needs the text side
+
+            assess = own
+        self._quality = quality
+        self._assess = assess
+        self._batch = max(1, batch)
+        self.encodes = 0
+
+    def __call__(self, pictures: Sequence[Tensor], prompt: str) -> list[Scores]:
+        scores: list[Scores] = []
+        for start in range(0, len(pictures), self._batch):
+            part = torch.stack(list(pictures[start : start + self._batch]))
+            self.encodes += part.shape[0]
+            found = self._assess(self._quality, part, [prompt] * part.shape[0])
+            perceptual, alignment = found.perceptual.score.tolist(), found.alignment.score.tolist()
+            scores += zip(perceptual, alignment, strict=True)
+        return scores
+
+
+class _Judge:
+    """Decides about the changes of one picture."""
+
+    def __init__(
+        self,
+        old: Tensor,
+        new: Tensor,
+        prompt: str,
+        changes: Sequence[Tensor],
+        tolerance: float,
+        meter: _Meter,
+        known: Scores | None,
+    ) -> None:
+        self._old, self._new, self._prompt = old, new, prompt
+        self._changes, self._tolerance, self._meter = changes, tolerance, meter
+        single = [self._with([place]) for place in range(len(changes))]
+        if known is None:
+            # One call, so that all are measured in the same way.
+            self.before, *self.alone = meter([old, *single], prompt)
+        else:
+            self.before, self.alone = known, meter(single, prompt)
+        self.kept = [place for place, score in enumerate(self.alone) if self._passes(score)]
+        self._dropped_together: set[int] = set()
+        self.after = self.before
+
+    def decide(self) -> Tensor:
+        """The picture ``(H, W, 3)`` with everything that may stay."""
+        while len(self.kept) > 1:
+            picture = self._with(self.kept)
+            (together,) = self._meter([picture], self._prompt)
+            if self._passes(together):
+                self.after = together
+                return picture
+            worst = min(self.kept, key=lambda place: min(self._change(self.alone[place])))
+            self.kept.remove(worst)
+            self._dropped_together.add(worst)
+        if self.kept:
+            self.after = self.alone[self.kept[0]]
+        return self._with(self.kept)
+
+    def entry(self, stage: int, place: int, change: Tensor | None) -> GuardEntry:
+        """The report on one change; ``change`` is its mask, None for a whole picture."""
+        region: Box | None = None if change is None else bounding_box(change)
+        accepted = place in self.kept
+        if accepted:
+            reason = "no indicator falls" if self._tolerance == 0 else "no indicator falls by more than the tolerance"
+        elif place in self._dropped_together:
+            reason = "harmless alone, but together with the other regions an indicator falls"
+        else:
+            reason = self._complaint(self.alone[place])
+        return GuardEntry(stage, region, accepted, self.before, self.alone[place], reason)
+
+    def _with(self, places: Sequence[int]) -> Tensor:
+        picture = self._old
+        for place in places:
+            picture = torch.where(self._changes[place].unsqueeze(-1), self._new, picture)
+        return picture
+
+    def _change(self, score: Scores) -> Scores:
+        return score[0] - self.before[0], score[1] - self.before[1]
+
+    def _passes(self, score: Scores) -> bool:
+        # Written so that a score that is not a number is refused.
+        return all(now >= was - self._tolerance for now, was in zip(score, self.before, strict=True))
+
+    def _complaint(self, score: Scores) -> str:
+        parts = []
+        for name, now, was in zip(("perceptual", "alignment"), score, self.before, strict=True):
+            if not now >= was - self._tolerance:
+                parts.append(f"{name} score falls from {was:.4f} to {now:.4f}")
+        return ", ".join(parts)
