@@ -1,0 +1,38 @@
+"""The list of nodes, as the host asks for it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from comfy_api.latest import ComfyExtension, io
+
+from .host import register_model_folders
+
+#: Module of this package → its nodes, in the order of a graph.
+NODES = {
+    "quality_model": ("GRefineLoadQualityModel",),
+    "quality": ("GRefinePQMap", "GRefineAQMap"),
+    "masks": ("GRefineMergeMaps", "GRefineBinarizeMap"),
+    "prompt": ("GRefinePromptEmphasis",),
+    "plan": ("GRefinePlan",),
+    "stage1": ("GRefineStage1Inpaint",),
+    "diffusers_pipeline": ("GRefineLoadInpaintPipeline", "GRefineStage1InpaintDiffusers"),
+    "stage2": ("GRefineRestorerFromModel", "GRefineStage2Restore"),
+    "guard": ("GRefineNoHarmGuard",),
+    "report": ("GRefineQualityReport",),
+}
+
+
+class GRefineExtension(ComfyExtension):
+    """The pack."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        """All nodes; an error in one module is an error of the pack, not a silent gap in it.
+
+        The model folder is registered here: hosts up to 0.8 at least never call `on_load`, and the nodes' schemas list
+        its files.
+        """
+        register_model_folders()
+        return [
+            getattr(import_module(f".{module}", __package__), name) for module, names in NODES.items() for name in names
+        ]

@@ -1,0 +1,191 @@
+"""Everything of the host that differs between its versions, or that touches its global state. Nothing else does.
+
+Supported: ComfyUI 0.3.64 and newer. What the nodes use of the host beside this module is its schema (`io`, `ui`), which
+is the same on all of them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.utils
+import folder_paths
+import torch
+from comfy_api.latest import io
+from torch import Tensor, nn
+
+from ..grefine_core.errors import InputError
+from ..grefine_core.models.files import SUFFIXES as WEIGHTS
+from .inputs import file_name
+
+log = logging.getLogger(__name__)
+
+#: The kind of model folder that is ours: `models/grefine`, or whatever extra_model_paths.yaml says under this name.
+FOLDER = "grefine"
+CALIBRATIONS = (".json",)
+DEVICES = ("auto", "cpu")
+
+
+# Schema
+
+
+def known(callee: Callable[..., Any], **optional: Any) -> dict[str, Any]:
+    """Those of `optional` that this host's `callee` has a parameter for: newer keywords are a TypeError on older hosts.
+
+    Use as `io.Float.Input("x", default=1.0, **known(io.Float.Input, advanced=True))`.
+    """
+    parameters = inspect.signature(callee).parameters
+    return {name: value for name, value in optional.items() if name in parameters}
+
+
+def schema(*, search_aliases: list[str] | None = None, **keywords: Any) -> io.Schema:
+    """An `io.Schema`; keywords that only newer hosts have are passed where they are known."""
+    return io.Schema(**keywords, **known(io.Schema, search_aliases=search_aliases or []))
+
+
+# Model folders
+
+
+def register_model_folders() -> None:
+    """Add `models/grefine` and its file types to the host's folders.
+
+    extra_model_paths.yaml is read before packs load and may have named the kind already: its paths stay, and stay in
+    front, and its set of extensions (empty, which would list every file) is extended.
+    """
+    default = str(Path(folder_paths.models_dir) / FOLDER)
+    paths, extensions = folder_paths.folder_names_and_paths.get(FOLDER, ([], set()))
+    merged = ([*paths, *([] if default in paths else [default])], {*extensions, *WEIGHTS, *CALIBRATIONS})
+    folder_paths.folder_names_and_paths[FOLDER] = merged
+    folder_paths.filename_list_cache.pop(FOLDER, None)
+
+
+def model_files(kind: str, suffixes: Iterable[str]) -> list[str]:
+    """Names, relative to the folders of `kind`, of its files with one of these suffixes; sorted, forward slashes."""
+    wanted = tuple(suffixes)
+    return [name for name in _listing(kind) if name.lower().endswith(wanted)]
+
+
+def model_folders(kind: str, suffixes: Iterable[str]) -> list[str]:
+    """Names, relative to the folders of `kind`, of its sub-folders that directly hold such a file; sorted."""
+    parents = {str(Path(name).parent.as_posix()) for name in model_files(kind, suffixes)}
+    return sorted(parents - {"."})
+
+
+def model_path(kind: str, value: object, name: str, *, folder: bool = False) -> Path:
+    """The file (or folder) `value` inside the model folders of `kind`.
+
+    Raises:
+        InputError: not there, or a name that leads out of the folders; the folders searched are listed.
+    """
+    relative = file_name(value, name).replace("\\", "/")
+    for root in folder_paths.get_folder_paths(kind):
+        path = Path(root) / relative
+        if path.is_dir() if folder else path.is_file():
+            return path
+    raise InputError(
+        f"{name}: {relative!r} was not found. Searched: {searched(kind)}. Put the file there, then refresh the page "
+        "(key R); other places can be added under "
+        f"{kind!r} in extra_model_paths.yaml."
+    )
+
+
+def searched(kind: str) -> str:
+    """The folders of `kind`, for error messages."""
+    return ", ".join(folder_paths.get_folder_paths(kind))
+
+
+def _listing(kind: str) -> list[str]:
+    return sorted({name.replace("\\", "/") for name in folder_paths.get_filename_list(kind)})
+
+
+# Progress and interrupt
+
+
+def check_interrupted() -> None:
+    """Raise the host's own exception if the user has cancelled."""
+    comfy.model_management.throw_exception_if_processing_interrupted()
+
+
+def progress(total: int = 1, preview_side: int = 512) -> Callable[[int, int, Tensor | None], None]:
+    """A `grefine_core` progress callback that moves the node's bar, shows previews, and honours the user's cancel.
+
+    total: what is expected at first; every call brings the current total along. preview_side: previews are sent no
+    larger than this.
+    """
+    bar = comfy.utils.ProgressBar(max(1, total))
+
+    def report(done: int, total: int, preview: Tensor | None = None) -> None:
+        check_interrupted()
+        shown = None if preview is None else ("JPEG", _to_pil(preview), preview_side)
+        bar.update_absolute(done, max(1, total), shown)
+
+    return report
+
+
+def _to_pil(picture: Tensor) -> Any:
+    from PIL import Image
+
+    array = (picture[0] if picture.ndim == 4 else picture).detach().float().clamp(0, 1).mul(255).round()
+    return Image.fromarray(array.to("cpu", torch.uint8).numpy())
+
+
+# Devices and memory
+
+
+class ModuleHolder(nn.Module):
+    """A plain module around someone else's.
+
+    The host's patcher sets attributes such as `device` on what it holds; modules of transformers or diffusers have
+    properties of that name without a setter, and nothing of the host should be written into models that are not its.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+
+#: The host's patcher for every object that a node has adopted. Entries end with their object: whatever the host evicts
+#: from its cache of node outputs is gone from here and from the memory manager, too.
+_patchers: WeakKeyDictionary[Any, comfy.model_patcher.ModelPatcher] = WeakKeyDictionary()
+
+
+def compute_device(choice: str = "auto") -> torch.device:
+    """The device that a node's `device` choice stands for."""
+    return torch.device("cpu") if choice == "cpu" else comfy.model_management.get_torch_device()
+
+
+def adopt(owner: Any, module: nn.Module, device: str = "auto") -> None:
+    """Give `module`, which belongs to `owner`, to the host's memory manager.
+
+    It stays where it is until `ready(owner)` is called, and may be moved away again whenever the host needs the memory.
+    """
+    load = compute_device(device)
+    offload = torch.device("cpu") if device == "cpu" else comfy.model_management.unet_offload_device()
+    _patchers[owner] = comfy.model_patcher.ModelPatcher(ModuleHolder(module), load_device=load, offload_device=offload)
+
+
+def ready(owner: Any, memory: int = 0) -> None:
+    """Have the host bring the module of `owner` onto its device, freeing `memory` bytes beside it for the work.
+
+    Objects that were never adopted (made by another pack, or in a test) are left where they are.
+    """
+    patcher = _patchers.get(owner)
+    if patcher is not None:
+        comfy.model_management.load_models_gpu([patcher], memory_required=memory, force_full_load=True)
+
+
+def to_host(tensor: Tensor) -> Tensor:
+    """A result as the host passes it on: float32, where the host keeps what goes between nodes (usually the CPU)."""
+    return tensor.detach().to(comfy.model_management.intermediate_device(), torch.float32)
+
+
+def loaded_patcher(owner: Any) -> comfy.model_patcher.ModelPatcher | None:
+    """The host's patcher of an adopted object, or None."""
+    return _patchers.get(owner)

@@ -1,0 +1,303 @@
+"""Checking and arranging what the host hands to a node. Imports without the host, and has its own tests.
+
+The host checks little: choices of V3 nodes are not validated on older versions, linked values never are. So every node
+checks what it gets, and every message names the input as the user sees it, what was wrong, and what to do.
+
+Nodes that *take lists* receive everything at once. A host list of image batches (say three pictures one by one, or one
+batch of three) is flattened into single pictures here, values are matched to them (one for each, or one for all), and
+results are put back into the batches that came in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from ..grefine_core.checks import choice, number, whole_number
+from ..grefine_core.errors import InputError
+from ..grefine_core.tensors import as_images, as_masks, match_masks
+
+T = TypeVar("T")
+
+__all__ = [
+    "Pictures",
+    "choice",
+    "file_name",
+    "flag",
+    "flatten_groups",
+    "flatten_images",
+    "flatten_masks",
+    "given",
+    "images",
+    "instance",
+    "json_object",
+    "like_images",
+    "masks",
+    "number",
+    "per_picture",
+    "same_size",
+    "single",
+    "text",
+    "whole_number",
+]
+
+
+# Single values
+
+
+def text(value: object, name: str) -> str:
+    """`value` itself if it is a string.
+
+    Raises:
+        InputError: anything else (a number or a list sent through the API, a link from another type).
+    """
+    if not isinstance(value, str):
+        raise InputError(f"{name}: expected text, got {_describe(value)}. Connect a STRING, or type the text in.")
+    return value
+
+
+def flag(value: object, name: str) -> bool:
+    """`value` as a bool; 0 and 1 are accepted, because other packs' logic nodes give them.
+
+    Raises:
+        InputError: anything else.
+    """
+    if isinstance(value, bool) or (isinstance(value, int) and value in (0, 1)):
+        return bool(value)
+    raise InputError(f"{name}: expected true or false, got {_describe(value)}.")
+
+
+def file_name(value: object, name: str) -> str:
+    """`value` as a file name relative to a model folder, with forward or backward slashes as it came.
+
+    Raises:
+        InputError: no text, empty, absolute, or leading out of the folder with "..".
+    """
+    given = text(value, name)
+    posix, windows = PurePosixPath(given), PureWindowsPath(given)
+    if not given.strip() or "\0" in given:
+        raise InputError(f"{name}: no file is selected. Choose one from the list.")
+    if posix.is_absolute() or windows.anchor or ".." in posix.parts or ".." in windows.parts:
+        raise InputError(f"{name}: {given!r} is not inside the model folders. Give a name from the list.")
+    return given
+
+
+def images(value: object, name: str) -> Tensor:
+    """One IMAGE batch as `(B, H, W, 3)` float32 in [0, 1]; alpha is composited over white.
+
+    Raises:
+        InputError: as `grefine_core.tensors.as_images`.
+    """
+    return as_images(value, name)
+
+
+def masks(value: object, name: str) -> Tensor:
+    """One MASK batch as `(B, H, W)` float32 in [0, 1].
+
+    Raises:
+        InputError: as `grefine_core.tensors.as_masks`.
+    """
+    return as_masks(value, name)
+
+
+def same_size(value: Tensor, name: str, reference: Tensor, reference_name: str) -> None:
+    """Check that two MASK batches have one size, and one number of masks (or one of them a single one).
+
+    Raises:
+        InputError: they do not fit; both shapes are named.
+    """
+    counts = {value.shape[0], reference.shape[0]}
+    if value.shape[1:] != reference.shape[1:] or len(counts - {1}) > 1:
+        raise InputError(
+            f"{name}: shape {tuple(value.shape)} (B, H, W) does not match {reference_name} {tuple(reference.shape)}. "
+            "Make both from the same pictures; one mask may serve them all."
+        )
+
+
+def instance(value: object, name: str, kind: type[T], what: str) -> T:
+    """`value` itself if it is a `kind`; `what` says which node gives one.
+
+    Raises:
+        InputError: anything else, as when a link was made through a node that forgets types.
+    """
+    if not isinstance(value, kind):
+        raise InputError(f"{name}: expected {what}, got {_describe(value)}.")
+    return value
+
+
+# Lists, as nodes that take lists receive them
+
+
+def given(values: Sequence[object] | None) -> bool:
+    """Whether an optional (or lazy) input of a node that takes lists is there: unconnected or unevaluated is not."""
+    return values is not None and any(value is not None for value in values)
+
+
+def single(values: Sequence[T] | T | None, name: str) -> T:
+    """The one value of an input that cannot differ between pictures (a model, an option of the whole node).
+
+    Raises:
+        InputError: no value, or several that differ.
+    """
+    listed = _listed(values)
+    if not listed:
+        raise InputError(f"{name}: nothing is connected.")
+    if any(value is not listed[0] and not _same(value, listed[0]) for value in listed[1:]):
+        raise InputError(f"{name}: {len(listed)} different values; this input takes one for all pictures.")
+    return listed[0]
+
+
+def per_picture(values: Sequence[T] | T | None, name: str, count: int) -> list[T]:
+    """`count` values: as many as pictures as they are, or one repeated.
+
+    Raises:
+        InputError: another number; both counts are named.
+    """
+    listed = _listed(values)
+    if len(listed) == count:
+        return listed
+    if len(listed) == 1:
+        return listed * count
+    raise InputError(f"{name}: {len(listed)} values for {count} pictures. Give one for all of them, or one for each.")
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Image batches taken apart: `items`, each `(1, H, W, 3)`, and the sizes of the batches they came in."""
+
+    items: tuple[Tensor, ...]
+    sizes: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def regroup(self, results: Sequence[Tensor]) -> list[Tensor]:
+        """Put one `(1, …)` result per picture back into batches of the sizes that came in.
+
+        Raises:
+            ValueError: another number of results than pictures: a mistake in the node, not of the user.
+        """
+        if len(results) != len(self.items):
+            raise ValueError(f"{len(results)} results for {len(self.items)} pictures")
+        batches, start = [], 0
+        for size in self.sizes:
+            batches.append(torch.cat(list(results[start : start + size])))
+            start += size
+        return batches
+
+
+def flatten_images(values: Sequence[object] | object, name: str) -> Pictures:
+    """Take a host list of IMAGE batches apart into single pictures.
+
+    Raises:
+        InputError: no picture at all, or as `images`.
+    """
+    batches = [as_images(value, name) for value in _listed(values)]
+    if not batches:
+        raise InputError(f"{name}: no picture is connected.")
+    items = tuple(picture for batch in batches for picture in batch.split(1))
+    return Pictures(items, tuple(batch.shape[0] for batch in batches))
+
+
+def like_images(values: Sequence[object] | object, name: str, pictures: Pictures, pictures_name: str) -> list[Tensor]:
+    """Take another list of IMAGE batches apart that must match `pictures` one to one, in number and size.
+
+    Raises:
+        InputError: another number or other sizes; both are named.
+    """
+    others = flatten_images(values, name)
+    if len(others) != len(pictures):
+        raise InputError(
+            f"{name}: {len(others)} pictures, but {pictures_name} has {len(pictures)}. Connect the same pictures, "
+            "in the same order."
+        )
+    for index, (other, picture) in enumerate(zip(others.items, pictures.items, strict=True)):
+        if other.shape != picture.shape:
+            raise InputError(
+                f"{name}: picture {index + 1} is {_size(other)}, but {_size(picture)} in {pictures_name}. "
+                "Resize after this node, not before it."
+            )
+    return list(others.items)
+
+
+def flatten_masks(values: Sequence[object] | object, name: str, pictures: Pictures, pictures_name: str) -> list[Tensor]:
+    """One mask `(1, H, W)` for every picture, from a host list of MASK batches: as many as pictures, or one for all.
+
+    Raises:
+        InputError: another number of masks, or a mask of another size than its picture.
+    """
+    batches = [as_masks(value, name) for value in _listed(values)]
+    flat = [mask for batch in batches for mask in batch.split(1)]
+    matched = per_picture(flat, name, len(pictures))
+    return [
+        match_masks(mask, picture, name, pictures_name) for mask, picture in zip(matched, pictures.items, strict=True)
+    ]
+
+
+def flatten_groups(values: Sequence[object] | object, name: str, kind: type[T], what: str) -> list[tuple[T, ...]]:
+    """One tuple for every picture out of a host list of GREFINE_PHRASES values (each one tuple per picture).
+
+    Raises:
+        InputError: something else than tuples of tuples of `kind`; `what` says which node gives them.
+    """
+    flat: list[tuple[T, ...]] = []
+    for value in _listed(values):
+        if not isinstance(value, tuple | list):
+            raise InputError(f"{name}: expected {what}, got {_describe(value)}.")
+        for group in value:
+            if not isinstance(group, tuple | list) or not all(isinstance(item, kind) for item in group):
+                raise InputError(f"{name}: expected {what}, got {_describe(group)}.")
+            flat.append(tuple(group))
+    return flat
+
+
+def json_object(value: object, name: str) -> dict[str, Any]:
+    """Parse the JSON text that another node of the pack gave.
+
+    Raises:
+        InputError: no text, or no JSON object.
+    """
+    try:
+        parsed = json.loads(text(value, name))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{name}: is not JSON ({error}). Connect the guard's report.") from error
+    if not isinstance(parsed, dict):
+        raise InputError(f"{name}: expected a JSON object, got {_describe(parsed)}. Connect the guard's report.")
+    return parsed
+
+
+def _listed(values: Sequence[T] | T | None) -> list[T]:
+    """A list of values, whether the host wrapped them or not; None (unconnected, unevaluated) is dropped."""
+    if values is None:
+        return []
+    if isinstance(values, list):
+        return [value for value in values if value is not None]
+    if isinstance(values, tuple) and values == (None,):
+        return []
+    return [values]  # type: ignore[list-item]
+
+
+def _same(first: object, second: object) -> bool:
+    if isinstance(first, Tensor) or isinstance(second, Tensor):
+        return False
+    return type(first) is type(second) and bool(first == second)
+
+
+def _size(picture: Tensor) -> str:
+    return f"{picture.shape[2]}×{picture.shape[1]}"
+
+
+def _describe(value: object) -> str:
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    if isinstance(value, str):
+        return f"the text {value[:40]!r}"
+    if isinstance(value, Iterable):
+        return f"a {type(value).__name__}"
+    return f"{value!r} ({type(value).__name__})"

@@ -1,0 +1,170 @@
+"""From defect maps to masks: Merge Maps and Binarize Map."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..grefine_core.masks import METHODS, MODES, binarize_map, merge_maps
+from . import inputs
+from .fields import CATEGORY, score_output
+from .host import known, schema, to_host
+
+_MAPS = ("map_a", "map_b", "map_c", "map_d")
+_WEIGHTS = ("weight_a", "weight_b", "weight_c", "weight_d")
+
+
+class GRefineMergeMaps(io.ComfyNode):
+    """Several defect maps become one."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node's inputs and outputs."""
+        return schema(
+            node_id="GRefineMergeMaps",
+            display_name="Merge Maps",
+            category=f"{CATEGORY}/mask",
+            description="Merges up to four defect maps of the same pictures into one.",
+            search_aliases=["combine masks", "defect map"],
+            inputs=[
+                io.Mask.Input("map_a", tooltip="A defect map: 1 where something is wrong."),
+                io.Combo.Input(
+                    "mode",
+                    options=list(MODES),
+                    default="max",
+                    tooltip="max: the worst map counts. mean: weighted mean. noisy_or: defects add up, "
+                    "1 - (1 - a)(1 - b)…",
+                ),
+                *(
+                    io.Float.Input(
+                        weight,
+                        default=1.0,
+                        min=0.0,
+                        max=1.0,
+                        step=0.05,
+                        tooltip=f"Scales {name} before merging; for mean, its share.",
+                    )
+                    for weight, name in zip(_WEIGHTS, _MAPS, strict=True)
+                ),
+                *(
+                    io.Mask.Input(name, optional=True, tooltip="Another map of the same pictures, or one for all.")
+                    for name in _MAPS[1:]
+                ),
+            ],
+            outputs=[io.Mask.Output("merged_map", display_name="merged_map", tooltip="The maps as one.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        map_a: Tensor,
+        mode: str,
+        weight_a: float,
+        weight_b: float,
+        weight_c: float,
+        weight_d: float,
+        map_b: Tensor | None = None,
+        map_c: Tensor | None = None,
+        map_d: Tensor | None = None,
+    ) -> io.NodeOutput:
+        """Merge the connected maps."""
+        rows = zip(_MAPS, (map_a, map_b, map_c, map_d), _WEIGHTS, (weight_a, weight_b, weight_c, weight_d), strict=True)
+        there = [row for row in rows if row[1] is not None or row[0] == "map_a"]
+        connected = [name for name, *_ in there]
+        used = [
+            (inputs.masks(value, name), inputs.number(weight, weight_name, 0.0, 1.0))
+            for name, value, weight_name, weight in there
+        ]
+        for (value, _), name in zip(used[1:], connected[1:], strict=True):
+            inputs.same_size(value, name, used[0][0], "map_a")
+        merged = merge_maps([value for value, _ in used], inputs.choice(mode, "mode", MODES), [w for _, w in used])
+        return io.NodeOutput(to_host(merged))
+
+
+def _share(name: str, default: float, maximum: float, step: float, tooltip: str, **more: Any) -> Any:
+    return io.Float.Input(name, default=default, min=0.0, max=maximum, step=step, tooltip=tooltip, **more)
+
+
+class GRefineBinarizeMap(io.ComfyNode):
+    """A defect map becomes what is sampled anew, and how softly it is pasted back."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node's inputs and outputs."""
+        fine = known(io.Float.Input, advanced=True)
+        return schema(
+            node_id="GRefineBinarizeMap",
+            display_name="Binarize Map",
+            category=f"{CATEGORY}/mask",
+            description="Turns a defect map into masks. A clean picture gives an empty mask, not its worst part.",
+            search_aliases=["threshold mask", "otsu", "grow mask", "feather mask"],
+            inputs=[
+                io.Mask.Input("defect_map", tooltip="1 where something is wrong."),
+                io.Combo.Input(
+                    "method",
+                    options=list(METHODS),
+                    default="threshold",
+                    tooltip="threshold: all above a fixed value. otsu: a value found for each picture. top: the worst "
+                    "share of the area.",
+                ),
+                _share("threshold", 0.5, 1.0, 0.01, "For threshold: what is above it is repaired."),
+                _share("top_share", 0.2, 1.0, 0.01, "For top: share of the picture's area."),
+                _share(
+                    "floor",
+                    0.3,
+                    1.0,
+                    0.01,
+                    "For otsu and top: nothing under it is ever taken, so that a clean picture gives an empty mask.",
+                ),
+                _share("min_area", 0.001, 1.0, 0.0005, "Smaller specks are dropped; share of the picture.", **fine),
+                _share("grow", 0.01, 0.5, 0.005, "By how much the mask grows; share of the shorter side."),
+                _share("feather", 0.02, 0.5, 0.005, "Width of the soft edge; share of the shorter side."),
+                io.Boolean.Input(
+                    "fill_holes",
+                    default=True,
+                    tooltip="Repair what is enclosed by defects with them.",
+                    **known(io.Boolean.Input, advanced=True),
+                ),
+                io.Mask.Input("protect", optional=True, tooltip="What is never touched: faces, lettering."),
+            ],
+            outputs=[
+                io.Mask.Output("denoise_mask", display_name="denoise_mask", tooltip="Hard: what is sampled anew."),
+                io.Mask.Output("composite_mask", display_name="composite_mask", tooltip="Soft: what is pasted back."),
+                score_output("area", "Share of each picture in the denoise mask; 0 is nothing to do."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        defect_map: Tensor,
+        method: str,
+        threshold: float,
+        top_share: float,
+        floor: float,
+        min_area: float,
+        grow: float,
+        feather: float,
+        fill_holes: bool,
+        protect: Tensor | None = None,
+    ) -> io.NodeOutput:
+        """Binarise every picture's map by itself."""
+        maps = inputs.masks(defect_map, "defect_map")
+        shield = None if protect is None else inputs.masks(protect, "protect")
+        if shield is not None:
+            inputs.same_size(shield, "protect", maps, "defect_map")
+        mask = binarize_map(
+            maps,
+            inputs.choice(method, "method", METHODS),
+            inputs.number(threshold, "threshold", 0.0, 1.0),
+            inputs.number(top_share, "top_share", 0.0, 1.0),
+            floor=inputs.number(floor, "floor", 0.0, 1.0),
+            min_area=inputs.number(min_area, "min_area", 0.0, 1.0),
+            grow=inputs.number(grow, "grow", 0.0, 0.5),
+            feather=inputs.number(feather, "feather", 0.0, 0.5),
+            fill_holes=inputs.flag(fill_holes, "fill_holes"),
+            protect=shield,
+        )
+        return io.NodeOutput(to_host(mask.denoise), to_host(mask.composite), mask.area.tolist())

@@ -1,0 +1,74 @@
+"""How quality is measured: options that PQ-Map, AQ-Map, the guard and the report share. Imports without the host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from ..grefine_core.alignment import Assessment, assess
+from ..grefine_core.alignment.calibration import SCORINGS as WAYS
+from ..grefine_core.alignment.verdicts import AGGREGATES
+from ..grefine_core.quality_model import QualityModel
+from .inputs import choice, flag, number
+
+FORMULAS = ("paper", "released")
+SCORINGS = ("auto", *WAYS)
+IMPORTANCE_RANGE = (0.05, 1.05)
+
+
+def importance(technical: object, rational: object, natural: object) -> tuple[float, float, float]:
+    """The three importance inputs as one tuple, in the core's order.
+
+    Raises:
+        InputError: no number, or outside of 0.05 … 1.05.
+    """
+    return (
+        number(technical, "importance_technical", *IMPORTANCE_RANGE),
+        number(rational, "importance_rational", *IMPORTANCE_RANGE),
+        number(natural, "importance_natural", *IMPORTANCE_RANGE),
+    )
+
+
+def alignment_options(scoring: object, aggregate: object, include_style: object) -> dict[str, Any]:
+    """AQ-Map's options as the core's keywords; "auto" leaves the way of scoring to the core.
+
+    Raises:
+        InputError: an unknown choice.
+    """
+    chosen = choice(scoring, "scoring", SCORINGS)
+    keywords = {
+        "aggregate": choice(aggregate, "aggregate", AGGREGATES),
+        "include_style": flag(include_style, "include_style"),
+    }
+    return keywords if chosen == "auto" else {**keywords, "scoring": chosen}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One way of measuring, checked: what the guard and the report must share with the maps to be comparable."""
+
+    formula: str
+    importance: tuple[float, float, float]
+    alignment: dict[str, Any]
+
+    @classmethod
+    def from_inputs(cls, inputs: dict[str, object]) -> Measure:
+        """Check the inputs of these names; all of them have to be there.
+
+        Raises:
+            InputError: an unknown choice, or a number outside of its range.
+        """
+        return cls(
+            formula=choice(inputs["formula"], "formula", FORMULAS),
+            importance=importance(*(inputs[f"importance_{factor}"] for factor in ("technical", "rational", "natural"))),
+            alignment=alignment_options(inputs["scoring"], inputs["aggregate"], inputs["include_style"]),
+        )
+
+    def __call__(self, quality: QualityModel, pictures: Tensor, prompts: str | Sequence[str]) -> Assessment:
+        """Assess `pictures` `(B, H, W, 3)` against one prompt or one each."""
+        return assess(
+            quality, pictures, prompts, calibration=self.formula, importance=self.importance, **self.alignment
+        )

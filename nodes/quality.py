@@ -1,0 +1,151 @@
+"""PQ-Map and AQ-Map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..grefine_core.alignment import alignment_quality
+from ..grefine_core.perceptual import FACTORS, perceptual_quality
+from ..grefine_core.report import overlay
+from . import host, inputs, options
+from .fields import (
+    CATEGORY,
+    PhrasesType,
+    alignment_inputs,
+    image_input,
+    perceptual_inputs,
+    prompt_input,
+    quality_model_input,
+    score_output,
+)
+from .quality_model import BATCH, quality_of
+from .shaping import phrase_lines
+
+
+def _parts(pictures: Tensor) -> Iterator[Tensor]:
+    """The batch in parts, with the node's progress bar and the user's cancel between them."""
+    report = host.progress(len(pictures))
+    done = 0
+    for part in pictures.split(BATCH):
+        report(done, len(pictures), None)
+        yield part
+        done += len(part)
+    report(done, len(pictures), None)
+
+
+class GRefinePQMap(io.ComfyNode):
+    """Where and how much the picture looks defective."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node's inputs and outputs."""
+        return host.schema(
+            node_id="GRefinePQMap",
+            display_name="PQ-Map",
+            category=f"{CATEGORY}/quality",
+            description="Perceptual quality: where and how much the picture looks defective, with four factor scores.",
+            search_aliases=["image quality", "defect map", "aesthetic score"],
+            inputs=[image_input("image", "The pictures to measure."), quality_model_input(), *perceptual_inputs()],
+            outputs=[
+                io.Mask.Output("quality_map", display_name="quality_map", tooltip="1 is good."),
+                io.Mask.Output("defect_map", display_name="defect_map", tooltip="1 is defective: 1 - quality."),
+                io.Image.Output("overlay", display_name="overlay", tooltip="The picture with the defect map over it."),
+                score_output("score", "PS, the perceptual score: 1 is good."),
+                score_output("overall", "The overall impression, in [0, 1]."),
+                score_output("technical", "Free of technical flaws, in [0, 1]."),
+                score_output("rational", "Makes sense, in [0, 1]."),
+                score_output("natural", "Looks natural, in [0, 1]."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        image: Tensor,
+        quality_model: object,
+        formula: str,
+        importance_technical: float,
+        importance_rational: float,
+        importance_natural: float,
+    ) -> io.NodeOutput:
+        """Measure every picture of the batch."""
+        pictures = inputs.images(image, "image")
+        formula = inputs.choice(formula, "formula", options.FORMULAS)
+        importance = options.importance(importance_technical, importance_rational, importance_natural)
+        quality = quality_of(quality_model)
+        found = [perceptual_quality(quality, part, formula, importance) for part in _parts(pictures)]
+        defects = torch.cat([part.defect_map for part in found])
+        return io.NodeOutput(
+            host.to_host(torch.cat([part.quality_map for part in found])),
+            host.to_host(defects),
+            host.to_host(overlay(pictures, defects)),
+            torch.cat([part.score for part in found]).tolist(),
+            *(torch.cat([part.factors[name] for part in found]).tolist() for name in FACTORS),
+        )
+
+
+class GRefineAQMap(io.ComfyNode):
+    """Which of the prompt's phrases the picture does not show, and where that is to be mended."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The node's inputs and outputs."""
+        return host.schema(
+            node_id="GRefineAQMap",
+            display_name="AQ-Map",
+            category=f"{CATEGORY}/quality",
+            description="Alignment: which of the prompt's phrases the picture does not show, and where to mend that.",
+            search_aliases=["prompt alignment", "clip score", "text image alignment"],
+            inputs=[
+                image_input("image", "The pictures to measure."),
+                quality_model_input(),
+                prompt_input(
+                    "What the picture was meant to show. Weights, LoRA tags and the like are understood and ignored."
+                ),
+                *alignment_inputs(),
+            ],
+            outputs=[
+                io.Mask.Output("defect_map", display_name="defect_map", tooltip="1 where something must change."),
+                io.Image.Output("overlay", display_name="overlay", tooltip="The picture with the map over it."),
+                score_output("score", "AS, the alignment score: 1 shows all that the prompt says."),
+                PhrasesType.Output(
+                    "phrases", display_name="phrases", tooltip="For every picture its phrases, with scores and defects."
+                ),
+                io.String.Output(
+                    "summary",
+                    display_name="summary",
+                    tooltip="The phrases in words, one to a line, for each picture.",
+                    is_output_list=True,
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        image: Tensor,
+        quality_model: object,
+        prompt: str,
+        scoring: str,
+        aggregate: str,
+        include_style: bool,
+    ) -> io.NodeOutput:
+        """Measure every picture of the batch against the prompt."""
+        pictures = inputs.images(image, "image")
+        prompt = inputs.text(prompt, "prompt")
+        ways = options.alignment_options(scoring, aggregate, include_style)
+        quality = quality_of(quality_model)
+        found = [alignment_quality(quality, part, prompt, **ways) for part in _parts(pictures)]
+        defects = torch.cat([part.defect_map for part in found])
+        phrases = tuple(group for part in found for group in part.phrases)
+        return io.NodeOutput(
+            host.to_host(defects),
+            host.to_host(overlay(pictures, defects)),
+            torch.cat([part.score for part in found]).tolist(),
+            phrases,
+            [phrase_lines(group, ways["include_style"]) for group in phrases],
+        )

@@ -1,0 +1,105 @@
+"""Small CLIP models for the tests of the quality side: nothing is read but the golden file, nothing is fetched."""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+GOLDEN = Path(__file__).parent / "data" / "golden" / "clip_surgery_tiny.npz"
+
+
+def golden_weight(name: str, shape: tuple[int, ...], salt: str) -> torch.Tensor:
+    """The weight that the golden numbers were made with: seeded by its name."""
+    generator = np.random.Generator(np.random.PCG64(zlib.crc32((salt + name).encode())))
+    noise = generator.standard_normal(shape).astype(np.float32)
+    if name == "logit_scale":
+        noise = np.full(shape, math.log(1 / 0.07), dtype=np.float32)
+    elif name.endswith("bias"):
+        noise = np.float32(0.02) * noise
+    elif ".ln_" in name or name.startswith("ln_final"):
+        noise = 1 + np.float32(0.1) * noise
+    elif name.endswith(("positional_embedding", "class_embedding", "token_embedding.weight")):
+        noise = np.float32(0.1) * noise
+    elif name in ("visual.proj", "text_projection"):
+        noise = noise / np.float32(math.sqrt(shape[0]))
+    else:
+        noise = noise / np.float32(math.sqrt(math.prod(shape[1:])))
+    return torch.from_numpy(np.asarray(noise, dtype=np.float32))
+
+
+@pytest.fixture(scope="session")
+def golden() -> SimpleNamespace:
+    """The golden numbers as tensors, by name, and ``config``, ``salt``."""
+    with np.load(GOLDEN) as data:
+        arrays = {name: data[name] for name in data.files}
+    numbers = {name: torch.from_numpy(a) for name, a in arrays.items() if name not in ("config", "salt")}
+    return SimpleNamespace(config=json.loads(str(arrays["config"])), salt=str(arrays["salt"]), **numbers)
+
+
+@pytest.fixture(scope="session")
+def golden_clip(golden) -> torch.nn.Module:
+    """The tiny CLIP of the golden numbers."""
+    from open_clip.model import CLIP
+
+    config = golden.config
+    clip = CLIP(
+        config["embed_dim"],
+        {
+            "image_size": config["image_resolution"],
+            "layers": config["vision_layers"],
+            "width": config["vision_width"],
+            "patch_size": config["vision_patch_size"],
+        },
+        {
+            "context_length": config["context_length"],
+            "vocab_size": config["vocab_size"],
+            "width": config["transformer_width"],
+            "heads": config["transformer_heads"],
+            "layers": config["transformer_layers"],
+        },
+        quick_gelu=True,
+    )
+    names = clip.state_dict()
+    clip.load_state_dict({name: golden_weight(name, tuple(t.shape), golden.salt) for name, t in names.items()})
+    return clip.eval()
+
+
+@pytest.fixture(scope="session")
+def small_clip() -> torch.nn.Module:
+    """An untrained CLIP with eight small blocks, 64 pixels, patches of 8, and CLIP's vocabulary."""
+    from grefine_core.standins.clip import build_clip
+
+    return build_clip()
+
+
+@pytest.fixture(scope="session")
+def clip_tokenizer():
+    """CLIP's tokenizer, which takes a while to make."""
+    from open_clip.tokenizer import SimpleTokenizer
+
+    return SimpleTokenizer(context_length=77)
+
+
+@pytest.fixture
+def quality(small_clip, clip_tokenizer):
+    """A quality model around ``small_clip``, with empty caches and zeroed counters."""
+    from grefine_core import QualityModel
+    from grefine_core.standins.clip import build_embeddings
+
+    return QualityModel(small_clip, build_embeddings(), tokenizer=clip_tokenizer, name="small")
+
+
+@pytest.fixture(scope="session")
+def pictures() -> torch.Tensor:
+    """Three different pictures (3, 45, 70, 3): smooth, so that resizing does not blur them into one."""
+    generator = torch.Generator().manual_seed(7)
+    coarse = torch.rand(3, 3, 5, 7, generator=generator)
+    fine = torch.nn.functional.interpolate(coarse, size=(45, 70), mode="bilinear")
+    return fine.permute(0, 2, 3, 1).contiguous()
