@@ -1,0 +1,235 @@
+"""What each word does in a prompt: part of a noun phrase, verb, preposition, …
+
+The tagger was trained on sentences; prompts are heaps of noun phrases. The rules here read its tags the way prompts
+are meant, above all for participles, which are the hard part: "bear eating bagels", "wooden sailing vessel", "flying
+car", "jar buried in sand", "snow covered mountain".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from .lexicon import adjectives, common_words, style_lexicon, wide_prepositions, word_lists
+from .tokens import AND, COMMA, HYPHEN, STOP, WORD, Token
+from .verb_roles import (
+    ADVERB,
+    BREAK,
+    CONJUNCTION,
+    DETERMINER,
+    END,
+    GLUE,
+    MODIFIER,
+    NEGATION,
+    NOMINAL,
+    NOUN,
+    PARTICLE,
+    POSSESSIVE,
+    PREPOSITION,
+    RELATIVE,
+    SKIP,
+    VERB,
+    at_preposition,
+    ed_role,
+    finite_role,
+    ing_role,
+    is_verbal,
+    kinds,
+    nominal_ahead,
+)
+
+_ADJECTIVE = re.compile(
+    r"(?:ous|ful|less|esque|ish|ic|ive|able|ible|al|ed|en|y|punk|core|like|ar|ant|ent|ing|ian|ese)$"
+)
+
+
+def assign_roles(tokens: Sequence[Token]) -> list[str]:
+    """One role letter a token."""
+    fixed = _known_terms(tokens)
+    roles: list[str] = []
+    for i in range(len(tokens)):
+        roles.append(fixed.get(i) or _role(tokens, i, roles))
+    return roles
+
+
+def _known_terms(tokens: Sequence[Token]) -> dict[int, str]:
+    """Roles of prepositions of several words, and of fragments that are one known tag ("dungeons & dragons")."""
+    fixed: dict[int, str] = {}
+    wide, terms = wide_prepositions(), style_lexicon().terms
+    start = 0
+    for i in range(len(tokens) + 1):
+        if i < len(tokens) and tokens[i].kind not in (COMMA, STOP):
+            for words in wide.get(tokens[i].lower, ()):
+                if tuple(token.lower for token in tokens[i : i + len(words)]) == words:
+                    fixed[i] = PREPOSITION
+                    break
+            if tokens[i].lower == "close" and i + 1 < len(tokens) and tokens[i + 1].lower in ("up", "ups"):
+                fixed[i], fixed[i + 1] = MODIFIER, NOUN
+            elif (
+                tokens[i].lower == "close"
+                and i + 2 < len(tokens)
+                and tokens[i + 1].kind == HYPHEN
+                and (tokens[i + 2].lower in ("up", "ups"))
+            ):
+                fixed[i], fixed[i + 1], fixed[i + 2] = MODIFIER, GLUE, NOUN
+            continue
+        if 1 < i - start <= 6 and " ".join(token.lower for token in tokens[start:i]) in terms:
+            for k in range(start, i):
+                filler = tokens[k].kind != WORD or tokens[k].lower in word_lists()["small"]
+                fixed[k] = GLUE if filler else NOUN if k == i - 1 else MODIFIER
+        start = i + 1
+    return fixed
+
+
+def _role(tokens: Sequence[Token], i: int, roles: list[str]) -> str:
+    token = tokens[i]
+    kind, word, tag = token.kind, token.lower, token.tag
+    if kind == COMMA:
+        return BREAK
+    if kind == STOP:
+        return END
+    if kind == HYPHEN:
+        return GLUE if _glues(tokens, i, roles) else BREAK
+    if kind == AND or word in word_lists()["conjunctions"]:
+        return CONJUNCTION
+    before = roles[-1] if roles else END
+    after = tokens[i + 1] if i + 1 < len(tokens) else None
+    lists = word_lists()
+    if word in ("'s", "'", "’s") and before in NOMINAL:
+        return POSSESSIVE
+    if word in lists["negation"]:
+        return NEGATION
+    if word == "still" and before in (DETERMINER, MODIFIER, NOUN) and (after is None or after.tag == "IN"):
+        return NOUN
+    if word == "still" and after is not None and after.lower in ("life", "lifes", "frame", "shot", "image", "photo"):
+        return MODIFIER
+    if word == "other" and i and tokens[i - 1].lower == "each" and not nominal_ahead(tokens, i):
+        return SKIP
+    if word in word_lists()["be"]:
+        return NOUN if word == "being" and before in NOMINAL + DETERMINER and not is_verbal(after) else SKIP
+    if before == GLUE and i > 1 and roles[-2] in NOMINAL:
+        return NOUN if tag.startswith("NN") or (not nominal_ahead(tokens, i) and not word.endswith("ed")) else MODIFIER
+    if tag == "MD" or (word in word_lists()["auxiliary"] and is_verbal(after)):
+        return SKIP if before not in DETERMINER else NOUN
+    if word in word_lists()["pronouns"] or tag in ("PRP", "WP", "EX"):
+        if tag in ("WP", "WDT") or (word in ("who", "that") and before in NOMINAL):
+            return RELATIVE
+        return DETERMINER if tag == "DT" else SKIP
+    if word == "half" and after is not None and after.tag not in ("DT", "PRP$", "IN"):
+        return MODIFIER  # "half - fox woman"
+    if tag in ("DT", "PRP$", "PDT", "WP$"):
+        return DETERMINER if word != "no" else NEGATION
+    if tag == "WDT":
+        return RELATIVE
+    if tag == "CC":
+        return CONJUNCTION
+    if word.endswith("ing") and len(word) > 4 and tag[:2] in ("VB", "NN", "JJ") and tag != "NNP":
+        return ing_role(tokens, i, before)
+    participle = tag == "JJ" and word.endswith(("ed", "grown")) and at_preposition(after)
+    if tag in ("VBN", "VBD") or (participle and before in (*NOMINAL, BREAK)):
+        return ed_role(tokens, i, before)
+    if tag in ("VBZ", "VBP", "VB"):
+        return finite_role(tokens, i, before)
+    if tag in ("IN", "TO") or word in ("like", "as", "with"):
+        return _preposition_role(tokens, i, before)
+    if tag == "RP":
+        return PARTICLE if before == VERB or not nominal_ahead(tokens, i) else PREPOSITION
+    if tag in ("RB", "RBR", "RBS", "WRB", "UH"):
+        return _adverb_role(tokens, i, before)
+    if tag in ("JJ", "JJR", "JJS", "CD"):
+        return _adjective_role(tokens, i, before)
+    if tag == "NN" and ("JJ" in kinds(word) or word not in common_words()) and _describes(tokens, i, before):
+        return MODIFIER
+    return NOUN
+
+
+def _adjective_role(tokens: Sequence[Token], i: int, before: str) -> str:
+    """An adjective without a noun stands for one where it can ("made of metal", "the drowned")."""
+    token = tokens[i]
+    if token.tag != "JJ" or before in (NOUN, SKIP, ADVERB) or nominal_ahead(tokens, i):
+        return MODIFIER
+    if i + 2 < len(tokens) and tokens[i + 1].tag == "CC" and tokens[i + 2].tag in ("JJ", "CD"):
+        return MODIFIER
+    if before in (PREPOSITION, DETERMINER, VERB, MODIFIER, CONJUNCTION) and "NN" in kinds(token.lower):
+        return NOUN
+    if before == DETERMINER and tokens[i - 1].lower == "the":
+        return NOUN
+    word = token.lower
+    if before != GLUE and "-" not in word and word not in common_words() and not _ADJECTIVE.search(word):
+        return NOUN  # the tagger only guessed
+    return MODIFIER
+
+
+def _describes(tokens: Sequence[Token], i: int, before: str) -> bool:
+    """Whether a word read as a noun is an adjective: "girl dark", "an organic and colourful city"."""
+    after = tokens[i + 1] if i + 1 < len(tokens) else None
+    if before == NOUN and (after is None or after.kind in (COMMA, STOP)):
+        return (
+            tokens[i].lower in adjectives()
+            and tokens[i - 1].tag != "NNP"
+            and (tokens[i - 1].lower not in style_lexicon().first_names)
+        )
+    if before != NOUN and after is not None and after.tag == "CC" and i + 2 < len(tokens):
+        known = "JJ" in kinds(tokens[i].lower) or _ADJECTIVE.search(tokens[i].lower) is not None
+        return known and tokens[i + 2].tag in ("JJ", "CD") and nominal_ahead(tokens, i + 2)
+    return False
+
+
+def _preposition_role(tokens: Sequence[Token], i: int, before: str) -> str:
+    word = tokens[i].lower
+    after = tokens[i + 1] if i + 1 < len(tokens) else None
+    if word == "to" and after is not None and after.tag == "VB":
+        return SKIP
+    ends = after is None or after.kind in (COMMA, STOP) or after.tag in ("IN", "TO", "RB", "CC")
+    if before == VERB and ends and word in word_lists()["particle"]:
+        return PARTICLE
+    if word == "like" and before == NOUN and after is not None and after.tag[:2] in ("NN", "JJ", "VB"):
+        # "park like setting": a noun right behind and no article makes one phrase, unless a verb looks like something.
+        noun = after.tag.startswith("NN") or after.lower in word_lists()["noun-ing"]
+        return MODIFIER if noun and i > 1 and tokens[i - 2].tag not in ("VBZ", "VBG") else PREPOSITION
+    return PREPOSITION
+
+
+def _adverb_role(tokens: Sequence[Token], i: int, before: str) -> str:
+    token = tokens[i]
+    word = token.lower
+    after = tokens[i + 1] if i + 1 < len(tokens) else None
+    place = word in word_lists()["place-prepositions"]
+    if place and after is not None and (after.tag in ("DT", "PRP$", "CD") or after.tag.startswith(("NN", "JJ"))):
+        return PREPOSITION
+    if word in word_lists()["skip-adverbs"]:
+        return SKIP
+    if token.tag == "WRB":
+        return SKIP
+    following = after.tag[:2] if after is not None else ""
+    if following in ("JJ", "VB", "RB", "CD") or (following == "NN" and before != VERB):
+        if following == "VB" and after is not None and not nominal_ahead(tokens, i) and before == NOUN:
+            return ADVERB
+        return MODIFIER
+    return ADVERB
+
+
+def _glues(tokens: Sequence[Token], i: int, roles: list[str]) -> bool:
+    """Whether a hyphen joins its neighbours ("half - fox woman") rather than setting two fragments apart."""
+    if not roles or i + 1 >= len(tokens) or roles[-1] not in NOMINAL + VERB + PREPOSITION + ADVERB:
+        return False
+    left, right = tokens[i - 1], tokens[i + 1]
+    if right.kind in (COMMA, STOP, HYPHEN, AND) or right.lower in word_lists()["small"] - {"a"}:
+        return right.lower in ("up", "down", "off", "on")
+    if tokens[i].text == "/":
+        return True
+    if (
+        left.lower in word_lists()["hyphen-before"]
+        or right.lower in word_lists()["hyphen-behind"]
+        or right.lower.endswith(("ed", "ing", "like"))
+    ):
+        return True
+    if len(right.lower) == 1 or not (left.lower in common_words() or right.lower in common_words()):
+        return True  # "tri - x", "lecouffe - deharme"
+    two = right.lower + " " + (tokens[i + 2].lower if i + 2 < len(tokens) else "")
+    if right.tag == "DT" or two in style_lexicon().terms or right.lower in style_lexicon().words:
+        return False
+    run = 0
+    while run < 3 and i - 1 - run >= 0 and roles[i - 1 - run] in NOMINAL:
+        run += 1
+    return run <= 1 or roles[max(0, i - 2)] == GLUE

@@ -1,0 +1,260 @@
+"""Which units are style and quality tags: medium, artist, camera, lighting, movement, quality, mood.
+
+A tag asks for nothing that could be missing from one place of the picture. Known words come from
+data/style_lexicon.txt and data/artists.txt; unknown artists are recognised by where they stand (behind "by", beside
+other artists) and by looking like names, free-standing adjectives by having no noun.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .lexicon import style_lexicon, word_lists
+from .names import is_certain_name, is_known_artist, looks_like_name
+from .style_words import covered, is_free_style, is_shorthand, subject_length
+from .units import Unit
+
+
+def mark_style(units: Sequence[Unit]) -> list[Unit]:
+    """Set `style` on the units and return them; style units that belong together are merged, mixed ones split."""
+    state = _State(units)
+    for position in range(len(units)):
+        state.visit(position)
+    state.adopt_neighbours()
+    state.keep_something()
+    return _merge(state.result)
+
+
+class _State:
+    """The walk over the units: whether a list of artists is being read, whether content has been seen."""
+
+    def __init__(self, units: Sequence[Unit]) -> None:
+        self.units = units
+        self.lexicon = style_lexicon()
+        self.artists = False
+        self.artist_units: set[int] = set()
+        self.content_seen = False
+        self.result: list[Unit] = []
+
+    def visit(self, position: int) -> None:
+        unit = self.units[position]
+        free = unit.relation == "start" or (
+            unit.relation == "prep"
+            and unit.governor is None
+            and unit.preposition in ("in", "with")
+            and not self.content_seen
+        )
+        governed = unit.governor is not None and unit.governor.style
+        if self._artist(unit, free):
+            unit.style = True
+            self.artists = True
+            self.artist_units.add(unit.index)
+        elif (
+            governed
+            and unit.governor is not None
+            and unit.preposition == "of"
+            and (unit.governor.key in word_lists()["style-of"] or unit.governor.preposition == "of")
+        ):
+            unit.style = True
+            self.artists = True
+        elif unit.kind == "predicate" and unit.key in self.lexicon.verbs:
+            unit.style = self._predicate_is_style(position)
+        elif free and self._is_whole(unit, position):
+            unit.style = False
+        else:
+            unit.style = self._is_style(unit, free or (unit.relation == "next" and governed), position)
+        front = None if unit.style else self._split_front(unit)
+        if front is not None:
+            self.result.append(front)
+        self.result.append(unit)
+        if not unit.style:
+            tail = self._split_tail(unit)
+            if tail is not None:
+                self.result.append(tail)
+            self.content_seen = True
+            self.artists = False
+
+    # Artists --------------------------------------------------------------------------------------------------------
+
+    def _artist(self, unit: Unit, free: bool) -> bool:
+        words = unit.lower
+        if not words or (unit.verbs and unit.preposition != "by" and not self.artists):
+            return False
+        if unit.preposition == "by":
+            if is_known_artist(words) or (" ".join(words) in self.lexicon.sites and not unit.determined):
+                return True
+            if unit.determined or (unit.governor is not None and not unit.governor.style and unit.governor.verbs):
+                return not unit.determined and is_certain_name(unit.words)
+            if unit.governor is None or unit.governor.style:
+                return not is_free_style(unit)
+            return is_certain_name(unit.words)
+        listed = free or unit.relation in ("conj", "next")
+        if self.artists and listed:
+            return is_known_artist(words) or (looks_like_name(unit.words) and not is_free_style(unit))
+        return free and is_known_artist(words)
+
+    def adopt_neighbours(self) -> None:
+        """Names without "by" right beside an artist are artists: "krenz cushart, sakimi chan, artgerm"."""
+        artists = self.artist_units
+        units = self.result
+        governors = {id(unit.governor) for unit in units if unit.relation != "conj"}
+        for direction in (1, -1):
+            ordered = units if direction == 1 else units[::-1]
+            beside = False
+            for unit in ordered:
+                if unit.index in artists:
+                    beside = True
+                elif unit.style:
+                    beside = False
+                else:
+                    lone = unit.relation in ("start", "conj") and not unit.verbs and unit.index != self.units[0].index
+                    lone = lone and id(unit) not in governors
+                    beside = beside and lone and 2 <= len(unit.words) <= 4 and looks_like_name(unit.words)
+                    if beside:
+                        unit.style = True
+                        artists.add(unit.index)
+
+    def _is_whole(self, unit: Unit, position: int) -> bool:
+        """Whether "of …" follows a noun that is no medium: "field of flowers", whatever "field" is alone."""
+        key = unit.key
+        if unit.head is None or key in self.lexicon.media or key in self.lexicon.heads:
+            return False
+        following = self.units[position + 1] if position + 1 < len(self.units) else None
+        if following is None or following.governor is not unit or following.preposition != "of":
+            return False
+        return f"{unit.key} of {following.key}" not in self.lexicon.terms
+
+    def keep_something(self) -> None:
+        """A prompt of tags alone still means its first noun, if that is a thing: "cartoon character in a style of"."""
+        if any(not unit.style for unit in self.result) or not self.result:
+            return
+        first, lexicon = self.result[0], self.lexicon
+        known = " ".join(first.lower) in lexicon.terms or first.key in lexicon.media or first.key in lexicon.heads
+        if first.head is not None and first.index not in self.artist_units and not known and first.relation == "start":
+            first.style = not first.head.tag.startswith("NN") or first.kind == "predicate"
+
+    # Style words ----------------------------------------------------------------------------------------------------
+
+    def _is_style(self, unit: Unit, free: bool, position: int) -> bool:
+        words = unit.lower
+        if not words:
+            return False
+        if free:
+            return is_free_style(unit) or self._medium(unit, position) or (self.content_seen and is_shorthand(words))
+        governed = unit.governor is not None and unit.governor.style
+        if unit.relation == "conj":
+            previous = self.units[position - 1]
+            if previous.style:
+                return is_free_style(unit) or self._medium(unit, position)
+            governed = False
+        if governed and unit.preposition != "of" and unit.relation != "object":
+            return is_free_style(unit)
+        if unit.preposition in word_lists()["within"]:
+            key = unit.key
+            joined = " ".join(words)
+            if key in self.lexicon.heads and (key not in word_lists()["loose-heads"] or len(words) > 1):
+                return True
+            if joined in self.lexicon.common_terms and len(words) > 1 and unit.preposition != "from":
+                return True
+            if unit.preposition in ("in", "as", "using") and not unit.determined:
+                strong = key in self.lexicon.media and key not in self.lexicon.weak_media
+                return strong and (len(words) > 1 or joined in self.lexicon.words)
+        return False
+
+    def _medium(self, unit: Unit, position: int) -> bool:
+        """Whether the head names the picture: "oil painting of …", "full length portrait"."""
+        key = unit.key
+        lexicon = self.lexicon
+        if unit.head is None or key not in lexicon.media:
+            return False
+        of = any(other.governor is unit and other.preposition in ("of", "about", "with", "by", "depicting", "showing")
+                 for other in self.units[position + 1 : position + 3])  # fmt: skip
+        if of or self.content_seen:
+            return True
+        return subject_length(unit) == 0
+
+    def _split_tail(self, unit: Unit) -> Unit | None:
+        """Split "walter white | portrait": the words in front are content, the medium becomes a tag of its own."""
+        if unit.head is None or not unit.words or unit.words[-1] is not unit.head:
+            return None
+        lexicon = self.lexicon
+        tail = " ".join(unit.lower[-2:])
+        if unit.key in lexicon.media and unit.relation == "start" and not self.content_seen:
+            length = subject_length(unit)
+        elif tail in word_lists()["medium-tails"]:
+            length = len(unit.words) - 2
+        else:
+            return None
+        if not 0 < length < len(unit.words):
+            return None
+        style = Unit(-1, unit.fragment, unit.sentence)
+        style.words, unit.words = unit.words[length:], unit.words[:length]
+        style.head, style.style = style.words[-1], True
+        nouns = [token for token in unit.words if token.tag.startswith("NN")]
+        unit.head = nouns[-1] if nouns else unit.words[-1]
+        return style
+
+    def _split_front(self, unit: Unit) -> Unit | None:
+        """Split "aerial photography | forest": a medium in front of what it shows, without "of"."""
+        words = unit.lower
+        if unit.relation != "start" or self.content_seen:
+            return None
+        for length in range(2, min(8, len(words))):
+            if (
+                words[length - 1] in word_lists()["front-media"]
+                and covered(words[:length])
+                and words[length] not in word_lists()["medium-things"]
+            ):
+                style = Unit(-1, unit.fragment, unit.sentence)
+                style.words, unit.words = unit.words[:length], unit.words[length:]
+                style.head, style.style = style.words[-1], True
+                return style
+        return None
+
+    def _predicate_is_style(self, position: int) -> bool:
+        """ "trending on artstation", "rendered in octane"; not "painted wings" or "drawn by horses"."""
+        unit = self.units[position]
+        if unit.key == "trending":
+            return True
+        if position + 1 >= len(self.units) or self.units[position + 1].governor is not unit:
+            return True
+        target = self.units[position + 1]
+        if target.preposition == "by":
+            return not target.determined
+        return unit.key in word_lists()["site-verbs"] and (is_free_style(target) or target.key in self.lexicon.media)
+
+
+def _merge(units: Sequence[Unit]) -> list[Unit]:
+    """Join a predicate and what it is about into one tag; "8 k trending on artstation" is one."""
+    merged: list[Unit] = []
+    replaced: dict[int, Unit] = {}
+    for unit in units:
+        above = unit.governor
+        if above is not None and id(above) in replaced:
+            unit.governor = above = replaced[id(above)]
+        joins = (
+            above is not None
+            and above.style
+            and merged
+            and merged[-1] is above
+            and above.words[-1].lower in word_lists()["site-verbs"]
+            and (unit.style or above.words[-1].lower == "trending")
+            and unit.relation == "prep"
+            and unit.preposition != "by"
+        ) or (
+            above is not None
+            and above.style
+            and unit.style
+            and merged
+            and merged[-1] is above
+            and unit.preposition == "of"
+            and above.preposition == "of"
+        )
+        if joins and above is not None:
+            above.words = above.words + unit.words
+            above.verbs = above.verbs + unit.verbs
+            above.head = above.head or unit.head
+            replaced[id(unit)] = above
+            continue
+        merged.append(unit)
+    return merged

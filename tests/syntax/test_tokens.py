@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grefine_core.syntax.tokens import WORD, tokenize
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("8 k, 1 9 7 9", ["8 k", "1 9 7 9"]),
+        ("2 0 5 0 s shop", ["2 0 5 0 s", "shop"]),
+        ("2 friends", ["2", "friends"]),
+        ("4 dogs", ["4", "dogs"]),
+        ("art by h. r. giger", ["art", "by", "h.", "r.", "giger"]),
+        ("H.R. Giger", ["H.R.", "Giger"]),
+        ("a cat. a dog.", ["a", "cat", "a", "dog"]),
+        ("fox's eye", ["fox", "'s", "eye"]),
+        ("5 o'clock", ["5", "o'clock"]),
+        ("isn't sad", ["is", "n't", "sad"]),
+        ("blue_hair", ["blue", "hair"]),
+        ("sci-fi half - orc", ["sci-fi", "half", "orc"]),
+        ("f/1.8, 16:9, 3D", ["f/1.8", "16:9", "3D"]),
+        ("“wow”", ["wow"]),
+        ("猫 🐱 кот", ["猫", "кот"]),
+        ("", []),
+    ],
+)
+def test_words(text: str, words: list[str]) -> None:
+    assert [token.text for token in tokenize(text) if token.kind == WORD] == words
+
+
+@given(st.text(max_size=200))
+def test_offsets_are_true_and_nothing_overlaps(text: str) -> None:
+    end = 0
+    for token in tokenize(text):
+        assert text[token.start : token.end] == token.text
+        assert token.start >= end
+        end = token.end
+
+
+@given(st.text(alphabet="ab1 8k.,'-()\n", max_size=200))
+def test_every_letter_is_in_a_token(text: str) -> None:
+    covered = {i for token in tokenize(text) for i in range(token.start, token.end)}
+    assert all(i in covered for i, character in enumerate(text) if character.isalnum())
