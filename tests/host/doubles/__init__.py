@@ -1,0 +1,34 @@
+"""A small pack of nodes for the tests with the real ComfyUI: models whose result is known, and tiny real ones.
+
+Loaded by the host beside the pack under test; nothing of it ships, and nothing of the host is patched.
+
+``GRefineDoubleModel``         MODEL that paints the colour in the conditioning; logs every call
+``GRefineDoubleVAE``           VAE of block means: exact on flat blocks, any number of channels and any factor
+``GRefineDoubleConditioning``  CONDITIONING that carries a colour
+``GRefineDoubleRestorer``      GREFINE_RESTORER that is none of the host's models
+``GRefineTinyUNet``            MODEL with a real, tiny, seeded network: sd15, sdxl (4 or 9 channels), flux
+``GRefineTinyTextEncoder``     CLIP with the host's real tokenizer and a tiny, seeded text model (see ``tiny_clip``)
+``GRefineTinyVAE``             VAE with a real, tiny, seeded autoencoder
+``GRefineTinyControlNet``      CONTROL_NET with a real, tiny, seeded network, for ``sd15``
+``GRefineDoubleTensor``        IMAGE and MASK from ``input/NAME.npy``, exactly; ``GRefineDoubleCapture`` writes them
+``GRefineDoubleValues``        lists of STRING, FLOAT, INT, BOOLEAN from lines of text
+"""
+
+from .paint import BlockMeanVAE, PaintConditioning, PaintModel, TintRestorer
+from .tensors import CaptureTensors, LoadTensor, Values
+from .tiny_clip import TinyTextEncoder
+from .tiny_models import TinyControlNet, TinyUNet, TinyVAE
+
+NODE_CLASS_MAPPINGS = {
+    "GRefineDoubleModel": PaintModel,
+    "GRefineDoubleVAE": BlockMeanVAE,
+    "GRefineDoubleConditioning": PaintConditioning,
+    "GRefineDoubleRestorer": TintRestorer,
+    "GRefineTinyUNet": TinyUNet,
+    "GRefineTinyTextEncoder": TinyTextEncoder,
+    "GRefineTinyVAE": TinyVAE,
+    "GRefineTinyControlNet": TinyControlNet,
+    "GRefineDoubleTensor": LoadTensor,
+    "GRefineDoubleCapture": CaptureTensors,
+    "GRefineDoubleValues": Values,
+}

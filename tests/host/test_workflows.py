@@ -1,0 +1,293 @@
+"""The shipped workflows through the real host's queue, on a real picture.
+
+Model names in the files are left as they are: small generated files of these names lie in the models folder (see
+``generated.py``). Replaced is only what the host refuses at that size, the two text encoders of SDXL; and the side at
+which is sampled, which would cost minutes on a CPU.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from grefine_core.standins import write_quality_model
+from grefine_core.workflow import set_input
+
+from ..workflows.checks import to_api
+from .client import Run
+from .generated import FILES, code
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOWS = ROOT / "workflows"
+PICTURE = ROOT / "grefine_core" / "demo" / "coffee.jpg"
+SIZE = (101, 70)  # width, height: neither is a multiple of anything a VAE likes
+LARGE_MODELS = {"UNETLoader", "GRefineTestTextEncoders", "VAELoader", "CLIPTextEncode", "GRefineRestorerFromModel"}
+
+
+@pytest.fixture(scope="module")
+def models(host_server, host_run, tmp_path_factory):
+    """Every file that the shipped workflows name, small and untrained, in the host's models folder."""
+    for kind in ("sdxl", "sd15"):
+        host_run(code(kind, str(host_server.models_dir)))
+    quality = write_quality_model(tmp_path_factory.mktemp("quality"))
+    folder = host_server.models_dir / "grefine"
+    folder.mkdir(exist_ok=True)
+    for name, to in (("clip.safetensors", "safetensors"), ("clip.json", "json")):
+        shutil.copyfile(quality / name, folder / f"clip-vit-b-16-openai.{to}")
+    shutil.copyfile(quality / "pq_embeddings.safetensors", folder / "standin_embeddings.safetensors")
+    yield folder
+    for name in FILES:
+        (host_server.models_dir / name).unlink()  # half a gigabyte, needed by nobody else
+
+
+@pytest.fixture
+def coffee(client) -> str:
+    """The picture of the first command, made small and odd-sized."""
+    small = Image.open(PICTURE).convert("RGB").resize(SIZE, Image.Resampling.LANCZOS)
+    return client.put_image(np.asarray(small), "coffee_small.png")
+
+
+def of(graph: dict[str, Any], kind: str, title: str = "") -> str:
+    """The id of the node of that kind (and title)."""
+    found = [
+        i
+        for i, n in graph.items()
+        if n["class_type"] == kind and (not title or n.get("_meta", {}).get("title") == title)
+    ]
+    assert len(found) == 1, (kind, title, found)
+    return found[0]
+
+
+def shipped(name: str, picture: str) -> dict[str, Any]:
+    """A shipped API file with the picture, and embeddings of the stand-in's width."""
+    graph = json.loads((WORKFLOWS / "api" / f"{name}.json").read_text(encoding="utf-8"))
+    graph = set_input(graph, of(graph, "LoadImage"), "image", picture)
+    return set_input(graph, of(graph, "GRefineLoadQualityModel"), "embeddings", "standin_embeddings.safetensors")
+
+
+def full(picture: str, *, bar: float = 1.0, steps: int | None = None, side: int = 64) -> dict[str, Any]:
+    """The full workflow; ``bar`` 1 lets no picture pass untouched, 0 lets every one."""
+    graph = shipped("grefine_sdxl_inpainting", picture)
+    graph[of(graph, "DualCLIPLoader")] = {
+        "class_type": "GRefineTestTextEncoders",
+        "inputs": {},
+        "_meta": {"title": "Text encoders"},
+    }
+    graph = set_input(graph, of(graph, "GRefineStage1Inpaint"), "native_side", side)
+    plan = of(graph, "GRefinePlan")
+    for key in ("perceptual_bar", "alignment_bar"):
+        graph = set_input(graph, plan, key, bar)
+    if steps is not None:
+        graph = set_input(graph, plan, "steps", steps)
+    return with_a_part_to_redraw(graph)
+
+
+def with_a_part_to_redraw(graph: dict[str, Any]) -> dict[str, Any]:
+    """An untrained model finds nothing in particular and misses every phrase: take the worst fifth of the first map."""
+    graph = set_input(graph, of(graph, "GRefineMergeMaps"), "weight_b", 0.0)
+    for key, value in {"method": "top", "floor": 0.0}.items():
+        graph = set_input(graph, of(graph, "GRefineBinarizeMap"), key, value)
+    return graph
+
+
+def with_previews(graph: dict[str, Any]) -> dict[str, Any]:
+    """The same graph that also shows the picture as loaded, stage 1's result before the guard, the composite mask."""
+    graph = copy.deepcopy(graph)
+    stage1, mask = of(graph, "GRefineStage1Inpaint"), of(graph, "GRefineBinarizeMap")
+    for name, source in {
+        "loaded": graph[stage1]["inputs"]["image"],
+        "redrawn": [stage1, 0],
+        "guarded": [of(graph, "GRefineNoHarmGuard", "No-Harm Guard: stage 1"), 0],
+    }.items():
+        graph[name] = {"class_type": "PreviewImage", "inputs": {"images": source}}
+    emphasis = of(graph, "GRefinePromptEmphasis")
+    graph["emphasised"] = {"class_type": "PreviewAny", "inputs": {"source": [emphasis, 0]}}
+    graph["mask"] = {"class_type": "MaskPreview", "inputs": {"mask": [mask, 1]}}
+    return graph
+
+
+def kinds(graph: dict[str, Any], nodes: list[str]) -> set[str]:
+    return {graph[node]["class_type"] for node in nodes if node in graph}
+
+
+def only(pictures: list[np.ndarray]) -> np.ndarray:
+    assert len(pictures) == 1
+    return pictures[0][..., :3]
+
+
+def emphasised(run: Run) -> str:
+    """What the text encoder was given, as the graph says by a node of its own."""
+    return run.texts("emphasised")[0]
+
+
+def check_guard(report: dict[str, Any], **pictures: np.ndarray) -> None:
+    """Both stages are in the report; the picture behind stage 1's guard is what its decisions make of it."""
+    stages = [entry["stage"] for entry in report["guard"]]
+    assert set(stages) == {1, 2}
+    for entry in report["guard"]:
+        falls = [entry["after"][score] < entry["before"][score] for score in ("perceptual", "alignment")]
+        assert entry["accepted"] == (not any(falls))
+    first = [entry for entry in report["guard"] if entry["stage"] == 1]
+    if not any(entry["accepted"] for entry in first):
+        np.testing.assert_array_equal(pictures["guarded"], pictures["loaded"])
+    if all(entry["accepted"] for entry in first):
+        np.testing.assert_array_equal(pictures["guarded"], pictures["redrawn"])
+
+
+def test_the_full_workflow_finds_repairs_guards_and_reports(client, models, coffee):
+    graph = with_previews(full(coffee, steps=6))
+    run = client.run(graph).ok()
+    assert set(graph) <= set(run.executed) | set(run.cached)
+    loaded, redrawn, guarded = (only(run.images(name)) for name in ("loaded", "redrawn", "guarded"))
+    refined = only(run.images(of(graph, "SaveImage", "Refined picture")))
+    assert loaded.shape == redrawn.shape == guarded.shape == refined.shape == (SIZE[1], SIZE[0], 3)
+    inside = only(run.images("mask")).max(-1) > 0
+    assert 0.05 < inside.mean() < 0.95
+    np.testing.assert_array_equal(redrawn[~inside], loaded[~inside])
+    assert (redrawn[inside] != loaded[inside]).any(-1).mean() > 0.5
+
+    report = json.loads(run.texts(of(graph, "PreviewAny", "Report as JSON"))[0])
+    assert report["size"] == {"height": SIZE[1], "width": SIZE[0]}
+    assert report["emphasized_prompt"] == emphasised(run)
+    assert [phrase["head"] for phrase in report["phrases"]][:3] == ["girl", "hair", "dress"]
+    assert "3 steps" in report["plan"]["reason"]
+    check_guard(report, redrawn=redrawn, guarded=guarded, loaded=loaded)
+    assert report["changed"] == bool((refined != loaded).any())
+    for score in ("perceptual", "alignment"):
+        assert report["after"][score] >= report["before"][score] - 1e-6, (
+            "the method never makes it worse by its own measure"
+        )
+    sheet = only(run.images(of(graph, "SaveImage", "Report")))
+    assert sheet.shape[0] > SIZE[1]
+    assert sheet.shape[1] > SIZE[0]
+    assert run.images(of(graph, "GRefineQualityReport")), "the report is also shown on its node"
+
+
+def test_steps_are_those_of_the_plan(client, models, coffee):
+    """20 steps of both stages together: ten denoiser calls each, whatever the strengths."""
+    graph = full(coffee)
+    client.free()
+    run = client.run(graph).ok()
+    counted = {
+        graph[data["node"]]["class_type"]: data["max"]
+        for event, data, _ in run.messages
+        if event == "progress" and data["node"] in graph
+    }
+    assert counted["GRefineStage1Inpaint"] % 10 == 0  # ten for every crop
+    assert counted["GRefineStage2Restore"] == 10
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_one_others(client, models, coffee):
+    graph = with_previews(full(coffee, steps=4))
+    first = client.run(graph).ok()
+    client.free()
+    again = client.run(graph).ok()
+    stage1, saved = of(graph, "GRefineStage1Inpaint"), of(graph, "SaveImage", "Refined picture")
+    assert stage1 in again.executed
+    for node in ("redrawn", saved):
+        np.testing.assert_array_equal(only(first.images(node)), only(again.images(node)))
+    other = client.run(set_input(graph, stage1, "seed", 7)).ok()
+    assert (only(other.images("redrawn")) != only(first.images("redrawn"))).any()
+
+
+def test_a_good_picture_passes_untouched_and_no_large_model_is_loaded(client, models, coffee):
+    graph = with_previews(full(coffee, bar=0.0))
+    client.free()
+    run = client.run(graph).ok()
+    assert not LARGE_MODELS & kinds(graph, [*run.executed, *run.cached])
+    assert {"GRefineStage1Inpaint", "GRefineStage2Restore"} <= kinds(graph, run.executed)
+    refined = only(run.images(of(graph, "SaveImage", "Refined picture")))
+    np.testing.assert_array_equal(refined, only(run.images("loaded")))
+
+
+def test_cancel_stops_within_a_step_and_the_host_goes_on(client, models, coffee):
+    graph = full(coffee, steps=400, side=256)
+    stage1 = of(graph, "GRefineStage1Inpaint")
+
+    def sampling(event: str, data: dict[str, Any]) -> bool:
+        return event == "progress" and data.get("node") == stage1 and data["value"] >= 2
+
+    prompt_id = client.start(graph)
+    seen = client.wait_for(prompt_id, sampling)["value"]
+    client.interrupt()
+    run = client.wait(prompt_id)
+    assert run.status == "interrupted"
+    last = max(data["value"] for event, data, _ in run.messages if event == "progress" and data["node"] == stage1)
+    assert last <= seen + 2  # the step that ran when the request was on its way, and at most the one it arrived in
+    client.run(full(coffee, bar=0.0)).ok()
+
+
+def test_an_ordinary_checkpoint_as_it_is_shipped(client, models, coffee):
+    """No node is replaced: the host loads UNet, text encoder and VAE from one generated file."""
+    graph = with_previews(shipped("grefine_ordinary_checkpoint", coffee))
+    graph = set_input(graph, of(graph, "GRefineStage1Inpaint"), "min_side", 64)
+    plan = of(graph, "GRefinePlan")
+    for key, value in {"perceptual_bar": 1.0, "alignment_bar": 1.0, "steps": 4}.items():
+        graph = set_input(graph, plan, key, value)
+    graph = with_a_part_to_redraw(graph)
+    run = client.run(graph).ok()
+    loaded, redrawn = only(run.images("loaded")), only(run.images("redrawn"))
+    inside = only(run.images("mask")).max(-1) > 0
+    assert 0.05 < inside.mean() < 0.95
+    np.testing.assert_array_equal(redrawn[~inside], loaded[~inside])
+    assert (redrawn[inside] != loaded[inside]).any()
+    assert only(run.images(of(graph, "SaveImage", "Refined picture"))).shape == loaded.shape
+
+
+def test_maps_only(client, models, coffee):
+    graph = shipped("grefine_maps_only", coffee)
+    run = client.run(graph).ok()
+    for title in ("Perceptual defects", "Alignment defects"):
+        assert only(run.images(of(graph, "PreviewImage", title))).shape == (SIZE[1], SIZE[0], 3)
+    mask = only(run.images(of(graph, "MaskPreview")))
+    assert mask.shape == (SIZE[1], SIZE[0], 3)
+    assert set(np.unique(mask)) <= {0, 255}
+
+
+def test_score_only_of_a_batch_scores_each_picture(client, models, coffee):
+    graph = shipped("grefine_score_only", coffee)
+    graph["bright"] = {"class_type": "ImageInvert", "inputs": {"image": [of(graph, "LoadImage"), 0]}}
+    both = {"image1": [of(graph, "LoadImage"), 0], "image2": ["bright", 0]}
+    graph["both"] = {"class_type": "ImageBatch", "inputs": both}
+    single = client.run(graph).ok()
+    batch = client.run(set_input(graph, of(graph, "RebatchImages"), "images", ["both", 0])).ok()
+    for what in ("Perceptual", "Alignment"):
+        node = of(graph, "PreviewAny", f"{what} quality")
+        (alone,), pair = single.texts(node), batch.texts(node)
+        assert 0.0 <= float(alone) <= 1.0
+        assert len(pair) == 2
+        assert float(pair[0]) == pytest.approx(float(alone), abs=1e-5)
+        assert float(pair[1]) != pytest.approx(float(alone), abs=1e-5)
+    phrases = batch.texts(of(graph, "PreviewAny", "Phrases"))
+    assert len(phrases) == 2
+    assert all("hill" in text and len(text.splitlines()) >= 4 for text in phrases)
+
+
+@pytest.mark.parametrize("path", sorted(WORKFLOWS.glob("*.json")), ids=lambda path: path.stem)
+def test_the_editors_file_converts_to_the_api_file_by_this_hosts_own_nodes(client, path):
+    converted = to_api(json.loads(path.read_text(encoding="utf-8")), client.object_info())
+    expected = json.loads((WORKFLOWS / "api" / path.name).read_text(encoding="utf-8"))
+    assert converted == {k: (v["class_type"], v["inputs"]) for k, v in expected.items()}
+
+
+def test_the_hosts_nodes_are_as_recorded(client):
+    """The record that the files are built and checked with still describes this host, as far as the files need it."""
+    recorded = json.loads((ROOT / "tests" / "workflows" / "host_nodes.json").read_text(encoding="utf-8"))
+    for name, info in recorded.items():
+        real = client.object_info(name)[name]
+        assert real["output"] == info["output"], name
+        assert real["output_name"] == info["output_name"], name
+        for kind in ("required", "optional"):
+            assert list(real["input"].get(kind, {})) == list(info["input"].get(kind, {})), name
+
+
+def test_the_template_browser_lists_the_workflows(client, host_server):
+    listed = client.get("/workflow_templates")[host_server.pack_folder]
+    assert sorted(listed) == sorted(path.stem for path in WORKFLOWS.glob("*.json"))

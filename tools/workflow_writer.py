@@ -1,0 +1,289 @@
+"""Writes one description of a graph in ComfyUI's two formats: the one its editor saves, and the one its queue takes.
+
+The description names nodes, values and links; which inputs a node has, in which order, and which of them are widgets
+comes from a recorded ``/object_info``. Layout: groups from left to right, in them columns, in them nodes from the top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+TITLE, ROW, WIDGET_ROW, GAP, PADDING, GROUP_TITLE = 30, 20, 24, 40, 20, 50
+WIDTH, TEXT_HEIGHT = 320, 110
+GROUP_COLOR, NOTE_COLORS = "#3f789e", ("#432", "#653")
+OPTIONAL_SHAPE = 7  # how the editor draws an input that may stay unconnected
+VIRTUAL = ("MarkdownNote",)  # exists in the editor only
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output of a node, to be given as an input's value."""
+
+    node: Node
+    slot: int
+
+
+@dataclass
+class Node:
+    """A node of the graph; ``node["image"]`` is its output of that name (written small, with underscores)."""
+
+    id: int
+    kind: str
+    title: str
+    values: dict[str, Any]
+    info: Mapping[str, Any]
+    size: tuple[int, int]
+    position: tuple[int, int] = (0, 0)
+
+    def __getitem__(self, name: str) -> Output:
+        names = [entry.lower().replace(" ", "_") for entry in self.info["output_name"]]
+        if name not in names:
+            raise KeyError(f"{self.kind} has no output {name!r}, it has {names}")
+        return Output(self, names.index(name))
+
+
+@dataclass
+class Group:
+    """A titled frame around columns of nodes; ``bounding`` is (left, top, width, height)."""
+
+    title: str
+    starts_row: bool = False
+    columns: list[list[Node]] = field(default_factory=lambda: [[]])
+    bounding: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+
+def declared_inputs(info: Mapping[str, Any]) -> list[tuple[str, Any, dict[str, Any]]]:
+    """(name, type, options) of a node's inputs as ``/object_info`` orders them, required before optional."""
+    found = []
+    for kind in ("required", "optional"):
+        declared = info["input"].get(kind, {})
+        for name in info.get("input_order", {}).get(kind, list(declared)):
+            spec = declared[name]
+            found.append((name, spec[0], spec[1] if len(spec) > 1 else {}))
+    return found
+
+
+def is_widget(kind: Any, options: Mapping[str, Any]) -> bool:
+    """Whether the editor shows the input as a field to fill in rather than as a socket only."""
+    return (isinstance(kind, list) or kind in WIDGET_TYPES) and not options.get("forceInput")
+
+
+def extra_widgets(name: str, kind: Any, options: Mapping[str, Any]) -> list[Any]:
+    """Values that the editor stores after an input's own: what to do with a seed, the upload button."""
+    if kind == "INT" and (options.get("control_after_generate") or name in ("seed", "noise_seed")):
+        return ["fixed"]
+    return ["image"] if options.get("image_upload") else []
+
+
+def default(kind: Any, options: Mapping[str, Any]) -> Any:
+    """The value that a widget starts with. Raises KeyError where it depends on the machine: files, samplers."""
+    if "default" in options:
+        return options["default"]
+    choices = kind if isinstance(kind, list) else options.get("options")
+    if choices:
+        return choices[0]
+    if isinstance(kind, list) or kind == "COMBO":
+        raise KeyError("a choice whose default is not recorded: name the value in the description")
+    return {"INT": 0, "FLOAT": 0.0, "BOOLEAN": False}.get(kind if isinstance(kind, str) else "", "")
+
+
+class Graph:
+    """A workflow: ``with graph.group("…"): graph.node("LoadImage", image="x.png")``, then ``ui()`` and ``api()``."""
+
+    def __init__(self, name: str, object_info: Mapping[str, Any]) -> None:
+        self.name, self._info = name, object_info
+        self.groups: list[Group] = []
+        self.nodes: list[Node] = []
+
+    @contextmanager
+    def group(self, title: str, *, new_row: bool = False) -> Iterator[Group]:
+        """What is added inside goes into a new group: to the right of the others, or below them in a new row."""
+        self.groups.append(Group(title, starts_row=new_row))
+        yield self.groups[-1]
+
+    def column(self) -> None:
+        """The following nodes go into a new column of the current group."""
+        self.groups[-1].columns.append([])
+
+    def node(
+        self, kind: str, title: str = "", *, width: int = WIDTH, height: int = 0, preview: int = 0, **values: Any
+    ) -> Node:
+        """A node with its inputs: constants or other nodes' outputs; widgets that are not named keep their defaults.
+
+        ``height`` replaces the computed one, ``preview`` adds room for a picture.
+        """
+        info = self._info[kind]
+        unknown = set(values) - {name for name, _, _ in declared_inputs(info)}
+        if unknown:
+            raise KeyError(f"{kind} has no inputs {sorted(unknown)}")
+        node = Node(len(self.nodes) + 1, kind, title or info["display_name"], values, info, (width, 0))
+        node.size = (width, (height or self._height(node)) + preview)
+        return self._add(node)
+
+    def note(self, text: str, title: str, *, width: int = WIDTH, height: int = 200) -> Node:
+        """Words to the user, in Markdown; exists in the editor only."""
+        info = {"input": {}, "output": [], "output_name": []}
+        return self._add(Node(len(self.nodes) + 1, "MarkdownNote", title, {"": text}, info, (width, height)))
+
+    def api(self) -> dict[str, Any]:
+        """The format that ``POST /prompt`` takes."""
+        result = {}
+        for node in self.nodes:
+            if node.kind in VIRTUAL:
+                continue
+            inputs = {}
+            for name, kind, options in declared_inputs(node.info):
+                value = node.values.get(name)
+                if isinstance(value, Output):
+                    inputs[name] = [str(value.node.id), value.slot]
+                elif value is not None:
+                    inputs[name] = value
+                elif is_widget(kind, options):
+                    inputs[name] = default(kind, options)
+            result[str(node.id)] = {"inputs": inputs, "class_type": node.kind, "_meta": {"title": node.title}}
+        return result
+
+    def ui(self) -> dict[str, Any]:
+        """The format that the editor saves."""
+        self._lay_out()
+        links: list[list[Any]] = []
+        sockets = {node.id: _sockets(node) for node in self.nodes}
+        for node in self.nodes:
+            for slot, socket in enumerate(sockets[node.id]):
+                value = node.values.get(socket["name"])
+                if isinstance(value, Output):
+                    socket["link"] = len(links) + 1
+                    kind = value.node.info["output"][value.slot]
+                    links.append([socket["link"], value.node.id, value.slot, node.id, slot, kind])
+        order = {node.id: place for place, node in enumerate(self._sorted())}
+        return {
+            "id": str(uuid5(NAMESPACE_URL, f"g-refine/{self.name}")),
+            "revision": 0,
+            "last_node_id": len(self.nodes),
+            "last_link_id": len(links),
+            "nodes": [self._ui_node(node, sockets[node.id], links, order[node.id]) for node in self.nodes],
+            "links": links,
+            "groups": [
+                {"id": number, "title": group.title, "bounding": list(group.bounding), "color": GROUP_COLOR}
+                | {"font_size": 24, "flags": {}}
+                for number, group in enumerate(self.groups, 1)
+            ],
+            "config": {},
+            "extra": {"ds": {"scale": 0.5, "offset": [40, 120]}},
+            "version": 0.4,
+        }
+
+    def _add(self, node: Node) -> Node:
+        self.nodes.append(node)
+        self.groups[-1].columns[-1].append(node)
+        return node
+
+    def _ui_node(self, node: Node, sockets: list[dict[str, Any]], links: list[list[Any]], order: int) -> dict[str, Any]:
+        outputs = []
+        for slot, (name, kind) in enumerate(zip(node.info["output_name"], node.info["output"], strict=True)):
+            leaving = [link[0] for link in links if link[1] == node.id and link[2] == slot]
+            outputs.append({"localized_name": name, "name": name, "type": kind, "links": leaving or None})
+        result = {
+            "id": node.id,
+            "type": node.kind,
+            "pos": list(node.position),
+            "size": list(node.size),
+            "flags": {},
+            "order": order,
+            "mode": 0,
+            "inputs": sockets,
+            "outputs": outputs,
+            "title": node.title,
+            "properties": {} if node.kind in VIRTUAL else {"Node name for S&R": node.kind},
+            "widgets_values": _widget_values(node),
+        }
+        if node.kind in VIRTUAL:
+            result |= {"color": NOTE_COLORS[0], "bgcolor": NOTE_COLORS[1]}
+        return result
+
+    def _height(self, node: Node) -> int:
+        widgets = [(kind, options) for _, kind, options in declared_inputs(node.info) if is_widget(kind, options)]
+        sockets = len(declared_inputs(node.info)) - len(widgets)
+        rows = ROW * max(sockets, len(node.info["output_name"]))
+        texts = sum(1 for kind, options in widgets if kind == "STRING" and options.get("multiline"))
+        extra = sum(len(extra_widgets(name, *entry)) for name, *entry in declared_inputs(node.info))
+        return rows + WIDGET_ROW * (len(widgets) - texts + extra) + TEXT_HEIGHT * texts + 16
+
+    def _lay_out(self) -> None:
+        """Nodes under each other, columns beside each other, groups beside each other until a new row begins."""
+        left = top = 0
+        row: list[Group] = []
+        for group in self.groups:
+            if group.starts_row and row:
+                left, top = 0, _same_height(row) + GAP
+                row = []
+            x, bottom = left + PADDING, top
+            for column in group.columns:
+                y = top + GROUP_TITLE + TITLE
+                for node in column:
+                    node.position = (x, y)
+                    bottom = max(bottom, y + node.size[1])
+                    y += node.size[1] + TITLE + GAP
+                x += max(node.size[0] for node in column) + GAP
+            group.bounding = (left, top, x - GAP + PADDING - left, bottom + PADDING - top)
+            left += group.bounding[2] + GAP
+            row.append(group)
+        _same_height(row)
+
+    def _sorted(self) -> list[Node]:
+        """Every node after those it takes its inputs from."""
+        done: dict[int, Node] = {}
+
+        def visit(node: Node) -> None:
+            if node.id not in done:
+                for value in node.values.values():
+                    if isinstance(value, Output):
+                        visit(value.node)
+                done[node.id] = node
+
+        for node in self.nodes:
+            visit(node)
+        return list(done.values())
+
+
+def _same_height(row: list[Group]) -> int:
+    """Stretches the groups of a row to its lowest border, which it returns."""
+    height = max(group.bounding[3] for group in row)
+    for group in row:
+        group.bounding = (*group.bounding[:3], height)
+    return row[0].bounding[1] + height
+
+
+def _sockets(node: Node) -> list[dict[str, Any]]:
+    """As the editor lists them: the sockets, then the widgets (which can take links as well)."""
+    optional = node.info["input"].get("optional", {})
+    sockets = []
+    for name, kind, options in sorted(declared_inputs(node.info), key=lambda entry: is_widget(entry[1], entry[2])):
+        shown = "COMBO" if isinstance(kind, list) else kind
+        socket: dict[str, Any] = {"localized_name": options.get("display_name") or name, "name": name, "type": shown}
+        if name in optional:
+            socket["shape"] = OPTIONAL_SHAPE
+        if is_widget(kind, options):
+            socket["widget"] = {"name": name}
+        sockets.append({**socket, "link": None})
+        if options.get("image_upload"):
+            upload = {"localized_name": "choose file to upload", "name": "upload", "type": "IMAGEUPLOAD"}
+            sockets.append({**upload, "widget": {"name": "upload"}, "link": None})
+    return sockets
+
+
+def _widget_values(node: Node) -> list[Any]:
+    if node.kind in VIRTUAL:
+        return [node.values[""]]
+    values = []
+    for name, kind, options in declared_inputs(node.info):
+        if is_widget(kind, options):
+            value = node.values.get(name)
+            values.append(default(kind, options) if value is None or isinstance(value, Output) else value)
+            values += extra_widgets(name, kind, options)
+    return values
