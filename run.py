@@ -6,7 +6,7 @@
 
 Each makes or reuses the virtual environment `.venv` beside this file, and is quick when run again. Where a ComfyUI is
 found (COMFYUI_PATH, around this pack, or ~/comfy/ComfyUI), its requirements are installed too, and it is used.
-What follows the command is handed on: `python run.py demo --image mine.png --prompt "..."`, `python run.py test -k masks`.
+What follows the command is handed on: `run.py demo --image mine.png --prompt "..."`, `run.py test -k masks`.
 """
 
 from __future__ import annotations
@@ -86,8 +86,6 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     if len(sys.argv) < 2 or sys.argv[1] not in ("demo", "test"):
         sys.exit(__doc__)
-    if sys.version_info < (3, 10):
-        sys.exit(f"Python 3.10 or newer is needed, this is {sys.version.split()[0]}.")
     host = find_comfyui()
     log.info("ComfyUI: %s", host or "none found (COMFYUI_PATH names one)")
     try:

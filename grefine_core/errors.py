@@ -15,5 +15,5 @@ class ModelFileError(GRefineError):
     """A weight file is missing, damaged or of another model. The message names the file and what to do."""
 
 
-class Cancelled(GRefineError):
+class Cancelled(GRefineError):  # noqa: N818 - as asyncio.CancelledError it is a wish, no fault
     """The caller's callback asked for a stop."""

@@ -13,7 +13,7 @@ def prompt_from_metadata(text: Mapping[str, str]) -> str | None:
     """Return the positive prompt found in a picture's text entries, or None.
 
     Args:
-        text: the entries by name: ``prompt`` as ComfyUI writes it (the graph in API format), ``parameters`` as A1111 does.
+        text: the entries by name: ``prompt`` as ComfyUI writes it (its graph), ``parameters`` as A1111 does.
     """
     graph = text.get("prompt")
     if graph:

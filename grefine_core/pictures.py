@@ -6,7 +6,7 @@ import os
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -89,7 +89,7 @@ def save_picture(
     if alpha is not None and keeps_alpha and tuple(alpha.shape) == pixels.shape[:2]:
         pixels = np.concatenate([pixels, alpha.numpy()[..., None]], axis=-1)
     picture = Image.fromarray(pixels)
-    options: dict[str, object] = {"icc_profile": icc_profile} if icc_profile else {}
+    options: dict[str, Any] = {"icc_profile": icc_profile} if icc_profile else {}
     if path.suffix.lower() == ".png" and text:
         entries = PngInfo()
         for key, value in text.items():

@@ -119,7 +119,7 @@ class GRefineBinarizeMap(io.ComfyNode):
                     "For otsu and top: nothing under it is ever taken, so that a clean picture gives an empty mask.",
                 ),
                 _share("min_area", 0.001, 1.0, 0.0005, "Smaller specks are dropped; share of the picture.", **fine),
-                _share("grow", 0.01, 0.5, 0.005, "By how much the mask grows; share of the shorter side."),
+                _share("grow", 0.02, 0.5, 0.005, "By how much the mask grows; share of the shorter side."),
                 _share("feather", 0.02, 0.5, 0.005, "Width of the soft edge; share of the shorter side."),
                 io.Boolean.Input(
                     "fill_holes",

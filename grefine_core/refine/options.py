@@ -66,5 +66,5 @@ class RefineOptions:
     crop: CropOptions = field(default_factory=CropOptions)
     guard: bool = True
     tolerance: float = 0.0
-    stage1_keep_color: bool = False
+    stage1_keep_color: bool = True
     stage2_keep_color: bool = True

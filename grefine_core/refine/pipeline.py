@@ -16,7 +16,7 @@ from ..plan import Plan, plan_refinement
 from ..report.data import GuardEntry, Report
 from ..tensors import as_images, as_masks
 from .arguments import per_picture, untouched
-from .guard import GuardResult, Scores, check_tolerance, guard
+from .guard import NOISE, GuardResult, Scores, check_tolerance, guard
 from .options import RefineOptions
 from .progress import Tally
 from .protocols import Inpainter, Progress, Restorer
@@ -236,7 +236,7 @@ def _against_input(
     """
     kept, now, entries = second.clone(), list(scores), list(guarded.entries)
     for index, (score, origin) in enumerate(zip(scores, found.scores, strict=True)):
-        if all(new >= old - options.tolerance for new, old in zip(score, origin, strict=True)):
+        if all(new >= old - options.tolerance - NOISE for new, old in zip(score, origin, strict=True)):
             continue
         kept[index], now[index] = first[index], scores_first[index]
         reason = "together with stage 1 an indicator falls by more than the tolerance against the input"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..alignment.results import PhraseQuality
     from ..plan import Plan
 
-_PACKAGES = ("g-refine", "torch", "open_clip_torch", "diffusers", "transformers", "nltk", "scipy", "Pillow")
+_PACKAGES = ("g-refine", "torch", "open_clip_torch", "diffusers", "transformers", "scipy", "Pillow")
 
 
 def report_json(report: Report) -> dict[str, Any]:

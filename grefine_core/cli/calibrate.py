@@ -1,0 +1,91 @@
+"""``grefine calibrate``: the bounds of the alignment scores, from pictures known to match their prompts."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import GRefineError, InputError
+from . import common
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+
+def add_command(commands: Any) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser(
+        "calibrate",
+        help="set the bounds of the alignment scores",
+        description="Measures pictures that are known to show what their prompts say, and sets the bounds under which "
+        "a phrase counts as missed. Prompts come from --prompts, a text file of the same name, or the metadata.",
+    )
+    parser.add_argument("--images", nargs="+", required=True, metavar="PATH", help="folders or files of good pictures")
+    parser.add_argument("--prompts", metavar="CSV", help="columns 'image' (file name) and 'prompt'")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="default: beside the CLIP weights, where every later call finds it"
+    )
+    parser.add_argument("--quantile", type=float, default=0.05, help="share of good phrases below the bounds")
+    common.add_model_options(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure and write the calibration file. Pictures without a prompt, or broken ones, are reported and skipped."""
+    from ..alignment import calibrate
+    from ..alignment.calibration import calibration_path
+    from ..models.finding import find_clip, weight_file
+    from ..pictures import find_pictures
+
+    files = find_pictures(arguments.images)
+    prompts = _read_prompts(Path(arguments.prompts)) if arguments.prompts else {}
+    arguments.calibration = None
+    weights = weight_file(arguments.clip) if arguments.clip else find_clip()
+    target = Path(arguments.output) if arguments.output else calibration_path(weights)
+    model = common.load_model(arguments)
+    skipped: list[Path] = []
+    calibration = calibrate(model, _samples(files, prompts, skipped), quantile=arguments.quantile)
+    calibration.save(target)
+    if arguments.json:
+        common.print_json({"file": str(target), "pictures": calibration.pictures, "phrases": calibration.phrases,
+                           "skipped": [str(path) for path in skipped],
+                           "bounds": {name: vars(bound) for name, bound in calibration.bounds.items()}})  # fmt: skip
+    else:
+        for name, bound in calibration.bounds.items():
+            print(f"{name}: nouns {bound.noun:.4f}, phrases {bound.phrase:.4f}")
+        print(
+            f"{target}: from {calibration.phrases} phrases in {calibration.pictures} pictures, {len(skipped)} skipped"
+        )
+    return 3 if skipped else 0
+
+
+def _samples(files: list[Path], prompts: dict[str, str], skipped: list[Path]) -> Iterator[tuple[Tensor, str]]:
+    from ..pictures import load_picture
+
+    for path in common.progress(files, "Measuring"):
+        try:
+            picture = load_picture(path)
+            prompt = common.prompt_for(picture, prompts.get(path.name))
+        except GRefineError as error:
+            print(f"skipped: {error}", file=sys.stderr)
+            skipped.append(path)
+            continue
+        yield picture.image, prompt or ""
+
+
+def _read_prompts(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        raise InputError(f"--prompts {path}: no such file.")
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.DictReader(file)
+        if not {"image", "prompt"} <= set(rows.fieldnames or ()):
+            raise InputError(f"--prompts {path}: needs the columns 'image' and 'prompt', has {rows.fieldnames}.")
+        return {Path(row["image"]).name: row["prompt"] for row in rows}

@@ -1,0 +1,173 @@
+"""What several commands share: options, pictures with their prompts, output for people and for programs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..errors import GRefineError, InputError
+from ..metadata import prompt_from_metadata
+from ..pictures import Picture, find_pictures, load_picture
+
+if TYPE_CHECKING:
+    from ..quality_model import QualityModel
+
+Item = TypeVar("Item")
+
+
+def add_picture_options(parser: argparse.ArgumentParser) -> None:
+    """Pictures, and where their prompts come from."""
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="picture files or folders of pictures")
+    parser.add_argument(
+        "--prompt",
+        help="what the picture was meant to show; without it, the text file of the same name (picture.txt), "
+        "then the picture's own metadata (ComfyUI, A1111)",
+    )
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """The quality model."""
+    group = parser.add_argument_group("quality model")
+    group.add_argument("--clip", metavar="FILE", help="CLIP weights; default: found in the model folders")
+    group.add_argument(
+        "--architecture",
+        default="auto",
+        help="open_clip's name of the model; auto: from open_clip_config.json beside the weights, or by its sizes",
+    )
+    group.add_argument(
+        "--embeddings", metavar="PATH", help="PQ embeddings: a file or a folder; default: published ones"
+    )
+    group.add_argument(
+        "--calibration", metavar="FILE", help="bounds from 'grefine calibrate'; default: beside the weights"
+    )
+    group.add_argument("--resolution", type=int, metavar="PX", help="measure at this side; default: the model's own")
+    group.add_argument("--device", default="auto", help="'auto', 'cpu', 'cuda', 'cuda:1', 'mps'")
+
+
+def add_measure_options(parser: argparse.ArgumentParser) -> None:
+    """How quality is measured."""
+    group = parser.add_argument_group("measuring")
+    group.add_argument(
+        "--formula", choices=("paper", "released"), default="paper", help="PQ: the paper's, or the script's"
+    )
+    group.add_argument("--scoring", choices=("auto", "contrast", "softmax"), default="auto", help="AQ: see the docs")
+    group.add_argument("--aggregate", choices=("product", "geometric", "min"), default="product")
+    group.add_argument("--include-style", action="store_true", help="let style and quality tags take part")
+
+
+def measure_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Keyword arguments of ``assess`` from these options; "auto" leaves the way of scoring to the library."""
+    chosen: dict[str, Any] = {
+        "calibration": arguments.formula,
+        "aggregate": arguments.aggregate,
+        "include_style": arguments.include_style,
+    }
+    if arguments.scoring != "auto":
+        chosen["scoring"] = arguments.scoring
+    return chosen
+
+
+def pick_device(name: str) -> str:
+    """Return ``name``, or for "auto" the best device that torch has here."""
+    if name != "auto":
+        return name
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def load_model(arguments: argparse.Namespace) -> QualityModel:
+    """Load the quality model that the options ask for."""
+    from ..models import load_quality_model
+
+    return load_quality_model(
+        model=arguments.architecture,
+        weights=arguments.clip,
+        embeddings=arguments.embeddings,
+        resolution=arguments.resolution,
+        device=pick_device(arguments.device),
+        calibration=arguments.calibration,
+    )
+
+
+def prompt_for(picture: Picture, given: str | None, needed: bool = True) -> str | None:
+    """Return the picture's prompt: the given one, the text file of its name, its metadata.
+
+    Raises:
+        InputError: ``needed``, and none of them there.
+    """
+    if given is not None:
+        return given
+    sidecar = picture.path.with_suffix(".txt")
+    if sidecar.is_file():
+        return sidecar.read_text(encoding="utf-8").strip()
+    found = prompt_from_metadata(picture.text)
+    if found is None and needed:
+        raise InputError(
+            f"{picture.path}: no prompt. Give --prompt, or a text file {sidecar.name} beside it; "
+            "the picture's metadata (ComfyUI, A1111) hold none."
+        )
+    return found
+
+
+def progress(items: Sequence[Item], what: str) -> Iterator[Item]:
+    """Yield the items under a progress bar on standard error, which stays silent in a pipe."""
+    from tqdm import tqdm
+
+    yield from tqdm(items, desc=what, unit="picture", disable=None if len(items) > 1 else True, file=sys.stderr)
+
+
+def for_each_picture(
+    paths: list[str], what: str, work: Callable[[Picture], dict[str, Any]]
+) -> tuple[list[dict[str, Any]], int]:
+    """Run ``work`` on every picture; one that fails is reported and does not stop the others.
+
+    Returns:
+        (results, exit code): a failed picture has ``{"image": path, "error": message}``. Code 0; 1 if all failed,
+        3 if some did.
+    """
+    files = find_pictures(paths)
+    results: list[dict[str, Any]] = []
+    failed = 0
+    for path in progress(files, what):
+        try:
+            results.append({"image": str(path), **work(load_picture(path))})
+        except GRefineError as error:
+            failed += 1
+            print(f"{path}: {error}" if str(path) not in str(error) else str(error), file=sys.stderr)
+            results.append({"image": str(path), "error": str(error)})
+    return results, 0 if not failed else 1 if failed == len(files) else 3
+
+
+def print_json(value: object) -> None:
+    """Write ``value`` to standard output for programs."""
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file so that a half-written one never takes a good one's place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.part")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(path)
+
+
+def unique_stems(paths: list[Path]) -> dict[Path, str]:
+    """Return an output name for each picture; pictures of the same name in different folders do not collide."""
+    names: dict[Path, str] = {}
+    taken: set[str] = set()
+    for path in paths:
+        name, number = path.stem, 1
+        while name in taken:
+            number += 1
+            name = f"{path.stem}-{number}"
+        taken.add(name)
+        names[path] = name
+    return names

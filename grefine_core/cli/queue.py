@@ -1,0 +1,119 @@
+"""``grefine queue``: a workflow through a running ComfyUI."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from . import common
+
+if TYPE_CHECKING:
+    from ..queue import QueueProgress, QueueResult
+
+
+def add_command(commands: Any) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser(
+        "queue",
+        help="run a workflow in a running ComfyUI and fetch the result",
+        description="The workflow is in API format (ComfyUI: File, Export (API)), as those in workflows/api/ are. "
+        "The picture goes to the node titled 'Picture' or the only Load Image, the prompt to the node titled 'Prompt'.",
+    )
+    parser.add_argument("workflow", help="file in API format")
+    parser.add_argument("--server", default="http://127.0.0.1:8188", help="ComfyUI's address")
+    parser.add_argument("--image", metavar="FILE", help="picture to upload")
+    parser.add_argument("--prompt")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NODE.INPUT=VALUE",
+        help="change an input; NODE is a title or an id, VALUE is JSON or plain text",
+    )
+    parser.add_argument("-o", "--output", default="grefine-output", metavar="FOLDER")
+    parser.add_argument("--previews", action="store_true", help="fetch pictures that are only previewed, too")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Send it, show the host's progress, and save pictures and texts."""
+    from ..queue import run_workflow
+    from ..workflow import read_workflow
+
+    workflow = read_workflow(arguments.workflow)
+    with node_progress() as progress:
+        result = run_workflow(
+            arguments.server,
+            workflow,
+            picture=arguments.image,
+            prompt=arguments.prompt,
+            overrides=dict(parse_override(text) for text in arguments.set),
+            output=arguments.output,
+            previews=arguments.previews,
+            progress=progress,
+            timeout=arguments.timeout,
+        )
+    if arguments.json:
+        common.print_json(
+            {
+                "prompt_id": result.prompt_id,
+                "images": [str(path) for path in result.images],
+                "titles": result.titles,
+                "texts": result.texts,
+            }
+        )
+        return 0
+    print_result(result, Path(arguments.output))
+    return 0
+
+
+@contextmanager
+def node_progress() -> Iterator[Callable[[QueueProgress], None]]:
+    """A progress bar over a workflow's nodes, with the steps of the one that runs."""
+    from tqdm import tqdm
+
+    with tqdm(desc="Queued", unit="node", disable=None, file=sys.stderr) as bar:
+
+        def progress(now: QueueProgress) -> None:
+            bar.total = now.nodes
+            bar.set_description(f"{now.title} {now.step}/{now.steps}" if now.steps else now.title)
+            bar.update(now.nodes_done - bar.n)
+
+        yield progress
+
+
+def print_result(result: QueueResult, folder: Path) -> None:
+    """Say where the pictures lie, and write what nodes showed as text beside them."""
+    for title, path in zip(result.titles, result.images, strict=True):
+        print(f"{title}: {path}")
+    for title, texts in result.texts.items():
+        for number, text in enumerate(texts):
+            name = re.sub(r"[^\w .-]+", "-", title) + (f"-{number + 1}" if number else "")
+            path = folder / f"{name}.txt"
+            common.write_text(path, text)
+            print(f"{title}: {path}")
+
+
+def parse_override(text: str) -> tuple[tuple[str, str], object]:
+    """Read ``NODE.INPUT=VALUE``.
+
+    Raises:
+        InputError: not of that form.
+    """
+    target, equals, value = text.partition("=")
+    node, dot, key = target.rpartition(".")
+    if not (equals and dot and node and key):
+        raise InputError(f"--set {text!r}: expected NODE.INPUT=VALUE, as in 'Refine Plan.steps=10'.")
+    try:
+        return (node, key), json.loads(value)
+    except json.JSONDecodeError:
+        return (node, key), value

@@ -1,0 +1,156 @@
+"""``grefine refine``: the whole method on picture files, with a diffusers pipeline."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+from . import common, options
+
+
+def add_command(commands: Any) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser("refine", help="refine pictures with a diffusers inpainting pipeline")
+    common.add_picture_options(parser)
+    parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="where refined pictures and reports go")
+    parser.add_argument(
+        "--pipeline",
+        required=True,
+        metavar="PATH",
+        help="SDXL inpainting: a diffusers folder or a single checkpoint file",
+    )
+    parser.add_argument("--negative-prompt", default="")
+    parser.add_argument("--guidance-scale", type=float, default=7.0)
+    parser.add_argument("--offload", choices=("none", "model", "sequential"), default="none", help="save GPU memory")
+    common.add_model_options(parser)
+    common.add_measure_options(parser)
+    options.add_mask_options(parser)
+    options.add_plan_options(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write ``NAME.png``, ``NAME.sheet.png`` and ``NAME.json`` for every picture."""
+    from ..pictures import Picture, find_pictures
+
+    names = common.unique_stems(find_pictures(arguments.images))
+    model = common.load_model(arguments)
+    engines = Engines(arguments)
+
+    def work(picture: Picture) -> dict[str, Any]:
+        prompt = common.prompt_for(picture, arguments.prompt)
+        return refine_picture(
+            picture, prompt or "", model, engines, Path(arguments.output), names[picture.path], arguments
+        )
+
+    results, code = common.for_each_picture(arguments.images, "Refining", work)
+    if arguments.json:
+        common.print_json(results)
+    else:
+        for result in results:
+            if "error" not in result:
+                print(in_words(result))
+    return code
+
+
+class Engines:
+    """The two stages' engines from one pipeline, read from disk only when a picture needs them."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._load = lru_cache(maxsize=1)(partial(_load_pipeline, arguments))
+
+    def inpainter(self) -> Any:
+        """The engine of stage 1."""
+        return self._load()
+
+    def restorer(self) -> Any:
+        """The engine of stage 2, of the same weights."""
+        return self._load().restorer()
+
+
+def _load_pipeline(arguments: argparse.Namespace) -> Any:
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    from ..engines import load_inpaint_pipeline
+
+    # A dozen bars for the parts of one pipeline would bury our own.
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
+    return load_inpaint_pipeline(
+        arguments.pipeline,
+        device=common.pick_device(arguments.device),
+        offload=arguments.offload,
+        guidance_scale=arguments.guidance_scale,
+        negative_prompt=arguments.negative_prompt,
+    )
+
+
+def refine_picture(
+    picture: Any,
+    prompt: str,
+    model: Any,
+    engines: Engines,
+    folder: Path,
+    name: str,
+    arguments: argparse.Namespace,
+    notes: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Refine one picture and write its files, with ``notes`` in the report; returns what ``--json`` prints of it."""
+    from tqdm import tqdm
+
+    from ..alignment import assess
+    from ..pictures import save_picture
+    from ..refine import refine
+    from ..report import comparison_sheet, report_json
+
+    chosen = common.measure_options(arguments)
+    with tqdm(desc=f"Denoising {name}", unit="step", leave=False, disable=None, file=sys.stderr) as bar:
+
+        def progress(done: int, total: int, preview: object) -> None:  # noqa: ARG001
+            bar.total = total
+            bar.update(done - bar.n)
+
+        outcome = refine(
+            picture.image,
+            prompt,
+            model,
+            engines.inpainter,
+            engines.restorer,
+            options=options.refine_options(arguments),
+            seed=arguments.seed,
+            progress=progress,
+            assess=partial(assess, **chosen),
+        )
+    report = replace(outcome.reports[0], notes=(*notes, *outcome.reports[0].notes))
+    described = report_json(report)
+    sheet = comparison_sheet(picture.image, outcome.image, [report])
+    text = {**picture.text, "grefine": json.dumps(described, ensure_ascii=False)}
+    refined = save_picture(outcome.image, folder / f"{name}.png", text, picture.alpha, picture.info.get("icc_profile"))
+    files = {"refined": str(refined), "sheet": str(save_picture(sheet, folder / f"{name}.sheet.png"))}
+    common.write_text(folder / f"{name}.json", json.dumps(described, indent=2, ensure_ascii=False) + "\n")
+    return {**described, "files": {**files, "json": str(folder / f"{name}.json")}}
+
+
+def in_words(result: dict[str, Any]) -> str:
+    """A refined picture's result for people."""
+    before, after = result["before"], result["after"]
+    lines = [
+        str(result["image"]),
+        f"  perceptual {before['perceptual']:.3f} -> {after['perceptual']:.3f},  "
+        f"alignment {before['alignment']:.3f} -> {after['alignment']:.3f}",
+        f"  {result['plan']['reason']}",
+    ]
+    lines += [
+        f"  stage {entry['stage']}: {'kept' if entry['accepted'] else 'refused'} - {entry['reason']}"
+        for entry in result["guard"]
+    ]
+    lines += [f"  {note}" for note in result["notes"]]
+    lines += [f"  {path}" for path in result["files"].values()]
+    return "\n".join(lines)

@@ -1,0 +1,81 @@
+"""``grefine score``: both scores of pictures, and the phrases that they miss."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from . import common
+
+
+def add_command(commands: Any) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser("score", help="score pictures, perceptually and against their prompts")
+    common.add_picture_options(parser)
+    common.add_model_options(parser)
+    common.add_measure_options(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Score every picture; one without a prompt gets its perceptual scores alone."""
+    from ..pictures import Picture
+
+    model = common.load_model(arguments)
+
+    def work(picture: Picture) -> dict[str, Any]:
+        return _score(picture, model, arguments)
+
+    results, code = common.for_each_picture(arguments.images, "Scoring", work)
+    if arguments.json:
+        common.print_json(results)
+    else:
+        for result in results:
+            if "error" not in result:
+                print(_in_words(result))
+    return code
+
+
+def _score(picture: Any, model: Any, arguments: argparse.Namespace) -> dict[str, Any]:
+    from ..alignment import assess
+    from ..perceptual import perceptual_quality
+
+    prompt = common.prompt_for(picture, arguments.prompt, needed=False)
+    if prompt is None:
+        perceptual, alignment = perceptual_quality(model, picture.image, arguments.formula), None
+    else:
+        both = assess(model, picture.image, prompt, **common.measure_options(arguments))
+        perceptual, alignment = both.perceptual, both.alignment
+    result: dict[str, Any] = {
+        "perceptual": float(perceptual.score[0]),
+        "factors": {name: float(value[0]) for name, value in perceptual.factors.items()},
+        "prompt": prompt,
+        "alignment": None if alignment is None else float(alignment.score[0]),
+    }
+    if alignment is not None:
+        result["phrases"] = [
+            {
+                "text": found.phrase.text,
+                "score": found.score,
+                "head_score": found.head_score,
+                "defect": found.defect,
+                "style": found.phrase.is_style,
+            }
+            for found in alignment.phrases[0]
+        ]
+    return result
+
+
+def _in_words(result: dict[str, Any]) -> str:
+    factors = ", ".join(f"{name} {value:.3f}" for name, value in result["factors"].items())
+    lines = [str(result["image"]), f"  perceptual  {result['perceptual']:.3f}   ({factors})"]
+    if result["alignment"] is None:
+        lines.append("  alignment   not measured: no prompt")
+        return "\n".join(lines)
+    lines.append(f"  alignment   {result['alignment']:.3f}   {result['prompt']}")
+    missed = {"noun": "not in the picture", "modifier": "not as described"}
+    for phrase in result["phrases"]:
+        if phrase["defect"] != "none":
+            lines.append(f"      {phrase['text']}: {missed[phrase['defect']]}  ({phrase['score']:.3f})")
+    return "\n".join(lines)

@@ -1,0 +1,211 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from grefine_core.cli import main
+from grefine_core.cli.queue import parse_override
+from grefine_core.errors import InputError
+
+
+def test_score_prints_json(pictures, clip, capsys):
+    assert main(["score", str(pictures), "--prompt", "a red cup on a table", *clip, "--json"]) == 0
+    results = json.loads(capsys.readouterr().out)
+    assert [result["image"].rsplit("/", 1)[-1] for result in results] == ["a.png", "b.png"]
+    for result in results:
+        assert 0 <= result["perceptual"] <= 1
+        assert 0 <= result["alignment"] <= 1
+        assert set(result["factors"]) == {"overall", "technical", "rational", "natural"}
+        assert [phrase["text"] for phrase in result["phrases"]] == ["red cup", "table"]
+    assert results[0]["perceptual"] != results[1]["perceptual"]
+
+
+def test_score_without_a_prompt_is_perceptual_alone(pictures, clip, capsys):
+    assert main(["score", str(pictures / "a.png"), *clip, "--json"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)
+    assert result["alignment"] is None
+    assert result["prompt"] is None
+    assert main(["score", str(pictures / "a.png"), *clip]) == 0
+    assert "not measured: no prompt" in capsys.readouterr().out
+
+
+def test_prompt_comes_from_text_file_then_metadata(pictures, clip, capsys):
+    entries = PngInfo()
+    entries.add_text("parameters", "a cat on a mat\nSteps: 3")
+    Image.open(pictures / "a.png").save(pictures / "a.png", pnginfo=entries)
+    main(["score", str(pictures / "a.png"), *clip, "--json"])
+    assert json.loads(capsys.readouterr().out)[0]["prompt"] == "a cat on a mat"
+    (pictures / "a.txt").write_text("a dog\n")
+    main(["score", str(pictures / "a.png"), *clip, "--json"])
+    assert json.loads(capsys.readouterr().out)[0]["prompt"] == "a dog"
+
+
+def test_a_broken_picture_does_not_stop_the_others(pictures, clip, capsys):
+    (pictures / "aa.png").write_bytes(b"rubbish")
+    assert main(["score", str(pictures), "--prompt", "a cup", *clip, "--json"]) == 3
+    captured = capsys.readouterr()
+    results = json.loads(captured.out)
+    assert ["error" in result for result in results] == [False, True, False]
+    assert "aa.png" in captured.err
+
+
+def test_maps_writes_files_of_the_pictures_size(pictures, clip, tmp_path, capsys):
+    out = tmp_path / "maps"
+    assert main(["maps", str(pictures), "--prompt", "a red cup", "-o", str(out), *clip, "--json"]) == 0
+    results = json.loads(capsys.readouterr().out)
+    kinds = {"pq", "pq-defects", "aq-defects", "mask", "mask-composite", "pq-defects-overlay", "aq-defects-overlay"}
+    for result, size in zip(results, [(64, 48), (41, 70)], strict=True):
+        assert kinds <= set(result["files"])
+        for kind in kinds:
+            assert Image.open(result["files"][kind]).size == size
+        assert (
+            json.loads((out / f"{result['image'].rsplit('/', 1)[-1][:-4]}.json").read_text())["prompt"] == "a red cup"
+        )
+
+
+def test_pictures_of_one_name_do_not_overwrite_each_other(pictures, clip, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    Image.new("RGB", (33, 21), "blue").save(other / "a.png")
+    out = tmp_path / "maps"
+    arguments = [str(pictures / "a.png"), str(other / "a.png"), "--prompt", "a cup", "-o", str(out)]
+    assert main(["maps", *arguments, *clip]) == 0
+    assert Image.open(out / "a.mask.png").size == (64, 48)
+    assert Image.open(out / "a-2.mask.png").size == (33, 21)
+
+
+def test_refine_writes_picture_sheet_and_report(pictures, models, clip, tmp_path, capsys):
+    out = tmp_path / "refined"
+    code = main(
+        [
+            "refine",
+            str(pictures / "a.png"),
+            "--prompt",
+            "a red cup",
+            "-o",
+            str(out),
+            "--pipeline",
+            str(models / "pipeline"),
+            "--device",
+            "cpu",
+            "--steps",
+            "2",
+            "--no-guard",
+            "--method",
+            "top",
+            "--json",
+            *clip,
+        ]
+    )
+    assert code == 0
+    (result,) = json.loads(capsys.readouterr().out)
+    refined, given = np.asarray(Image.open(out / "a.png")), np.asarray(Image.open(pictures / "a.png"))
+    assert refined.shape == given.shape
+    assert (refined != given).any()
+    assert json.loads(Image.open(out / "a.png").text["grefine"])["prompt"] == "a red cup"
+    assert json.loads((out / "a.json").read_text())["prompt"] == "a red cup"
+    assert result["changed"] is True
+    assert (out / "a.sheet.png").stat().st_size > 0
+
+
+def test_refine_gated_on_a_good_picture_copies_it_exactly_and_loads_no_pipeline(pictures, clip, tmp_path, capsys):
+    out = tmp_path / "refined"
+    code = main(
+        [
+            "refine",
+            str(pictures / "a.png"),
+            "--prompt",
+            "a red cup",
+            "-o",
+            str(out),
+            *clip,
+            "--device",
+            "cpu",
+            "--pipeline",
+            str(tmp_path / "not-there"),
+            "--perceptual-bar",
+            "0",
+            "--alignment-bar",
+            "0",
+        ]
+    )
+    assert code == 0
+    assert (np.asarray(Image.open(out / "a.png")) == np.asarray(Image.open(pictures / "a.png"))).all()
+
+
+def test_calibrate_then_score_uses_it(pictures, models, clip, tmp_path, capsys):
+    table = tmp_path / "prompts.csv"
+    table.write_text("image,prompt\na.png,a red cup\n", encoding="utf-8")
+    target = tmp_path / "my.json"
+    code = main(["calibrate", "--images", str(pictures), "--prompts", str(table), "-o", str(target), *clip, "--json"])
+    captured = capsys.readouterr()
+    assert code == 3  # b.png has no prompt: said, and skipped
+    assert "b.png" in captured.err
+    made = json.loads(captured.out)
+    assert made["pictures"] == 1
+    assert json.loads(target.read_text())["bounds"] == made["bounds"]
+    assert main(["score", str(pictures / "a.png"), "--prompt", "a cup", "--calibration", str(target), *clip]) == 0
+
+
+def test_calibrate_needs_its_columns(pictures, clip, tmp_path, capsys):
+    (tmp_path / "bad.csv").write_text("file,text\n")
+    arguments = ["calibrate", "--images", str(pictures), "--prompts", str(tmp_path / "bad.csv")]
+    assert main([*arguments, "-o", str(tmp_path / "x.json"), *clip]) == 1
+    assert "columns 'image' and 'prompt'" in capsys.readouterr().err
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_models_list_and_verify(tmp_path, capsys):
+    assert main(["models", "list", "--folder", str(tmp_path), "--json"]) == 0
+    rows = {row["id"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["clip-vit-b-16"]["path"] is None
+    assert rows["pq-embeddings"]["path"] is not None
+    assert main(["models", "verify", "--folder", str(tmp_path)]) == 0
+    assert "ok    pq-embeddings" in capsys.readouterr().out
+    wrong = tmp_path / "clip.safetensors"
+    wrong.write_bytes(b"\0" * 64)
+    assert main(["models", "verify", "clip-vit-b-16", "--file", str(wrong)]) == 1
+    assert "WRONG clip-vit-b-16" in capsys.readouterr().out
+
+
+def test_models_download_offline_says_where_from_and_where_to(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert main(["models", "download", "clip-vit-b-16", "--folder", str(tmp_path)]) == 1
+    message = capsys.readouterr().err
+    assert "HF_HUB_OFFLINE" in message
+    assert str(tmp_path) in message
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_weights_say_what_to_do(pictures, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("GREFINE_MODELS", str(tmp_path / "none"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("COMFYUI_PATH", raising=False)
+    assert main(["score", str(pictures), "--prompt", "a cup"]) == 1
+    message = capsys.readouterr().err
+    assert str(tmp_path / "none") in message
+    assert "grefine models download" in message
+
+
+def test_wrong_usage_is_2():
+    with pytest.raises(SystemExit) as stopped:
+        main(["score"])
+    assert stopped.value.code == 2
+
+
+def test_overrides_of_queue():
+    assert parse_override("Refine Plan.steps=10") == (("Refine Plan", "steps"), 10)
+    assert parse_override("Prompt.value=a = b") == (("Prompt", "value"), "a = b")
+    for bad in ("steps=1", "Plan.steps", ".steps=1", "Plan.=1"):
+        with pytest.raises(InputError, match=r"NODE\.INPUT=VALUE"):
+            parse_override(bad)
+
+
+def test_queue_without_a_server_says_so(tmp_path, capsys):
+    workflow = tmp_path / "w.json"
+    workflow.write_text(json.dumps({"1": {"class_type": "X", "inputs": {}}}))
+    assert main(["queue", str(workflow), "--server", "http://127.0.0.1:9"]) == 1
+    assert "http://127.0.0.1:9" in capsys.readouterr().err
