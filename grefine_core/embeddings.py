@@ -1,0 +1,177 @@
+"""The learned prompt embeddings of PQ-Map: reading the authors' files and ours (method, section 2).
+
+A factor is a pair of token sequences, index 0 good, index 1 bad: (2, 77, W) float32, W the width of the text encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .errors import InputError, ModelFileError
+from .models.files import existing_file, read_pickle, read_tensors
+
+FACTORS = ("overall", "technical", "rational", "natural")
+CONTEXT_LENGTH = 77
+END_POSITION = 20
+"""Where the end-of-text token stands in every sequence: 1 prefix + 16 context + 3 name and full stop."""
+
+SHIPPED = Path(__file__).parent / "data" / "pq_embeddings.safetensors"
+
+_PREFIX, _CONTEXT, _SUFFIX = (f"prompt_learner.{name}" for name in ("token_prefix", "ctx", "token_suffix"))
+_LENGTHS = {_PREFIX: 1, _CONTEXT: 16, _SUFFIX: 60}
+
+
+def load_embeddings(path: str | Path, factor: str | None = None) -> Tensor:
+    """Read the embeddings of one factor: the authors' ``.pth`` or our ``.safetensors``.
+
+    Args:
+        path: the file.
+        factor: which one to take of a safetensors file with several; without it "overall", or the only one.
+
+    Returns:
+        (2, 77, W) float32: good and bad, as the sequence the text encoder reads: prefix, ctx[:8], suffix[:3], ctx[8:],
+        suffix[3:] (method, section 2).
+
+    Raises:
+        InputError: ``path`` is no path, or the file has no such factor.
+        ModelFileError: no such file, damaged, or of another layout; names the file and what is wrong with it.
+    """
+    file = existing_file(path, "embeddings")
+    if file.suffix.lower() != ".safetensors":
+        return _from_authors(file)
+    found = _from_safetensors(file)
+    if factor is None:
+        factor = "overall" if "overall" in found else next(iter(found))
+    if factor not in found:
+        raise InputError(f"factor: {file} has no factor {factor!r}; it has {', '.join(sorted(found))}.")
+    return found[factor]
+
+
+def load_embedding_set(path: str | Path | Mapping[str, str | Path] | None = None) -> dict[str, Tensor]:
+    """Read the embeddings of all four factors.
+
+    Args:
+        path: None for the published embeddings that come with the package; one of our safetensors files; a folder with
+            a file for each factor (``PQ-overall.pth``, ``overall.pth`` or ``overall.safetensors``, and so on); or a
+            dictionary from factor to file.
+
+    Returns:
+        factor -> (2, 77, W) float32, in the order of ``FACTORS``.
+
+    Raises:
+        InputError, ModelFileError: as :func:`load_embeddings`; also for a factor that is missing.
+    """
+    if path is None:
+        path = SHIPPED
+    if isinstance(path, Mapping):
+        return check_embedding_set({name: load_embeddings(file, _only(file, name)) for name, file in path.items()})
+    if isinstance(path, str | Path) and Path(path).expanduser().is_dir():
+        folder = Path(path).expanduser()
+        return check_embedding_set({name: load_embeddings(_file_of(folder, name)) for name in FACTORS})
+    file = existing_file(path, "embeddings")
+    if file.suffix.lower() != ".safetensors":
+        raise ModelFileError(
+            f"{file}: holds the embeddings of one factor only. Give the folder with all four files "
+            f"({', '.join(f'PQ-{name}.pth' for name in FACTORS)}), or one safetensors file with the four factors."
+        )
+    return check_embedding_set(_from_safetensors(file), str(file))
+
+
+def check_embedding_set(embeddings: Mapping[str, Tensor], source: str = "embeddings") -> dict[str, Tensor]:
+    """Return the four factors as float32, in order, after checking their names and shapes.
+
+    Raises:
+        InputError: a factor is missing, or a tensor is not (2, 77, W) with one W for all.
+    """
+    missing = [name for name in FACTORS if name not in embeddings]
+    if missing:
+        raise InputError(f"{source}: no embeddings for {', '.join(missing)}; {', '.join(FACTORS)} are needed.")
+    checked: dict[str, Tensor] = {}
+    for name in FACTORS:
+        tensor = embeddings[name]
+        if not isinstance(tensor, Tensor) or tensor.ndim != 3 or tuple(tensor.shape[:2]) != (2, CONTEXT_LENGTH):
+            shape = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
+            raise InputError(f"{source}: factor {name!r} has to be (2, {CONTEXT_LENGTH}, width), got {shape}.")
+        if not torch.isfinite(tensor).all():
+            raise InputError(f"{source}: factor {name!r} contains NaN or infinite values.")
+        checked[name] = tensor.detach().to(torch.float32)
+    widths = {name: tensor.shape[-1] for name, tensor in checked.items()}
+    if len(set(widths.values())) > 1:
+        raise InputError(f"{source}: the factors have different widths, {widths}; they have to be of one text encoder.")
+    return checked
+
+
+def save_embedding_set(
+    embeddings: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write the four factors into one safetensors file that :func:`load_embedding_set` reads back exactly."""
+    from safetensors.torch import save_file
+
+    tensors = {name: tensor.contiguous().cpu() for name, tensor in check_embedding_set(embeddings).items()}
+    save_file(tensors, str(path), metadata={"format": "grefine-pq-embeddings-1", **(metadata or {})})
+
+
+def assemble(prefix: Tensor, context: Tensor, suffix: Tensor) -> Tensor:
+    """Put a learned pair together: prefix, first 8 of the context, the name (3), last 8 of the context, the rest."""
+    return torch.cat([prefix, context[:, :8], suffix[:, :3], context[:, 8:], suffix[:, 3:]], dim=1)
+
+
+def _from_authors(file: Path) -> Tensor:
+    """The layout of the authors' files: ``params`` with prefix, context and suffix of the prompt learner."""
+    content = read_pickle(file)
+    params = content.get("params") if isinstance(content, Mapping) else None
+    if not isinstance(params, Mapping):
+        raise ModelFileError(f"{file}: has no dictionary 'params'; it is not one of the published PQ embeddings.")
+    missing = [name for name in _LENGTHS if not isinstance(params.get(name), Tensor)]
+    if missing:
+        raise ModelFileError(
+            f"{file}: params lacks {', '.join(missing)}; it has {', '.join(map(str, params)) or 'nothing'}."
+        )
+    width = params[_CONTEXT].shape[-1] if params[_CONTEXT].ndim else 0
+    for name, length in _LENGTHS.items():
+        if tuple(params[name].shape) != (2, length, width) or width == 0:
+            raise ModelFileError(
+                f"{file}: {name} is {tuple(params[name].shape)}, expected (2, {length}, {width or 'width'})."
+            )
+        if not params[name].dtype.is_floating_point or not torch.isfinite(params[name]).all():
+            raise ModelFileError(f"{file}: {name} contains values that are not finite numbers; the file is damaged.")
+    return assemble(*(params[name].to(torch.float32) for name in (_PREFIX, _CONTEXT, _SUFFIX)))
+
+
+def _from_safetensors(file: Path) -> dict[str, Tensor]:
+    tensors = read_tensors(file)
+    if not tensors:
+        raise ModelFileError(
+            f"{file}: is empty; expected embeddings (2, {CONTEXT_LENGTH}, width) named by their factor."
+        )
+    for name, tensor in tensors.items():
+        if (
+            tensor.ndim != 3
+            or tuple(tensor.shape[:2]) != (2, CONTEXT_LENGTH)
+            or not torch.isfinite(tensor.float()).all()
+        ):
+            raise ModelFileError(
+                f"{file}: {name} is {tuple(tensor.shape)}; expected finite embeddings (2, {CONTEXT_LENGTH}, width). "
+                "This is not a file of PQ embeddings, or it is damaged."
+            )
+    return {name: tensor.to(torch.float32) for name, tensor in tensors.items()}
+
+
+def _file_of(folder: Path, factor: str) -> Path:
+    names = [f"{stem}{suffix}" for stem in (f"PQ-{factor}", factor) for suffix in (".safetensors", ".pth")]
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise ModelFileError(f"{folder}: has no embeddings for {factor!r}; looked for {', '.join(names)}.")
+
+
+def _only(file: str | Path, factor: str) -> str | None:
+    """Which factor to ask a file for: the named one if it has it, else its only one."""
+    path = existing_file(file, f"embeddings[{factor!r}]")
+    if path.suffix.lower() != ".safetensors":
+        return None
+    return factor if factor in read_tensors(path) else None

@@ -1,0 +1,152 @@
+"""PQ-Map: perceptual quality, as one number and as a map, from four learned pairs of prompts (method, section 2)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .embeddings import FACTORS, load_embedding_set, load_embeddings
+from .errors import InputError
+from .tensors import as_images
+
+if TYPE_CHECKING:
+    from .quality_model import ImageFeatures, QualityModel
+
+__all__ = ["BOUNDS", "FACTORS", "PerceptualQuality", "load_embedding_set", "load_embeddings", "perceptual_quality"]
+
+BOUNDS = {"technical": 0.935, "rational": 0.892, "natural": 0.826}
+"""β_f: mean preference on the AGIN database for the three defect factors."""
+
+PerceptualCalibration = Literal["paper", "released"]
+
+
+@dataclass(frozen=True)
+class PerceptualQuality:
+    """PQ-Map of a batch of B pictures."""
+
+    score: Tensor
+    """PS, (B,) float32 in [0, 1]; high is good."""
+    factors: dict[str, Tensor]
+    """s_f of overall, technical, rational, natural: probability of *good*, (B,) each."""
+    quality_map: Tensor
+    """PQ, (B, H, W) float32 in [0, 1]; high is good."""
+    defect_map: Tensor
+    """1 − PQ: high where the picture is bad."""
+
+
+def perceptual_quality(
+    model: QualityModel,
+    images: Tensor,
+    calibration: PerceptualCalibration = "paper",
+    importance: Sequence[float] | Mapping[str, float] = (1.0, 1.0, 1.0),
+    *,
+    features: ImageFeatures | None = None,
+) -> PerceptualQuality:
+    """Measure the perceptual quality of pictures (method, section 2).
+
+    ``PS = s_0 · Π_f min(s_f / β_f, 1)``, and the same at every patch: a defect can only lower the result.
+
+    Args:
+        model: the quality model.
+        images: (B, H, W, 3) float32 in [0, 1]; never written to.
+        calibration: "paper" (unit features, CLIP's temperature, a bound for each factor, the map of all factors), or
+            "released", which reproduces the numbers of the authors' script: features divided by their norm over the
+            tokens, raw dot products, the technical bound for all, the map of the overall factor alone.
+        importance: factors on the bounds of technical, rational, natural, each above 0; the authors' script also names
+            (1.0, 0.6, 0.8). Smaller: that defect counts less.
+        features: image features of the same pictures, if they are at hand already.
+
+    Returns:
+        Score (B,), factors, quality map and defect map (B, H, W), on the device of ``images``.
+
+    Raises:
+        InputError: bad pictures, an unknown calibration, or a bad importance.
+    """
+    weights = check_options(calibration, importance)
+    pictures = as_images(images)
+    features = features or model.features_of(pictures)
+    return from_features(model, features, pictures, calibration, weights)
+
+
+def check_options(calibration: object, importance: object) -> dict[str, float]:
+    """The importance of each defect factor, after checking both options; raises InputError."""
+    if calibration not in ("paper", "released"):
+        raise InputError(f"calibration: expected 'paper' or 'released', got {calibration!r}.")
+    return _importance(importance)
+
+
+@torch.no_grad()
+def from_features(
+    model: QualityModel,
+    features: ImageFeatures,
+    pictures: Tensor,
+    calibration: PerceptualCalibration,
+    weights: Mapping[str, float],
+) -> PerceptualQuality:
+    """:func:`perceptual_quality` behind its checks; of ``pictures`` (B, H, W, 3) only size and device are used."""
+    if calibration == "paper":
+        preference, small, mode = _paper(model, features, weights)
+        bounds = {name: BOUNDS[name] * weights[name] for name in BOUNDS}
+    else:
+        preference, small, mode = _released(model, features)
+        bounds = {name: BOUNDS["technical"] * weights[name] for name in BOUNDS}
+    scores = preference[..., 0]
+    height, width = pictures.shape[1:3]
+    small = small.unflatten(-1, features.grid).unsqueeze(1).to(pictures.device)
+    quality_map = F.interpolate(small, size=(height, width), mode=mode, align_corners=False)[:, 0].clamp_(0.0, 1.0)
+    return PerceptualQuality(
+        score=_cask(scores, bounds).to(pictures.device),
+        factors={name: scores[index].to(pictures.device) for index, name in enumerate(FACTORS)},
+        quality_map=quality_map,
+        defect_map=1.0 - quality_map,
+    )
+
+
+def _importance(importance: object) -> dict[str, float]:
+    if isinstance(importance, Mapping):
+        unknown = set(importance) - set(BOUNDS)
+        if unknown:
+            raise InputError(
+                f"importance: unknown factors {', '.join(sorted(map(str, unknown)))}; it has {', '.join(BOUNDS)}."
+            )
+        values = [importance.get(name, 1.0) for name in BOUNDS]
+    else:
+        values = list(importance) if isinstance(importance, Sequence) and not isinstance(importance, str) else []
+    if len(values) != len(BOUNDS) or not all(isinstance(v, int | float) and math.isfinite(v) and v > 0 for v in values):
+        raise InputError(f"importance: expected three numbers above 0 for {', '.join(BOUNDS)}, got {importance!r}.")
+    return {name: float(value) for name, value in zip(BOUNDS, values, strict=True)}
+
+
+def _cask(preference: Tensor, bounds: Mapping[str, float]) -> Tensor:
+    """``p_0 · Π_f min(p_f / β_f, 1)`` over (factor, …); the paper's cask effect."""
+    result = preference[FACTORS.index("overall")]
+    for name, bound in bounds.items():
+        result = result * (preference[FACTORS.index(name)] / bound).clamp(max=1.0)
+    return result
+
+
+def _paper(model: QualityModel, features: ImageFeatures, weights: Mapping[str, float]) -> tuple[Tensor, Tensor, str]:
+    """Preferences (factor, B, 1 + N), the map at patch resolution (B, N), and how to enlarge it."""
+    pairs = model.factor_features()
+    texts = F.normalize(torch.stack([pairs[name] for name in FACTORS]), dim=-1)
+    # The softmax over a pair is the sigmoid of the difference: one product instead of two.
+    logits = torch.einsum("btc,fc->fbt", features.unit, texts[:, 0] - texts[:, 1])
+    preference = torch.sigmoid(model.temperature * logits)
+    return preference, _cask(preference[..., 1:], {name: BOUNDS[name] * weights[name] for name in BOUNDS}), "bicubic"
+
+
+def _released(model: QualityModel, features: ImageFeatures) -> tuple[Tensor, Tensor, str]:
+    """As :func:`_paper`, the authors' script's way (method, section 2, "As released")."""
+    pairs = model.factor_features()
+    texts = torch.stack([pairs[name] for name in FACTORS])
+    tokens = features.tokens / features.tokens.norm(dim=1, keepdim=True)
+    preference = torch.sigmoid(torch.einsum("bc,fc->fb", tokens[:, 0], texts[:, 0] - texts[:, 1])).unsqueeze(-1)
+    similarity = tokens[:, 1:] @ texts[FACTORS.index("overall"), 0]
+    low, high = similarity.amin(1, keepdim=True), similarity.amax(1, keepdim=True)
+    return preference, (similarity - low) / (high - low).clamp(min=1e-12), "bilinear"

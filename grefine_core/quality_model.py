@@ -1,0 +1,290 @@
+"""The model behind both maps: an open_clip model with V-V attention, and the learned embeddings of PQ-Map.
+
+One picture is encoded once: features are kept by the picture's content, so that PQ-Map, AQ-Map, all phrases and the
+no-harm guard share them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .embeddings import END_POSITION, check_embedding_set, load_embedding_set
+from .errors import InputError
+from .feature_cache import FeatureCache, picture_key, weights_state
+from .preprocess import check_resolution, geometry, normalise, preprocess
+from .surgery import DEFAULT_BLOCKS, encode_image, vision_tower
+from .tensors import as_images
+from .text_encoder import encode_embeddings, encode_tokens, end_positions, text_tower
+
+if TYPE_CHECKING:
+    from .alignment.calibration import Calibration
+
+Tokenizer = Callable[[Sequence[str]], Tensor]
+
+IMAGE_BATCH = 16
+"""Pictures in one forward pass at most; a longer batch is encoded in several."""
+TEXT_LENGTHS = (4, 6, 8, 12, 20, 40)
+"""Texts are encoded together with others up to the same of these numbers of tokens: longer ones would only pad them."""
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """Features of B pictures on the CPU, float32."""
+
+    tokens: Tensor
+    """(B, 1 + h·w, C): class token first, then the patches row by row. As projected, not normalised."""
+    grid: tuple[int, int]
+    """(h, w): patches in a column and in a row."""
+
+    @cached_property
+    def unit(self) -> Tensor:
+        """The tokens at unit length (over channels), (B, 1 + h·w, C)."""
+        return F.normalize(self.tokens, dim=-1)
+
+
+class QualityModel:
+    """CLIP with surgery, PQ embeddings, calibration, and caches of features.
+
+    Args:
+        clip: an open_clip model in memory (see :func:`grefine_core.load_quality_model` for one from files). It is put
+            into evaluation mode; its weights are never changed.
+        embeddings: factor -> (2, 77, W) (``overall``, ``technical``, ``rational``, ``natural``), or what
+            ``load_embedding_set`` takes: a path, a folder, None for the published ones.
+        resolution: side to encode at, pixels, a multiple of the patch size, or a pair (height, width); None for the
+            model's own.
+        calibration: bounds of AQ-Map; None for the defaults, which warn once when used.
+        tokenizer: texts -> token ids (n, context length); None for CLIP's own, made when first needed.
+        cache_size: pictures whose features are kept (0.4 MB each at 224 pixels; never more than 256 MB in all).
+        text_cache_size: texts whose features are kept (2 kB each).
+        blocks: last blocks with V-V attention.
+        name: what to call the model in reports and calibration files.
+
+    Raises:
+        InputError: the image encoder is no ViT, the embeddings are of another text encoder, or a bad option.
+        ModelFileError: the embeddings cannot be read.
+    """
+
+    def __init__(
+        self,
+        clip: nn.Module,
+        embeddings: Mapping[str, Tensor] | str | Path | None = None,
+        resolution: int | tuple[int, int] | None = None,
+        calibration: Calibration | None = None,
+        tokenizer: Tokenizer | None = None,
+        cache_size: int = 64,
+        *,
+        text_cache_size: int = 4096,
+        blocks: int = DEFAULT_BLOCKS,
+        name: str | None = None,
+    ) -> None:
+        if not isinstance(clip, nn.Module):
+            raise InputError(f"clip: expected an open_clip model, got {type(clip).__name__}.")
+        depth = len(vision_tower(clip).transformer.resblocks)
+        if isinstance(blocks, bool) or not isinstance(blocks, int) or not 0 <= blocks <= depth:
+            raise InputError(f"blocks: expected a whole number from 0 to {depth} for this model, got {blocks!r}.")
+        self._module = clip.eval()
+        self.geometry = geometry(clip)
+        self.resolution = check_resolution(resolution, self.geometry)
+        self.blocks = blocks
+        self.embeddings = self._checked_embeddings(embeddings)
+        self.calibration = calibration
+        self.name = name or type(clip).__name__
+        self._tokenizer = tokenizer
+        self._images = FeatureCache(cache_size)
+        self._texts = FeatureCache(text_cache_size)
+        self._pairs = FeatureCache(4)
+        self.encoder_calls = 0
+        """Forward passes of the image encoder so far."""
+        self.pictures_encoded = 0
+        """Pictures in those passes."""
+        self.text_calls = 0
+        """Batches of texts encoded so far (PQ embeddings are not counted)."""
+        self.texts_encoded = 0
+        """Texts in those batches."""
+        self.warned: set[str] = set()
+
+    @property
+    def module(self) -> nn.Module:
+        """The open_clip model itself, for a host's memory manager to move."""
+        return self._module
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are now."""
+        return next(self._module.parameters()).device
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Patches in a column and in a row at the chosen resolution."""
+        return self.resolution[0] // self.geometry.patch[0], self.resolution[1] // self.geometry.patch[1]
+
+    @property
+    def temperature(self) -> float:
+        """CLIP's own temperature τ = exp(logit_scale)."""
+        module: Any = self._module
+        return float(module.logit_scale.detach().float().exp().reshape(-1)[0])
+
+    def to(self, *args: Any, **kwargs: Any) -> QualityModel:
+        """Move the weights as ``nn.Module.to`` does; returns the same object."""
+        self._module.to(*args, **kwargs)
+        return self
+
+    def clear_cache(self, texts: bool = True) -> None:
+        """Forget the features of all pictures, and those of all texts unless told not to."""
+        self._images.clear()
+        if texts:
+            self._texts.clear()
+            self._pairs.clear()
+
+    def forget_texts(self, texts: Sequence[str]) -> None:
+        """Forget the features of these texts."""
+        state = weights_state(self._module)
+        for text in texts:
+            self._texts.drop((text, state))
+
+    def image_features(self, images: Tensor, name: str = "image") -> ImageFeatures:
+        """Features of pictures (B, H, W, 3) in [0, 1], encoding only those whose content is not known yet.
+
+        Raises:
+            InputError: not pictures; see ``as_images``.
+        """
+        return self.features_of(as_images(images, name))
+
+    @torch.no_grad()
+    def features_of(self, pictures: Tensor) -> ImageFeatures:
+        """As :meth:`image_features`, of pictures that went through ``as_images`` already."""
+        pixels = preprocess(pictures, self.resolution)
+        state = (self.resolution, self.blocks, weights_state(vision_tower(self._module)))
+        keys: list[Hashable] = [(picture_key(picture), state) for picture in pixels]
+        kept = ((key, self._images.get(key)) for key in dict.fromkeys(keys))
+        found = {key: tokens for key, tokens in kept if tokens is not None}
+        new = {key: index for index, key in enumerate(keys) if key not in found}
+        for start in range(0, len(new), IMAGE_BATCH):
+            part = list(new.items())[start : start + IMAGE_BATCH]
+            batch = normalise(pixels[[index for _, index in part]], self.geometry)
+            tokens = encode_image(self._module, batch.to(self.device), self.blocks).cpu()
+            self.encoder_calls += 1
+            self.pictures_encoded += len(part)
+            for (key, _), features in zip(part, tokens, strict=True):
+                # A copy: a view would keep the features of the whole batch alive.
+                found[key] = features.clone() if len(part) > 1 else features
+                self._images.put(key, found[key])
+        return ImageFeatures(torch.stack([found[key] for key in keys]), self.grid)
+
+    @torch.no_grad()
+    def text_features(self, texts: Sequence[str]) -> Tensor:
+        """Unit features (n, C) of texts, float32 on the CPU; those not known yet are encoded in one batch.
+
+        A text that is longer than the context is cut by the tokenizer: cut it into pieces before.
+        """
+        state = weights_state(self._module)
+        kept = ((text, self._texts.get((text, state))) for text in dict.fromkeys(texts))
+        known = {text: feature for text, feature in kept if feature is not None}
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        if new:
+            for text, feature in zip(new, self._encode_texts(new), strict=True):
+                known[text] = feature
+                self._texts.put((text, state), feature)
+        if not texts:
+            return torch.empty(0, self._width_of_features())
+        return torch.stack([known[text] for text in texts])
+
+    @torch.no_grad()
+    def factor_features(self) -> dict[str, Tensor]:
+        """factor -> (2, C) float32 on the CPU, good and bad, as projected; computed once (method, section 2)."""
+        state = weights_state(self._module)
+        stacked = self._pairs.get(state)
+        if stacked is None:
+            sequences = torch.cat(list(self.embeddings.values()))
+            stacked = encode_embeddings(self._module, sequences, END_POSITION).cpu().unflatten(0, (-1, 2))
+            self._pairs.put(state, stacked)
+        return dict(zip(self.embeddings, stacked, strict=True))
+
+    def fits(self, text: str) -> bool:
+        """Whether a text fits into the context of the text encoder as a whole."""
+        return self.token_count(text) <= self.context_length
+
+    def token_count(self, text: str) -> int:
+        """Tokens of a text with its start and end; one more than the context where all that is known is that it is
+        exceeded."""
+        tokenizer = self.tokenizer
+        if hasattr(tokenizer, "encode"):
+            return len(tokenizer.encode(text)) + 2
+        row = tokenizer([text])[0]
+        count = int((row != 0).sum())
+        return count if count < len(row) else len(row) + 1
+
+    @property
+    def context_length(self) -> int:
+        """Positions of the text encoder."""
+        tower = text_tower(self._module)
+        return tower.context_length if tower else int(getattr(self._module, "context_length", 77))
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer; CLIP's own is made on first use.
+
+        Raises:
+            InputError: the model has another vocabulary, so CLIP's tokenizer would be wrong.
+        """
+        if self._tokenizer is None:
+            tower = text_tower(self._module)
+            vocabulary = None if tower is None else tower.token_embedding.weight.shape[0]
+            if vocabulary != 49408:
+                raise InputError(
+                    f"tokenizer: the text encoder's vocabulary ({vocabulary or 'unknown'}) is not CLIP's (49408); "
+                    "give the tokenizer that belongs to the model."
+                )
+            from open_clip.tokenizer import SimpleTokenizer
+
+            self._tokenizer = SimpleTokenizer(context_length=self.context_length)
+        return self._tokenizer
+
+    def _encode_texts(self, texts: list[str]) -> Tensor:
+        tokens = self.tokenizer(texts)
+        tower = text_tower(self._module)
+        self.text_calls += 1
+        self.texts_encoded += len(texts)
+        if tower is None:
+            return F.normalize(encode_tokens(self._module, tokens).cpu(), dim=-1)
+        bucket = torch.bucketize(end_positions(tower, tokens) + 1, torch.tensor(TEXT_LENGTHS))
+        features = torch.empty(len(texts), self._width_of_features())
+        for number in bucket.unique():
+            chosen = bucket == number
+            features[chosen] = encode_tokens(self._module, tokens[chosen]).cpu()
+        return F.normalize(features, dim=-1)
+
+    def _width_of_features(self) -> int:
+        visual = vision_tower(self._module)
+        return int(visual.proj.shape[1]) if visual.proj is not None else int(visual.ln_post.weight.shape[0])
+
+    def _checked_embeddings(self, embeddings: Mapping[str, Tensor] | str | Path | None) -> dict[str, Tensor]:
+        if embeddings is None or isinstance(embeddings, str | Path):
+            checked = load_embedding_set(embeddings)
+        elif isinstance(embeddings, Mapping):
+            checked = check_embedding_set(embeddings)
+        else:
+            raise InputError(
+                f"embeddings: expected a dictionary of tensors or a path, got {type(embeddings).__name__}."
+            )
+        tower = text_tower(self._module)
+        if tower is None:
+            raise InputError(
+                "clip: PQ-Map needs one of open_clip's own text encoders, to which token embeddings can be given."
+            )
+        width, length = next(iter(checked.values())).shape[-1], next(iter(checked.values())).shape[1]
+        if width != tower.width or length > tower.context_length:
+            raise InputError(
+                f"embeddings: made for a text encoder of width {width} with {length} positions, but this one has "
+                f"width {tower.width} and {tower.context_length} positions. The published embeddings (width 512) "
+                "belong to ViT-B-16-quickgelu with OpenAI's weights; use that model, or embeddings made for this one."
+            )
+        return checked
