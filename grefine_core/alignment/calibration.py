@@ -1,0 +1,146 @@
+"""The bounds of AQ-Map: which score counts as matched. They belong to one CLIP model and lie in a small JSON file."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import InputError, ModelFileError
+
+FORMAT = "grefine-calibration-1"
+Scoring = Literal["contrast", "softmax"]
+SCORINGS: tuple[Scoring, ...] = ("contrast", "softmax")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """β_n and β_p of one way of scoring, each in (0, 1]."""
+
+    noun: float
+    """β_n: a head noun that scores below it is not in the picture."""
+    phrase: float
+    """β_p: a phrase that scores below it is not as described."""
+
+    def __post_init__(self) -> None:
+        for name, value in (("noun", self.noun), ("phrase", self.phrase)):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value <= 1.0:
+                raise InputError(f"bounds: {name} has to be a number above 0 and up to 1, got {value!r}.")
+
+
+def _default_bounds() -> dict[str, Bounds]:
+    # Contrast: at 0.5 a text fits as well as the others on average. A head noun has to do clearly better than that; a
+    # modifier, which may say little that can be seen ("beautiful"), only fails where others of its kind fit better.
+    # Softmax against the empty string: 0.5 is where the phrase says no more of the picture than nothing does.
+    return {"contrast": Bounds(0.8, 0.3), "softmax": Bounds(0.5, 0.5)}
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Bounds for both ways of scoring, and what they were made from (method, section 3.3)."""
+
+    bounds: Mapping[str, Bounds] = field(default_factory=_default_bounds)
+    """"contrast" and "softmax" -> their bounds."""
+    scoring: Scoring = "contrast"
+    """The way of scoring that is used where none is asked for."""
+    temperature: float | None = None
+    """τ of the scores; None for the CLIP model's own."""
+    quantile: float | None = None
+    """Share of matched phrases that the bounds reject; None if they were not measured."""
+    pictures: int = 0
+    """Pictures the bounds were measured on; 0: defaults, not measured."""
+    phrases: int = 0
+    """Phrases in them."""
+    model: str = ""
+    """Name of the CLIP model."""
+    made_on: str = ""
+    """Date, ISO 8601."""
+
+    def __post_init__(self) -> None:
+        missing = [name for name in SCORINGS if not isinstance(self.bounds.get(name), Bounds)]
+        if missing:
+            raise InputError(f"calibration: no bounds for {', '.join(missing)}.")
+        if self.scoring not in SCORINGS:
+            raise InputError(f"calibration: scoring has to be one of {', '.join(SCORINGS)}, got {self.scoring!r}.")
+        tau = self.temperature
+        if tau is not None and not (isinstance(tau, int | float) and math.isfinite(tau) and tau > 0):
+            raise InputError(f"calibration: the temperature has to be above 0 or None, got {tau!r}.")
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the bounds were measured."""
+        return self.pictures > 0
+
+    def noun_bound(self, scoring: Scoring) -> float:
+        """β_n of one way of scoring."""
+        return self.bounds[scoring].noun
+
+    def phrase_bound(self, scoring: Scoring) -> float:
+        """β_p of one way of scoring."""
+        return self.bounds[scoring].phrase
+
+    def save(self, path: str | Path) -> Path:
+        """Write the file, replacing an older one as a whole; returns its path."""
+        file = Path(path)
+        content = {"format": FORMAT, **asdict(self), "bounds": {name: asdict(self.bounds[name]) for name in SCORINGS}}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_name(file.name + ".part")
+        part.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        os.replace(part, file)  # noqa: PTH105
+        return file
+
+    @classmethod
+    def load(cls, path: str | Path) -> Calibration:
+        """Read a file that :meth:`save` wrote.
+
+        Raises:
+            ModelFileError: missing, damaged, or something else than a calibration; says what is wrong.
+        """
+        file = Path(path)
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise ModelFileError(f"calibration: {file} does not exist; make one with `grefine calibrate`.") from error
+        except (OSError, ValueError) as error:
+            raise ModelFileError(f"calibration: {file} cannot be read as JSON ({error}); make it again.") from error
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise ModelFileError(f"calibration: {file} is not a calibration file of G-Refine ({FORMAT}).")
+        try:
+            return cls._from_json(content)
+        except (InputError, KeyError, TypeError, ValueError) as error:
+            raise ModelFileError(f"calibration: {file} is incomplete or damaged ({error}); make it again.") from error
+
+    @classmethod
+    def _from_json(cls, content: Mapping[str, Any]) -> Calibration:
+        bounds = {
+            name: Bounds(float(values["noun"]), float(values["phrase"])) for name, values in content["bounds"].items()
+        }
+        return cls(
+            bounds=bounds,
+            scoring=content.get("scoring", "contrast"),
+            temperature=content["temperature"],
+            quantile=content["quantile"],
+            pictures=int(content["pictures"]),
+            phrases=int(content["phrases"]),
+            model=str(content["model"]),
+            made_on=str(content["made_on"]),
+        )
+
+
+def calibration_path(beside: str | Path) -> Path:
+    """Where the calibration of a weight or embedding file lies: ``<file name>.calibration.json`` beside it, or
+    ``calibration.json`` in a folder."""
+    file = Path(beside).expanduser()
+    return file / "calibration.json" if file.is_dir() else file.with_name(file.name + ".calibration.json")
+
+
+def find_calibration(*beside: str | Path | None) -> Calibration | None:
+    """The first calibration file found beside any of the files; None if there is none."""
+    for file in beside:
+        if file is not None and calibration_path(file).is_file():
+            return Calibration.load(calibration_path(file))
+    return None

@@ -1,0 +1,147 @@
+"""All texts that a prompt needs: itself (in pieces if long), its phrases, their heads, and what contrasts them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from ..syntax.tree import Phrase, PromptTree
+from .banks import captions, kind_of, other_nouns, others_of_kind
+from .calibration import Scoring
+
+EMPTY = ""
+VARIANTS = 10
+"""Other words tried in the place of one modifier."""
+MODIFIERS = 4
+"""Modifiers of one phrase that are contrasted; further ones only count in the phrase's own text."""
+
+
+@dataclass(frozen=True)
+class PhraseTexts:
+    """The texts of one phrase."""
+
+    text: str
+    head: str
+    nouns: tuple[str, ...] = ()
+    """What the head is contrasted with."""
+    variants: tuple[tuple[str, ...], ...] = ()
+    """For each contrasted modifier: the phrase with others in its place."""
+
+    def __iter__(self) -> Iterator[str]:
+        yield self.text
+        yield self.head
+        yield from self.nouns
+        for group in self.variants:
+            yield from group
+
+
+@dataclass(frozen=True)
+class PromptTexts:
+    """The texts of one prompt."""
+
+    pieces: tuple[tuple[str, int], ...]
+    """The whole prompt, in pieces that fit into the context, each with its number of tokens."""
+    phrases: tuple[PhraseTexts | None, ...]
+    """One a phrase of the tree; None for those that are not measured (style tags)."""
+    captions: tuple[str, ...] = ()
+    """What the whole prompt is contrasted with."""
+
+    def __iter__(self) -> Iterator[str]:
+        yield EMPTY
+        yield from (text for text, _ in self.pieces)
+        yield from self.captions
+        for phrase in self.phrases:
+            if phrase is not None:
+                yield from phrase
+
+
+def prompt_texts(
+    tree: PromptTree,
+    count: Callable[[str], int],
+    limit: int,
+    scoring: Scoring,
+    template: str = "{}",
+    include_style: bool = False,
+) -> PromptTexts:
+    """Collect the texts of one prompt.
+
+    Args:
+        tree: the parsed prompt.
+        count: tokens of a text, with start and end.
+        limit: tokens that fit into the context.
+        scoring: contrast texts are only needed for "contrast".
+        template: wording around phrases, heads and what contrasts them; ``{}`` stands for the text.
+        include_style: whether style tags are measured, too.
+    """
+    pieces = prompt_pieces(tree, count, limit)
+    contrast = scoring == "contrast"
+    nouns = [word.text for phrase in tree for word in phrase.words if word.tag.startswith("NN") or word == phrase.head]
+    words = [word.text for phrase in tree for word in phrase.words]
+    phrases = tuple(
+        _phrase_texts(phrase, nouns, words, template, contrast) if include_style or not phrase.is_style else None
+        for phrase in tree
+    )
+    own = {text for text, _ in pieces}
+    others = tuple(text for text in captions() if text not in own) if contrast and pieces else ()
+    return PromptTexts(pieces, phrases, others)
+
+
+def prompt_pieces(tree: PromptTree, count: Callable[[str], int], limit: int) -> tuple[tuple[str, int], ...]:
+    """Cut a prompt at phrase borders into pieces of at most ``limit`` tokens; (text, tokens) each, none if it is blank.
+
+    A single phrase that is longer than the context is cut at blanks, a single word by the tokenizer.
+    """
+    from ..markup import plain_text, strip_markup
+
+    whole = strip_markup(tree.prompt)
+    if not whole:
+        return ()
+    if (tokens := count(whole)) <= limit:
+        return ((whole, tokens),)
+    plain = plain_text(tree.prompt)
+    borders = sorted({phrase.words[0].start for phrase in tree} | {len(plain)})
+    chunks = _fill(plain, [0, *(border for border in borders if border > 0)], count, limit)
+    pieces = []
+    for chunk in chunks:
+        text = " ".join(chunk.split()).strip(" ,")
+        if text:
+            pieces.append((text, min(count(text), limit)))
+    return tuple(pieces)
+
+
+def _fill(text: str, borders: list[int], count: Callable[[str], int], limit: int) -> list[str]:
+    """Pieces of ``text`` between phrase borders, each as long as it may be; too long ones cut again at blanks."""
+    result: list[str] = []
+    for piece in _greedy(text, borders, count, limit):
+        blanks = [index for index, character in enumerate(piece) if character.isspace() and index > 0]
+        result.extend(_greedy(piece, [0, *blanks, len(piece)], count, limit) if count(piece) > limit else [piece])
+    return result
+
+
+def _greedy(text: str, borders: list[int], count: Callable[[str], int], limit: int) -> list[str]:
+    pieces: list[str] = []
+    start = borders[0]
+    for previous, border in pairwise(borders):
+        if previous > start and count(text[start:border]) > limit:
+            pieces.append(text[start:previous])
+            start = previous
+    return [*pieces, text[start : borders[-1]]]
+
+
+def _phrase_texts(phrase: Phrase, nouns: list[str], words: list[str], template: str, contrast: bool) -> PhraseTexts:
+    text, head = phrase.text, phrase.head.text
+    others: tuple[str, ...] = ()
+    variants: list[tuple[str, ...]] = []
+    if contrast:
+        others = tuple(template.format(noun) for noun in other_nouns(head, nouns))
+        for index, word in enumerate(phrase.words):
+            kind = None if word == phrase.head or len(variants) == MODIFIERS else kind_of(word.text, word.tag)
+            if kind is None:
+                continue
+            before = [other.text for other in phrase.words[:index]]
+            after = [other.text for other in phrase.words[index + 1 :]]
+            exchanged = others_of_kind(word.text, kind, VARIANTS, words)
+            if exchanged:
+                variants.append(tuple(template.format(" ".join([*before, new, *after])) for new in exchanged))
+    return PhraseTexts(template.format(text), template.format(head), others, tuple(variants))

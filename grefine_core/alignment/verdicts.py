@@ -1,0 +1,105 @@
+"""From scores to defects, regions and the map of one picture (method, sections 3.4 to 3.6)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..syntax.tree import Phrase
+from .calibration import Bounds
+from .results import PhraseQuality
+
+Aggregate = Literal["product", "geometric", "min"]
+AGGREGATES: tuple[Aggregate, ...] = ("product", "geometric", "min")
+WEIGHT_FLOOR = 0.5
+"""Weight of a phrase that only just fails: its region has to show at all; a deficit of 1 weighs 1."""
+
+
+def judge(
+    phrases: Sequence[Phrase],
+    scores: Sequence[tuple[float, float] | None],
+    maps: Sequence[Tensor | None],
+    bounds: Bounds,
+) -> tuple[PhraseQuality, ...]:
+    """The verdict on every phrase of one picture.
+
+    Args:
+        phrases: those of the tree, in order.
+        scores: (as_i, an_i) for each, None for a phrase that is not measured (a style tag): it counts as matched.
+        maps: similarity map (h, w) in [0, 1] of each, None where not measured.
+        bounds: β_n and β_p.
+    """
+    present = [score is not None and score[1] >= bounds.noun for score in scores]
+    verdicts = []
+    for index, (phrase, score) in enumerate(zip(phrases, scores, strict=True)):
+        if score is None:
+            verdicts.append(PhraseQuality(phrase, 1.0, 1.0))
+            continue
+        whole, head = score
+        if head < bounds.noun:
+            region = ancestor_region(phrases, present, index)
+            verdict = PhraseQuality(phrase, whole, head, "noun", 1.0 - head / bounds.noun, region, maps[index])
+        elif whole < bounds.phrase:
+            verdict = PhraseQuality(phrase, whole, head, "modifier", 1.0 - whole / bounds.phrase, index, maps[index])
+        else:
+            verdict = PhraseQuality(phrase, whole, head, map=maps[index])
+        verdicts.append(verdict)
+    return tuple(verdicts)
+
+
+def ancestor_region(phrases: Sequence[Phrase], present: Sequence[bool], index: int) -> int | None:
+    """The nearest ancestor that is in the picture; None (the whole image) if there is none. Cycles end the search."""
+    seen = {index}
+    ancestor = phrases[index].ancestor
+    while ancestor is not None and 0 <= ancestor < len(phrases) and ancestor not in seen:
+        if present[ancestor]:
+            return ancestor
+        seen.add(ancestor)
+        ancestor = phrases[ancestor].ancestor
+    return None
+
+
+def weight(deficit: float) -> float:
+    """How much of its region an unmatched phrase marks, from ``WEIGHT_FLOOR`` to 1, growing with the deficit."""
+    return WEIGHT_FLOOR + (1.0 - WEIGHT_FLOOR) * min(max(deficit, 0.0), 1.0)
+
+
+def defect_map(verdicts: Sequence[PhraseQuality], maps: Sequence[Tensor | None], grid: tuple[int, int]) -> Tensor:
+    """The defect map (h, w) in [0, 1] of one picture: the weighted sum of the unmatched phrases' regions, at most 1.
+
+    All zeros where every phrase is matched.
+    """
+    total = torch.zeros(grid)
+    for verdict in verdicts:
+        if verdict.matched:
+            continue
+        region = None if verdict.region is None else maps[verdict.region]
+        total += weight(verdict.deficit) * (torch.ones(grid) if region is None else region)
+    return total.clamp_(max=1.0)
+
+
+def region_map(similarity: Tensor) -> Tensor:
+    """Similarities of patches (h, w) -> [0, 1], lowest to highest; all ones where they are all alike, since then no
+    place is better than another."""
+    low, high = similarity.min(), similarity.max()
+    if float(high - low) < 1e-6:
+        return torch.ones_like(similarity)
+    return (similarity - low) / (high - low)
+
+
+def alignment_score(prompt: float, ratios: Sequence[float], aggregate: Aggregate) -> float:
+    """AS: ``as_T`` times the phrases' ``min(as_i / β_p, 1)``.
+
+    "product": all of them, as the paper has it; "geometric": their geometric mean, which does not fall with the mere
+    length of a prompt; "min": the worst one.
+    """
+    if not ratios:
+        return prompt
+    if aggregate == "min":
+        return prompt * min(ratios)
+    product = math.prod(ratios)
+    return prompt * (product if aggregate == "product" else product ** (1.0 / len(ratios)))

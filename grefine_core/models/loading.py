@@ -1,0 +1,134 @@
+"""From files to a QualityModel. Nothing is fetched here: files that are not there are an error that says what to do."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..alignment.calibration import Calibration, find_calibration
+from ..embeddings import load_embedding_set
+from ..errors import InputError, ModelFileError
+from ..quality_model import QualityModel
+from .architectures import AUTO, Architecture, build, by_name, detect, tokenizer_of
+from .files import existing_file, read_tensors
+from .finding import Folders, find_clip, weight_file
+from .state_dicts import check, to_open_clip
+
+logger = logging.getLogger(__name__)
+
+Paths = str | Path | Mapping[str, str | Path]
+
+
+def load_quality_model(
+    model: str | None = AUTO,
+    weights: str | Path | None = None,
+    embeddings: Paths | None = None,
+    resolution: int | tuple[int, int] | None = None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    calibration: str | Path | Calibration | None = None,
+    *,
+    folders: Folders = None,
+    cache_size: int | None = None,
+) -> QualityModel:
+    """Load the quality model from local files.
+
+    Args:
+        model: open_clip's name of the architecture, or "auto" (None): from ``open_clip_config.json`` or ``<stem>.json``
+            beside the weights, else by the sizes of OpenAI's models. OpenAI's weights need the QuickGELU variants
+            (``ViT-B-16-quickgelu``): plain ``ViT-B-16`` has the same names and shapes, so a mix-up shows in no check.
+        weights: safetensors, or a torch archive of tensors, in open_clip's, OpenAI's or transformers' layout; or a
+            folder with such a file. None: looked for in ``folders`` and Hugging Face's local cache.
+        embeddings: what ``load_embedding_set`` takes; None for the published ones, which come with the package.
+        resolution: side to measure at, pixels; None for the model's own.
+        device: where to put the weights.
+        dtype: float32, float16 or bfloat16.
+        calibration: a calibration or its file; None: the file beside the weights or the embeddings, if there is one.
+        folders: where to look for weights; None for ``model_folders()``.
+        cache_size: pictures whose features are kept.
+
+    Returns:
+        The model, ready to measure.
+
+    Raises:
+        InputError: an unknown model, device, type or resolution, or embeddings of another text encoder.
+        ModelFileError: weights or embeddings not found, damaged, or of another model.
+    """
+    if dtype not in (torch.float32, torch.float16, torch.bfloat16):
+        raise InputError(f"dtype: expected float32, float16 or bfloat16, got {dtype}.")
+    file = find_clip(folders) if weights is None else weight_file(weights)
+    clip, architecture = load_clip(file, model, device, dtype)
+    beside = embeddings if isinstance(embeddings, str | Path) else None
+    if calibration is None:
+        calibration = find_calibration(file, beside)
+    elif not isinstance(calibration, Calibration):
+        calibration = Calibration.load(existing_file(calibration, "calibration"))
+    options: dict[str, Any] = {} if cache_size is None else {"cache_size": cache_size}
+    quality = QualityModel(
+        clip,
+        load_embedding_set(embeddings),
+        resolution,
+        calibration,
+        tokenizer_of(architecture),
+        name=_short_name(architecture),
+        **options,
+    )
+    if calibration is not None and calibration.model not in ("", quality.name):
+        logger.warning("The calibration was made with %s, not with %s.", calibration.model, quality.name)
+    return quality
+
+
+def load_clip(
+    file: Path, model: str | None = AUTO, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> tuple[nn.Module, Architecture]:
+    """Load an open_clip model from one local file, after comparing names and shapes with its architecture.
+
+    Raises:
+        InputError: an unknown model or device.
+        ModelFileError: the file is damaged or of another model.
+    """
+    tensors = read_tensors(file)
+    if model in (None, AUTO):
+        shapes = {name: tuple(tensor.shape) for name, tensor in to_open_clip(tensors).items()}
+        architecture = detect(file, shapes)
+    else:
+        architecture = by_name(str(model))
+    custom = bool(architecture.model.get("custom_text", False))
+    tensors = to_open_clip(tensors, custom)
+    clip = build(architecture)
+    expected = {name: tuple(tensor.shape) for name, tensor in clip.state_dict().items()}
+    for name in ("logit_scale", "logit_bias"):
+        # One number, stored with or without a dimension.
+        if name in tensors and name in expected and tensors[name].numel() == 1:
+            tensors[name] = tensors[name].reshape(expected[name])
+    check(file, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, expected, architecture.name)
+    clip.load_state_dict({name: tensor.to(dtype) for name, tensor in tensors.items()}, assign=True)
+    _fill_buffers(clip, file)
+    try:
+        return clip.requires_grad_(False).eval().to(device=device), architecture
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device: the model cannot be put on {str(device)!r} ({str(error)[:200]}).") from error
+
+
+def _fill_buffers(clip: nn.Module, file: Path) -> None:
+    """Give the causal mask, which is in no weight file, its values: the model was built without any."""
+    for module in clip.modules():
+        for name, buffer in module.named_buffers(recurse=False):
+            if buffer.is_meta and name == "attn_mask":
+                module.register_buffer(name, torch.full(buffer.shape, float("-inf")).triu_(1), persistent=False)
+    empty = [name for name, tensor in (*clip.named_parameters(), *clip.named_buffers()) if tensor.is_meta]
+    if empty:
+        raise ModelFileError(f"{file}: gives no values for {', '.join(empty[:4])}.")
+
+
+def _short_name(architecture: Architecture) -> str:
+    """A name without folders above the model's own."""
+    if not architecture.name.endswith(".json"):
+        return architecture.name
+    file = Path(architecture.name)
+    return file.parent.name if file.name == "open_clip_config.json" else file.stem

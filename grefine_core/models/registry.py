@@ -1,0 +1,175 @@
+"""The model files that the project knows: what they are for, where they come from, under which licence.
+
+Hashes are only written down where they were computed from a file in our hands; elsewhere ``sha256`` is None, which the
+command line shows as "hash not recorded".
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..embeddings import SHIPPED
+from ..errors import InputError
+
+HUB = "https://huggingface.co"
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One known file."""
+
+    id: str
+    title: str
+    used_for: str
+    licence: str
+    source: str
+    """Where it is described."""
+    names: tuple[str, ...]
+    """File names it is looked for under; the first is the one a download is saved as."""
+    repository: str | None = None
+    file: str | None = None
+    revision: str = "main"
+    size: int | None = None
+    """Bytes, about; exact only where ``sha256`` is known."""
+    sha256: str | None = None
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Some tensors by which the file is recognised."""
+    shipped: Path | None = None
+    """Its place in the package, if it comes with it."""
+
+    @property
+    def url(self) -> str | None:
+        """Where it is downloaded from; $HF_ENDPOINT replaces the hub's address."""
+        if self.repository is None:
+            return None
+        endpoint = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
+        return f"{endpoint}/{self.repository}/resolve/{self.revision}/{self.file}"
+
+    @property
+    def size_text(self) -> str:
+        """The size for people."""
+        if self.size is None:
+            return "size not recorded"
+        about = "" if self.sha256 else "about "
+        return f"{about}{self.size / 1e9:.1f} GB" if self.size >= 1e9 else f"{about}{self.size / 1e6:.1f} MB"
+
+    @property
+    def hash_text(self) -> str:
+        """The hash for people."""
+        return self.sha256 or "hash not recorded"
+
+
+CLIP = ModelEntry(
+    id="clip-vit-b-16",
+    title="CLIP ViT-B/16 (OpenAI)",
+    used_for="the quality model (PQ-Map and AQ-Map)",
+    licence="MIT",
+    source="https://github.com/openai/CLIP",
+    names=("clip-vit-b-16-openai.safetensors", "open_clip_model.safetensors", "ViT-B-16.safetensors"),
+    repository="timm/vit_base_patch16_clip_224.openai",
+    file="open_clip_model.safetensors",
+    size=598_500_000,
+    shapes={
+        "visual.conv1.weight": (768, 3, 16, 16),
+        "visual.proj": (768, 512),
+        "visual.positional_embedding": (197, 768),
+        "visual.transformer.resblocks.11.attn.in_proj_weight": (2304, 768),
+        "token_embedding.weight": (49408, 512),
+        "text_projection": (512, 512),
+    },
+)
+
+EMBEDDINGS = ModelEntry(
+    id="pq-embeddings",
+    title="PQ embeddings (published by the authors)",
+    used_for="the quality model (PQ-Map)",
+    licence="Apache-2.0",
+    source="https://github.com/Q-Future/Q-Refine",
+    names=("pq_embeddings.safetensors",),
+    size=1_262_648,
+    sha256="bb7b4713925c512139561364f777049afbf6127363d0168c9d0d8aee3ae5d12f",
+    shapes=dict.fromkeys(("overall", "technical", "rational", "natural"), (2, 77, 512)),
+    shipped=SHIPPED,
+)
+
+
+def _sdxl(
+    part: str,
+    title: str,
+    used_for: str,
+    names: tuple[str, ...],
+    file: str,
+    size: int,
+    shapes: Mapping[str, tuple[int, ...]],
+) -> ModelEntry:
+    """One file of SDXL-inpainting, all from one repository under one licence."""
+    repository = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
+    return ModelEntry(
+        id=f"sdxl-{part}",
+        title=title,
+        used_for=used_for,
+        licence="CreativeML Open RAIL++-M",
+        source=f"{HUB}/{repository}",
+        names=names,
+        repository=repository,
+        file=file,
+        size=size,
+        shapes=shapes,
+    )
+
+
+REGISTRY: tuple[ModelEntry, ...] = (
+    CLIP,
+    EMBEDDINGS,
+    _sdxl(
+        part="inpainting-unet",
+        title="SDXL inpainting 0.1, UNet (half precision)",
+        used_for="Stage-1 (ComfyUI: models/diffusion_models; diffusers: folder unet)",
+        names=("sdxl-inpainting-unet.fp16.safetensors",),
+        file="unet/diffusion_pytorch_model.fp16.safetensors",
+        size=5_140_000_000,
+        shapes={"conv_in.weight": (320, 9, 3, 3), "conv_out.weight": (4, 320, 3, 3)},
+    ),
+    _sdxl(
+        part="text-encoder-l",
+        title="SDXL text encoder CLIP-L (half precision)",
+        used_for="Stage-1 (ComfyUI: models/text_encoders; diffusers: folder text_encoder)",
+        names=("sdxl-text-encoder-l.fp16.safetensors", "clip_l.safetensors"),
+        file="text_encoder/model.fp16.safetensors",
+        size=246_000_000,
+        shapes={"text_model.embeddings.token_embedding.weight": (49408, 768)},
+    ),
+    _sdxl(
+        part="text-encoder-g",
+        title="SDXL text encoder OpenCLIP bigG (half precision)",
+        used_for="Stage-1 (ComfyUI: models/text_encoders; diffusers: folder text_encoder_2)",
+        names=("sdxl-text-encoder-g.fp16.safetensors", "clip_g.safetensors"),
+        file="text_encoder_2/model.fp16.safetensors",
+        size=1_390_000_000,
+        shapes={"text_model.embeddings.token_embedding.weight": (49408, 1280), "text_projection.weight": (1280, 1280)},
+    ),
+    _sdxl(
+        part="vae",
+        title="SDXL VAE (half precision)",
+        used_for="Stage-1 and Stage-2 (ComfyUI: models/vae; diffusers: folder vae)",
+        names=("sdxl-vae.fp16.safetensors", "sdxl_vae.safetensors"),
+        file="vae/diffusion_pytorch_model.fp16.safetensors",
+        size=167_000_000,
+        shapes={"encoder.conv_in.weight": (128, 3, 3, 3), "decoder.conv_out.weight": (3, 128, 3, 3)},
+    ),
+)
+
+
+def entry_of(name: str) -> ModelEntry:
+    """The entry with an id.
+
+    Raises:
+        InputError: there is none; lists the ids.
+    """
+    for entry in REGISTRY:
+        if entry.id == name:
+            return entry
+    raise InputError(f"model: {name!r} is not known; choose one of {', '.join(entry.id for entry in REGISTRY)}.")

@@ -1,0 +1,234 @@
+"""AQ-Map with known eyes: defect types, regions, maps, scores (method, sections 3.4 to 3.6)."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from grefine_core import alignment_quality, assess
+from grefine_core.alignment import Bounds, Calibration
+from grefine_core.alignment.verdicts import alignment_score, ancestor_region, defect_map, judge, region_map, weight
+from grefine_core.errors import InputError
+
+GOOD = ("red balloon", "stone castle")
+
+
+def halves(found, index: int = 0) -> tuple[float, float]:
+    """Mean of the defect map over the outer left and right quarters."""
+    image = found.defect_map[index]
+    quarter = image.shape[1] // 4
+    return float(image[:, :quarter].mean()), float(image[:, -quarter:].mean())
+
+
+@pytest.mark.parametrize("scoring", ["contrast", "softmax"])
+def test_everything_matched_marks_nothing_at_all(planted, balloon_tree, scoring):
+    model = planted([GOOD])
+    found = alignment_quality(model, model.picture(0), tree=balloon_tree, scoring=scoring)
+    assert [phrase.defect for phrase in found.phrases[0]] == ["none", "none"]
+    assert torch.count_nonzero(found.defect_map) == 0
+    assert found.score[0] > 0.95
+    assert all(phrase.deficit == 0 and phrase.region is None for phrase in found.phrases[0])
+
+
+def test_a_wrong_modifier_marks_the_thing_itself(planted, balloon_tree):
+    model = planted([("blue balloon", "stone castle"), GOOD])
+    found = alignment_quality(model, model.picture(0), tree=balloon_tree)
+    balloon, castle = found.phrases[0]
+    assert (balloon.defect, balloon.region, castle.defect) == ("modifier", 0, "none")
+    assert balloon.head_score > 0.9 > 0.1 > balloon.score
+    left, right = halves(found)
+    assert left > 0.9
+    assert right < 0.1
+    good = alignment_quality(model, model.picture(1), tree=balloon_tree)
+    assert found.score[0] < 0.1 < good.score[0]
+
+
+def test_a_missing_thing_marks_where_its_ancestor_is(planted, tree):
+    prompt = "a stone castle with a red balloon"
+    parsed = tree(prompt, ("stone/NN castle/NN*", None), ("red/JJ balloon/NN*", 0))
+    model = planted([("green meadow", "stone castle")])
+    found = alignment_quality(model, model.picture(0), tree=parsed)
+    castle, balloon = found.phrases[0]
+    assert (castle.defect, balloon.defect, balloon.region) == ("none", "noun", 0)
+    left, right = halves(found)
+    assert right > 0.7
+    assert left < 0.1
+
+
+def test_a_missing_thing_without_ancestor_marks_the_whole_image(planted, balloon_tree):
+    model = planted([("green meadow", "stone castle")])
+    found = alignment_quality(model, model.picture(0), tree=balloon_tree)
+    balloon, castle = found.phrases[0]
+    assert (balloon.defect, balloon.region, castle.defect) == ("noun", None, "none")
+    assert found.defect_map.max() - found.defect_map.min() < 1e-5
+    assert found.defect_map[0, 0, 0].item() == pytest.approx(weight(balloon.deficit))
+
+
+def test_a_missing_ancestor_is_passed_by(planted, tree):
+    parsed = tree("a castle with a knight with a sword", ("castle/NN*", None), ("knight/NN*", 0), ("sword/NN*", 1))
+    model = planted([("meadow", "castle")])
+    found = alignment_quality(model, model.picture(0), tree=parsed)
+    assert [phrase.defect for phrase in found.phrases[0]] == ["none", "noun", "noun"]
+    assert [phrase.region for phrase in found.phrases[0]] == [None, 0, 0]
+    none = alignment_quality(planted([("meadow", "river")]), model.picture(0), tree=parsed)
+    assert [phrase.region for phrase in none.phrases[0]] == [None, None, None]
+
+
+def test_every_picture_is_judged_by_itself(planted, balloon_tree, tree):
+    model = planted([GOOD, ("blue balloon", "stone castle"), ("green meadow", "white horse")])
+    pictures = model.picture(0, 1, 2)
+    one_prompt = alignment_quality(model, pictures, tree=balloon_tree)
+    assert [[phrase.defect for phrase in group] for group in one_prompt.phrases] == [
+        ["none", "none"],
+        ["modifier", "none"],
+        ["noun", "noun"],
+    ]
+    for index in range(3):
+        alone = alignment_quality(model, model.picture(index), tree=balloon_tree)
+        torch.testing.assert_close(alone.score[0], one_prompt.score[index], atol=1e-5, rtol=0)
+        torch.testing.assert_close(alone.defect_map[0], one_prompt.defect_map[index], atol=1e-5, rtol=0)
+    horse = tree("a white horse", ("white/JJ horse/NN*", None))
+    three = alignment_quality(model, pictures, tree=[balloon_tree, balloon_tree, horse])
+    assert [len(group) for group in three.phrases] == [2, 2, 1]
+    assert three.phrases[2][0].matched
+    assert three.score[2] > 0.9
+
+
+def test_style_takes_no_part_unless_asked_for(planted, tree):
+    parsed = tree("a red balloon, trending on artstation", ("red/JJ balloon/NN*", None), ("artstation/NN*", None, True))
+    model = planted([("red balloon", "sky")])
+    found = alignment_quality(model, model.picture(0), tree=parsed)
+    assert torch.count_nonzero(found.defect_map) == 0
+    tag = found.phrases[0][1]
+    assert (tag.defect, tag.score, tag.map, tag.phrase.is_style) == ("none", 1.0, None, True)
+    assert "artstation" not in model.batches[0]
+    asked = alignment_quality(model, model.picture(0), tree=parsed, include_style=True)
+    assert asked.phrases[0][1].defect == "noun"
+    assert asked.score[0] < found.score[0]
+
+
+def test_aggregates(planted, tree):
+    parsed = tree(
+        "a blue balloon, a stone castle, a white horse",
+        ("blue/JJ balloon/NN*", None),
+        ("stone/NN castle/NN*", None),
+        ("white/JJ horse/NN*", None),
+    )
+    model = planted([("red balloon white horse", "stone castle")], temperature=10.0)
+    pictures = model.picture(0)
+    bounds = Calibration({"contrast": Bounds(0.1, 0.9), "softmax": Bounds(0.1, 0.9)})
+    scores = {}
+    for aggregate in ("product", "geometric", "min"):
+        found = alignment_quality(model, pictures, tree=parsed, aggregate=aggregate, calibration=bounds)
+        ratios = [min(phrase.score / 0.9, 1) for phrase in found.phrases[0]]
+        scores[aggregate] = found.score[0].item()
+        assert 0 < min(ratios) < 1
+    whole = found.prompt_score[0].item()
+    product = ratios[0] * ratios[1] * ratios[2]
+    assert scores["product"] == pytest.approx(whole * product, abs=1e-5)
+    assert scores["geometric"] == pytest.approx(whole * product ** (1 / 3), abs=1e-5)
+    assert scores["min"] == pytest.approx(whole * min(ratios), abs=1e-5)
+    assert alignment_score(0.7, [], "product") == 0.7
+
+
+def test_the_map_of_a_phrase_is_where_the_thing_is(planted, balloon_tree):
+    model = planted([GOOD])
+    balloon, castle = alignment_quality(model, model.picture(0), tree=balloon_tree).phrases[0]
+    assert balloon.map.shape == castle.map.shape == (4, 6)
+    assert torch.equal(balloon.map[:, :3], torch.ones(4, 3))
+    assert torch.equal(castle.map[:, :3], torch.zeros(4, 3))
+
+
+def test_a_larger_deficit_weighs_more():
+    values = [weight(deficit / 10) for deficit in range(11)]
+    assert values == sorted(values)
+    assert len(set(values)) == 11
+    assert values[0] == 0.5
+    assert values[-1] == 1.0
+
+
+def test_region_maps():
+    similarity = torch.tensor([[0.1, 0.2], [0.3, 0.5]])
+    torch.testing.assert_close(region_map(similarity), torch.tensor([[0.0, 0.25], [0.5, 1.0]]))
+    assert torch.equal(region_map(torch.full((2, 2), 0.3)), torch.ones(2, 2))
+
+
+def test_the_sum_of_regions_stays_in_range(balloon_tree):
+    maps = [torch.ones(2, 2), torch.ones(2, 2)]
+    verdicts = judge(balloon_tree.phrases, [(0.0, 0.0), (0.0, 0.9)], maps, Bounds(0.5, 0.5))
+    assert [verdict.defect for verdict in verdicts] == ["noun", "modifier"]
+    assert torch.equal(defect_map(verdicts, maps, (2, 2)), torch.ones(2, 2))
+
+
+def test_circles_of_ancestors_end(tree):
+    parsed = tree("a cat and a dog", ("cat/NN*", 1), ("dog/NN*", 0))
+    assert ancestor_region(parsed.phrases, [False, False], 0) is None
+    assert ancestor_region(parsed.phrases, [False, True], 0) == 1
+
+
+def test_both_maps_from_one_encode(planted, balloon_tree):
+    model = planted([GOOD])
+    found = assess(model, model.picture(0), tree=balloon_tree)
+    assert model.encoder_calls == 1
+    assert len(model.batches) == 1
+    alone = alignment_quality(model, model.picture(0), tree=balloon_tree)
+    assert torch.equal(found.alignment.defect_map, alone.defect_map)
+    assert found.perceptual.quality_map.shape == (1, 40, 60)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"prompt": None}, "prompt"),
+        ({"prompt": 3}, "prompt"),
+        ({"prompt": ["a", 3]}, "prompt"),
+        ({"prompt": ["a", "b", "c"]}, "prompt: 3 for 2"),
+        ({"prompt": []}, "prompt: 0 for 2"),
+        ({"tree": "a cat"}, "tree"),
+        ({"prompt": "a", "scoring": "rank"}, "scoring"),
+        ({"prompt": "a", "aggregate": "mean"}, "aggregate"),
+        ({"prompt": "a", "template": "a photo"}, "template"),
+        ({"prompt": "a", "template": "{0} {}"}, "template"),
+    ],
+)
+def test_bad_input(planted, keywords, message):
+    model = planted([GOOD, GOOD])
+    for function in (alignment_quality, assess):
+        with pytest.raises(InputError, match=message):
+            function(model, model.picture(0, 1), **keywords)
+    with pytest.raises(InputError, match="image"):
+        alignment_quality(model, torch.zeros(2, 3, 8, 8), "a cat")
+    assert model.encoder_calls == 0
+
+
+def test_no_text_asks_for_nothing(planted, tree):
+    model = planted([GOOD])
+    for prompt in ("", "  \n", ", ,"):
+        found = alignment_quality(model, model.picture(0), tree=tree(prompt))
+        assert found.score[0] == 1.0
+        assert torch.count_nonzero(found.defect_map) == 0
+        assert found.phrases == ((),)
+
+
+def test_uncalibrated_warns_once(planted, balloon_tree, caplog):
+    model = planted([GOOD])
+    for _ in range(2):
+        alignment_quality(model, model.picture(0), tree=balloon_tree)
+    assert sum("not calibrated" in record.message for record in caplog.records) == 1
+    caplog.clear()
+    model = planted([GOOD])
+    model.calibration = Calibration(pictures=10)
+    alignment_quality(model, model.picture(0), tree=balloon_tree)
+    assert not caplog.records
+
+
+def test_the_calibration_decides(planted, balloon_tree):
+    model = planted([("blue balloon", "stone castle")])
+    mild = Calibration({"contrast": Bounds(1e-3, 1e-12), "softmax": Bounds(1e-3, 1e-12)})
+    assert all(
+        p.matched for p in alignment_quality(model, model.picture(0), tree=balloon_tree, calibration=mild).phrases[0]
+    )
+    model.calibration = Calibration(scoring="softmax")
+    chosen = alignment_quality(model, model.picture(0), tree=balloon_tree)
+    asked = alignment_quality(model, model.picture(0), tree=balloon_tree, scoring="softmax")
+    assert chosen.phrases[0][0].score == asked.phrases[0][0].score
