@@ -106,6 +106,8 @@ def governor_of(chunker: Chunker, preposition: str, start: int) -> Unit | None:
     places = word_lists()["place-prepositions"]
     place = preposition.split()[0] in places or preposition in ("next to", "in front of", "on top of", "close to")
     head, own = _head_ahead(chunker, start)
+    if head in word_lists()["time"] and preposition in ("on", "at", "in", "during"):
+        return _scene(last)
     if preposition == "of":
         return above if last.preposition == "in" and last.key in word_lists()["materials"] else last
     if preposition == "with":
@@ -126,10 +128,26 @@ def governor_of(chunker: Chunker, preposition: str, start: int) -> Unit | None:
             return above.governor
         return above if place and not is_animate(last) else last
     if last.preposition and last.preposition.split()[0] in places:
+        if preposition in word_lists()["directions"] and above.verbs:
+            return above  # "milk pouring from a jug into a bowl"
         if is_feature(last.key) or preposition in ("at", "during") or preposition.startswith("next"):
             return above
         return last
     return last
+
+
+def _scene(unit: Unit) -> Unit:
+    """What stands in the places the unit is one of: the yacht of "yacht in a bay"; times are about that."""
+    places = word_lists()["place-prepositions"]
+    for _ in range(_CHAIN):
+        above = unit.governor
+        placed = unit.relation == "prep" and unit.preposition.split()[0] in places
+        if above is None or above.fragment != unit.fragment or is_medium(above):
+            return unit
+        if not placed and unit.relation != "object":
+            return unit
+        unit = above
+    return unit
 
 
 def _made_thing(unit: Unit) -> Unit:
@@ -167,19 +185,30 @@ def subject_of(chunker: Chunker, i: int) -> Unit | None:
         return clause
     if chunker.roles[i - 1] == "C" or previous == "TO":
         return clause
+    photo = last.governor
+    if word in word_lists()["camera-verbs"] and last.preposition == "of" and photo is not None and is_medium(photo):
+        following = chunker.roles[i + 1] if i + 1 < len(chunker.roles) else "."
+        if following == "P":
+            return photo  # "photo of a room taken with a phone"
     last = _made_thing(last)
     chain = _upwards(last)
     if len(chain) == 1 or is_animate(last):
         return last
     if word in word_lists()["making"]:
-        near = last.relation == "object" or last.preposition == "of"
+        near = last.relation == "object" or last.preposition.endswith("of")
         return last if near or (last.preposition == "with" and is_feature(last.key)) else clause
+    if word in word_lists()["near-verbs"]:
+        return last
     transparent = word in word_lists()["transparent-verbs"]
     places = word_lists()["place-prepositions"]
     if transparent or is_feature(last.key):
         for unit in chain:
             if is_animate(unit):
                 return unit
+    if is_feature(last.key) and last.relation in ("object", "conj"):
+        for unit in chain[1:]:
+            if unit.verbs and unit.verbs[-1].lower in ("wearing", "holding", "carrying", "wears"):
+                return unit  # "poodle wearing glasses teaching calculus"
     if transparent:
         return last if last.preposition == "with" else clause
     if last.relation == "object":

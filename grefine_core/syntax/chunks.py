@@ -288,7 +288,8 @@ class Chunker:
     def _preposition(self, i: int) -> int:
         word, length = self.tokens[i].lower, 1
         for words in wide_prepositions().get(word, ()):
-            if tuple(token.lower for token in self.tokens[i : i + len(words)]) == words:
+            same = tuple(token.lower for token in self.tokens[i : i + len(words)]) == words
+            if same and set(self.roles[i : i + len(words)]) == {PREPOSITION}:
                 word, length = " ".join(words), len(words)
                 break
         unit = self.open
@@ -392,7 +393,8 @@ class Chunker:
                 word, words = self.tokens[k].lower, [token.lower for token in self.tokens[start : k + 1]]
                 tag = word in lexicon.heads or word in lexicon.words or word in lexicon.media
                 return not tag and " ".join(words) not in lexicon.terms
-            if role == BREAK and k > start:
+            joins = role == CONJUNCTION and k > start and self.roles[k + 1 : k + 2] == [MODIFIER]
+            if (role == BREAK and k > start) or joins:
                 start = k + 1
             elif role not in (MODIFIER, GLUE):
                 return False

@@ -60,10 +60,17 @@ def _known_terms(tokens: Sequence[Token]) -> dict[int, str]:
     for i in range(len(tokens) + 1):
         if i < len(tokens) and tokens[i].kind not in (COMMA, STOP):
             for words in wide.get(tokens[i].lower, ()):
+                verb = i + len(words) < len(tokens) and tokens[i + len(words)].tag == "VB"
+                if verb and words in (("down", "to"), ("up", "to")):
+                    continue  # "stooping down to enter"
                 if tuple(token.lower for token in tokens[i : i + len(words)]) == words:
-                    fixed[i] = PREPOSITION
+                    for k in range(i, i + len(words)):
+                        fixed[k] = PREPOSITION  # all of it: "next to jupiter" is no infinitive
+                        tokens[k].tag = "IN"
                     break
-            if tokens[i].lower == "close" and i + 1 < len(tokens) and tokens[i + 1].lower in ("up", "ups"):
+            if tokens[i].quoted:
+                fixed[i] = NOUN  # text to be shown, whatever its words are elsewhere
+            elif tokens[i].lower == "close" and i + 1 < len(tokens) and tokens[i + 1].lower in ("up", "ups"):
                 fixed[i], fixed[i + 1] = MODIFIER, NOUN
             elif (
                 tokens[i].lower == "close"
@@ -148,6 +155,8 @@ def _adjective_role(tokens: Sequence[Token], i: int, before: str) -> str:
     token = tokens[i]
     if token.tag != "JJ" or before in (NOUN, SKIP, ADVERB) or nominal_ahead(tokens, i):
         return MODIFIER
+    if before == PREPOSITION and token.lower in word_lists()["colors"] and not _leads_to_noun(tokens, i):
+        return NOUN  # "king in yellow"
     if i + 2 < len(tokens) and tokens[i + 1].tag == "CC" and tokens[i + 2].tag in ("JJ", "CD"):
         return MODIFIER
     if before in (PREPOSITION, DETERMINER, VERB, MODIFIER, CONJUNCTION) and "NN" in kinds(token.lower):
@@ -158,6 +167,18 @@ def _adjective_role(tokens: Sequence[Token], i: int, before: str) -> str:
     if before != GLUE and "-" not in word and word not in common_words() and not _ADJECTIVE.search(word):
         return NOUN  # the tagger only guessed
     return MODIFIER
+
+
+def _leads_to_noun(tokens: Sequence[Token], i: int) -> bool:
+    """Whether a list of adjectives from word `i` on ends in a noun: "red, white and blue flags"."""
+    if i + 1 < len(tokens) and tokens[i + 1].kind != COMMA and tokens[i + 1].tag != "CC":
+        return False
+    for token in tokens[i + 1 : i + 8]:
+        if token.tag.startswith("NN"):
+            return True
+        if token.kind not in (COMMA, HYPHEN) and token.tag not in ("CC", "JJ", "RB"):
+            return False
+    return False
 
 
 def _describes(tokens: Sequence[Token], i: int, before: str) -> bool:
@@ -180,6 +201,11 @@ def _preposition_role(tokens: Sequence[Token], i: int, before: str) -> str:
     after = tokens[i + 1] if i + 1 < len(tokens) else None
     if word == "to" and after is not None and after.tag == "VB":
         return SKIP
+    if word == "to" and before in NOMINAL and after is not None and nominal_ahead(tokens, i + 1):
+        colors = word_lists()["colors"]
+        started = i > 1 and tokens[i - 2].tag == "IN"  # "from red to blue" has two ends
+        if tokens[i - 1].lower in colors and after.lower in colors and not started:
+            return GLUE  # "black to white gradient"
     ends = after is None or after.kind in (COMMA, STOP) or after.tag in ("IN", "TO", "RB", "CC")
     if before == VERB and ends and word in word_lists()["particle"]:
         return PARTICLE
@@ -197,7 +223,8 @@ def _adverb_role(tokens: Sequence[Token], i: int, before: str) -> str:
     place = word in word_lists()["place-prepositions"]
     if place and after is not None and (after.tag in ("DT", "PRP$", "CD") or after.tag.startswith(("NN", "JJ"))):
         return PREPOSITION
-    if word in word_lists()["skip-adverbs"]:
+    grades = word in word_lists()["degree-adverbs"] and after is not None and after.tag in ("JJ", "RB")
+    if word in word_lists()["skip-adverbs"] and not grades:
         return SKIP
     if token.tag == "WRB":
         return SKIP

@@ -13,6 +13,7 @@ from .lexicon import style_lexicon, word_lists
 from .names import is_certain_name, is_known_artist, looks_like_name
 from .style_words import covered, is_free_style, is_shorthand, subject_length
 from .units import Unit
+from .verb_roles import kinds
 
 
 def mark_style(units: Sequence[Unit]) -> list[Unit]:
@@ -45,7 +46,7 @@ class _State:
             and not self.content_seen
         )
         governed = unit.governor is not None and unit.governor.style
-        if self._artist(unit, free):
+        if self._artist(unit, free) and not self._acts(unit, position):
             unit.style = True
             self.artists = True
             self.artist_units.add(unit.index)
@@ -93,6 +94,15 @@ class _State:
             return is_known_artist(words) or (looks_like_name(unit.words) and not is_free_style(unit))
         return free and is_known_artist(words)
 
+    def _acts(self, unit: Unit, position: int) -> bool:
+        """Whether a famous name opens the prompt as somebody in the picture: "salvador dali with a red hat"."""
+        if unit.relation != "start" or self.content_seen or position:
+            return False
+        following = self.units[1] if len(self.units) > 1 else None
+        return following is not None and following.governor is unit and following.relation == "prep" and (
+            following.preposition in word_lists()["place-prepositions"] or following.preposition in ("with", "as")
+        ) and not is_free_style(following)  # fmt: skip
+
     def adopt_neighbours(self) -> None:
         """Names without "by" right beside an artist are artists: "krenz cushart, sakimi chan, artgerm"."""
         artists = self.artist_units
@@ -119,6 +129,8 @@ class _State:
         key = unit.key
         if unit.head is None or key in self.lexicon.media or key in self.lexicon.heads:
             return False
+        if len(unit.words) > 1 and " ".join(unit.lower) in self.lexicon.terms:
+            return False  # "a close up of"
         following = self.units[position + 1] if position + 1 < len(self.units) else None
         if following is None or following.governor is not unit or following.preposition != "of":
             return False
@@ -129,6 +141,11 @@ class _State:
         if any(not unit.style for unit in self.result) or not self.result:
             return
         first, lexicon = self.result[0], self.lexicon
+        if len(self.result) == 1 and len(first.words) == 1 and not first.verbs and first.head is not None:
+            noun = first.key not in lexicon.media and first.key not in lexicon.heads and first.key not in lexicon.sites
+            noun = noun and first.head.tag.startswith("NN") and "JJ" not in kinds(first.key)
+            first.style = not (noun and first.key.isalpha() and len(first.key) > 3)  # "solitude", not "8k" or "hdr"
+            return
         known = " ".join(first.lower) in lexicon.terms or first.key in lexicon.media or first.key in lexicon.heads
         if first.head is not None and first.index not in self.artist_units and not known and first.relation == "start":
             first.style = not first.head.tag.startswith("NN") or first.kind == "predicate"
@@ -183,6 +200,8 @@ class _State:
             length = subject_length(unit)
         elif tail in word_lists()["medium-tails"]:
             length = len(unit.words) - 2
+            if not any(token.tag.startswith("NN") for token in unit.words[:length]):
+                return None  # "a large framed oil painting" on a wall
         else:
             return None
         if not 0 < length < len(unit.words):

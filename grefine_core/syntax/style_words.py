@@ -20,6 +20,8 @@ def is_free_style(unit: Unit) -> bool:
     """Whether the unit would be a tag if it stood between commas."""
     lexicon, words = style_lexicon(), unit.lower
     joined = " ".join(words)
+    if unit.determined and len(words) == 1 and joined not in lexicon.tail_words and joined not in lexicon.terms:
+        return False  # "the drowned and the saved"
     if unit.key in word_lists()["loose-heads"] and unit.verbs:
         return False  # "light filtering through" happens in the picture
     if joined in lexicon.terms or unit.key in lexicon.heads or _NUMBER.fullmatch(joined):

@@ -39,20 +39,23 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
+_QUOTED = re.compile(r"""(?<!\w)(["“„«]|['‘`])(\w[^"“”„«»\n]{0,59}?)(["”“»]|['’])(?!\w)""")
+_QUOTED_WORDS = 6
 _NEGATED = re.compile(r"(?i)^(do|does|did|ca|could|wo|would|should|is|are|was|were|has|have|had)n$")
 
 
 class Token:
     """One token; `tag` is filled in by the tagger, everything else by `tokenize`."""
 
-    __slots__ = ("kind", "lower", "start", "tag", "text")
+    __slots__ = ("kind", "lower", "quoted", "start", "tag", "text")
 
-    def __init__(self, text: str, start: int, kind: str) -> None:
+    def __init__(self, text: str, start: int, kind: str, quoted: bool = False) -> None:
         self.text = text
         self.start = start
         self.kind = kind
         self.lower = text.lower().replace("’", "'")
         self.tag = ""
+        self.quoted = quoted  # between quotation marks: a title, or text in the picture
 
     @property
     def end(self) -> int:
@@ -66,11 +69,20 @@ class Token:
 def tokenize(text: str) -> list[Token]:
     """Tokens of `text` in order; `text[token.start : token.end] == token.text` for every one of them."""
     tokens: list[Token] = []
+    quotes = _quotes(text)[::-1]  # the next one last
     for match in _TOKEN.finditer(text):
         kind = match.lastgroup
         found, start = match.group(), match.start()
         if kind == "quiet":
             continue
+        while quotes and quotes[-1][1] <= start:
+            quotes.pop()
+        if quotes and quotes[-1][0] <= start:
+            if kind == "word":
+                tokens.append(Token(found, start, WORD, quoted=True))
+                continue
+            if kind in ("stop", "comma", "hyphen", "clitic"):
+                continue  # "'Hello, world.' written on it" is one phrase
         if kind in ("apart", "initial"):
             tokens.append(Token(found, start, WORD))
         elif kind == "word":
@@ -87,6 +99,13 @@ def tokenize(text: str) -> list[Token]:
         else:  # commas, and anything else that is not a word (emoji, symbols): a weak break
             tokens.append(Token(found, start, COMMA))
     return tokens
+
+
+def _quotes(text: str) -> list[tuple[int, int]]:
+    """Spans between quotation marks, of a few words each; a prompt in quotation marks is just a prompt."""
+    opening = len(text) - len(text.lstrip(" \"'`“”‘’«»„"))  # where the first word starts
+    spans = [match.span(2) for match in _QUOTED.finditer(text)]
+    return [(start, end) for start, end in spans if start > opening and len(text[start:end].split()) <= _QUOTED_WORDS]
 
 
 def _split_word(found: str, start: int) -> list[Token]:

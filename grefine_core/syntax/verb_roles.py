@@ -71,6 +71,8 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
         return NOUN  # a surname: "jesper ejsing"
     ahead = nominal_ahead(tokens, i)
     noun_like = word in lists["noun-ing"]
+    if before == MODIFIER and any(letter.isdigit() for letter in tokens[i - 1].text):
+        before = NOUN  # a number behind its noun: "Ford F-150 coming"
     if noun_like and token.tag == "NN" and "VBG" not in kinds(word) and word not in lists["transitive"]:
         return NOUN
     if before in (NOUN, POSSESSIVE) or (before in (PARTICLE, ADVERB) and i > 1):
@@ -90,7 +92,8 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
             return VERB
         if ahead:
             if tokens[i - 1].lower in lists["compound-ing"] and word not in ("wearing", "holding", "riding"):
-                return MODIFIER
+                acts = word in lists["transitive"] and word != "eating" and tokens[i - 1].lower in lists["animate"]
+                return VERB if acts else MODIFIER  # "people watching fireworks", but "man eating plant"
             if word in lists["adjective-ing"]:
                 return MODIFIER
             return (

@@ -1,4 +1,4 @@
-"""How well the parser finds what a reader found in sixty real prompts (AGIQA-3K, ImageReward)."""
+"""How well the parser finds what a reader found in real prompts (AGIQA-3K, ImageReward); see data/README.md there."""
 
 from __future__ import annotations
 
@@ -20,6 +20,13 @@ FUNCTION_WORDS = frozenset(
         """,
     )
 )
+
+
+# Floors for the F1 of content and of segmentation, recall of heads, macro mean of ancestors. Only the last row, on
+# prompts that no rule was tuned on, says how well the parser does elsewhere.
+FLOORS = {"seen": (0.95, 0.97, 0.98, 0.96), "more": (0.96, 0.96, 0.96, 0.96), "unseen": (0.89, 0.92, 0.92, 0.93)}
+
+Gold = tuple[str, list[dict[str, Any]]]
 
 
 def bag(text: str) -> tuple[str, ...]:
@@ -58,22 +65,24 @@ def home(entry: dict[str, Any], phrase: Phrase) -> int:
     return -1
 
 
-def test_content_and_segmentation(gold: list[dict[str, Any]]) -> None:
+def test_content_and_segmentation(gold: Gold) -> None:
+    kind, entries = gold
     content, segments = [], []
-    for entry in gold:
+    for entry in entries:
         tree = parse_prompt(entry["prompt"])
         wanted = Counter(bag(phrase["text"]) for phrase in entry["phrases"])
         content.append((Counter(bag(tree.phrases[i].text) for i in tree.content), wanted))
         style = Counter(bag(text) for text in entry["style_tags"])
         segments.append((Counter(bag(phrase.text) for phrase in tree), wanted + style))
-    assert f1(content) >= 0.93
-    assert f1(segments) >= 0.96
+    assert f1(content) >= FLOORS[kind][0]
+    assert f1(segments) >= FLOORS[kind][1]
 
 
-def test_heads_and_ancestors(gold: list[dict[str, Any]]) -> None:
+def test_heads_and_ancestors(gold: Gold) -> None:
+    kind, entries = gold
     found = total = 0
     kinds: dict[str, list[bool]] = {"none": [], "root": [], "other": []}
-    for entry in gold:
+    for entry in entries:
         tree = parse_prompt(entry["prompt"])
         matched = match(entry, tree)
         found += len(matched)
@@ -83,7 +92,7 @@ def test_heads_and_ancestors(gold: list[dict[str, Any]]) -> None:
             above = tree.phrases[i].ancestor
             answer = None if above is None else back.get(above, home(entry, tree.phrases[above]))
             truth = entry["phrases"][k]["ancestor"]
-            kind = "none" if truth is None else "root" if truth == 0 else "other"
-            kinds[kind].append(answer == truth or answer in entry["phrases"][k].get("ancestor_alt", []))
-    assert found / total >= 0.97
-    assert sum(sum(right) / len(right) for right in kinds.values()) / 3 >= 0.94
+            place = "none" if truth is None else "root" if truth == 0 else "other"
+            kinds[place].append(answer == truth or answer in entry["phrases"][k].get("ancestor_alt", []))
+    assert found / total >= FLOORS[kind][2]
+    assert sum(sum(right) / len(right) for right in kinds.values()) / 3 >= FLOORS[kind][3]

@@ -105,8 +105,8 @@ def test_only_strings(value: Any) -> None:
         parse_prompt(value)
 
 
-def test_the_same_phrases_whatever_the_hash_seed(gold: list[dict[str, Any]]) -> None:
-    prompts = [entry["prompt"] for entry in gold]
+def test_the_same_phrases_whatever_the_hash_seed(gold: tuple[str, list[dict[str, Any]]]) -> None:
+    prompts = [entry["prompt"] for entry in gold[1]]
     code = (
         "import sys, json\nfrom grefine_core.syntax import parse_prompt\n"
         "for prompt in json.loads(sys.stdin.read()):\n"
