@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -84,7 +85,7 @@ def run_workflow(
         picture: a file to upload, for the node titled "Picture" (or the only LoadImage).
         prompt: text for the node titled "Prompt" (or the only multi-line text).
         overrides: (node's title or id, input) -> value.
-        previews: also fetch pictures that the host only previews.
+        previews: also fetch pictures that the host only previews; they get the names of their nodes.
         progress: called for every step; what it raises stops the job on the host and is passed on.
         timeout: seconds until the job is stopped; None waits as long as the host answers.
 
@@ -255,7 +256,11 @@ def _fetch(
             result.texts.setdefault(title, []).extend(texts)
         for entry in shown.get("images") or ():
             if entry.get("type") == "output" or previews:
-                result.images.append(_save(host.view(entry), output, str(entry["filename"])))
+                # A preview's own name is a random one.
+                name = str(entry["filename"])
+                if entry.get("type") != "output":
+                    name = re.sub(r"[^\w .-]+", "-", title) + Path(name).suffix
+                result.images.append(_save(host.view(entry), output, name))
                 result.titles.append(title)
 
 

@@ -24,9 +24,8 @@ def add_command(commands: Any) -> None:
     common.add_measure_options(parser)
     options.add_mask_options(parser)
     options.add_plan_options(parser)
-    # Untrained maps are defects nearly everywhere: the mean and the worst share leave a part to repaint. Untrained
-    # scores rarely improve, but what is painted is to be seen: the guard gets a tolerance (--tolerance 0 is strict).
-    parser.set_defaults(run=run, method="top", top=0.15, merge="mean", mode="paper", steps=8, tolerance=0.05)
+    # Untrained maps are defects nearly everywhere: the mean and the worst share leave only a part to repaint.
+    parser.set_defaults(run=run, method="top", top=0.15, merge="mean", mode="paper", steps=8)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -32,6 +32,7 @@ _LOADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "VAE": ("GRefineTinyVAE", {}),
 }
 #: As the diffusers demonstration: untrained maps are defects everywhere, so the mean and the worst share are taken.
+#: Untrained scores rarely rise, but what stage 1 paints is to be seen: its guard has a tolerance, that of stage 2 none.
 _SETTINGS: dict[tuple[str, str], object] = {
     ("Load Quality Model", "clip_name"): "clip.safetensors",
     ("Load Quality Model", "embeddings"): "pq_embeddings.safetensors",
@@ -43,7 +44,7 @@ _SETTINGS: dict[tuple[str, str], object] = {
     ("Stage-1 Inpaint", "crop_size"): "source",
     ("Stage-1 Inpaint", "min_side"): 256,
     ("No-Harm Guard: stage 1", "tolerance"): 0.05,
-    ("No-Harm Guard: stage 2", "tolerance"): 0.05,
+    ("No-Harm Guard: stage 2", "tolerance"): 0.0,
 }
 
 
