@@ -48,7 +48,7 @@ def test_previews_only_on_request_and_nothing_is_overwritten(fake_host, tmp_path
     assert [path.name for path in run_workflow(fake_host.url, WORKFLOW, output=tmp_path).images] == ["a-2.png"]
     assert (tmp_path / "a.png").read_bytes() == b"old"
     both = run_workflow(fake_host.url, WORKFLOW, output=tmp_path, previews=True)
-    assert [path.name for path in both.images] == ["a-2.png", "Refined picture.png"]  # a preview has the name of its node
+    assert [path.name for path in both.images] == ["a-2.png", "Refined picture.png"]  # the node, titled
 
 
 def test_a_hostile_name_stays_inside_the_folder(fake_host, tmp_path):
