@@ -1,9 +1,10 @@
-"""Small CLIP models for the tests of the quality side: nothing is read but the golden file, nothing is fetched."""
+"""Settings of hypothesis, and small CLIP models: nothing is read but the golden file, nothing is fetched."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import zlib
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
+
+# Slow machines are no failure; and CI judges a commit by the same examples each time, people look for new ones.
+settings.register_profile("grefine", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("grefine")
 
 GOLDEN = Path(__file__).parent / "data" / "golden" / "clip_surgery_tiny.npz"
 

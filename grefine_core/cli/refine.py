@@ -106,6 +106,7 @@ def refine_picture(
     from tqdm import tqdm
 
     from ..alignment import assess
+    from ..perceptual import perceptual_quality
     from ..pictures import save_picture
     from ..refine import refine
     from ..report import comparison_sheet, report_json
@@ -128,7 +129,13 @@ def refine_picture(
             progress=progress,
             assess=partial(assess, **chosen),
         )
-    report = replace(outcome.reports[0], notes=(*notes, *outcome.reports[0].notes))
+    # The guard has encoded this picture already: its factors cost next to nothing.
+    factors = perceptual_quality(model, outcome.image, arguments.formula).factors
+    report = replace(
+        outcome.reports[0],
+        notes=(*notes, *outcome.reports[0].notes),
+        factors_after={name: float(value[0]) for name, value in factors.items()},
+    )
     described = report_json(report)
     sheet = comparison_sheet(picture.image, outcome.image, [report])
     text = {**picture.text, "grefine": json.dumps(described, ensure_ascii=False)}

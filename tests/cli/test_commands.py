@@ -107,6 +107,11 @@ def test_refine_writes_picture_sheet_and_report(pictures, models, clip, tmp_path
     assert json.loads(Image.open(out / "a.png").text["grefine"])["prompt"] == "a red cup"
     assert json.loads((out / "a.json").read_text())["prompt"] == "a red cup"
     assert result["changed"] is True
+    assert result["after"]["factors"] != result["before"]["factors"]
+    main(["score", str(out / "a.png"), "--prompt", "a red cup", *clip, "--json"])
+    (again,) = json.loads(capsys.readouterr().out)
+    assert again["factors"] == pytest.approx(result["after"]["factors"], abs=1e-3)
+    assert again["alignment"] == pytest.approx(result["after"]["alignment"], abs=1e-3)
     assert (out / "a.sheet.png").stat().st_size > 0
 
 

@@ -122,7 +122,7 @@ def test_strip_markup(prompt, expected):
     assert strip_markup(prompt) == expected
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(PROMPTS)
 def test_spans_cover_the_prompt_and_offsets_stay(prompt):
     found = spans(prompt)
@@ -137,7 +137,7 @@ def test_spans_cover_the_prompt_and_offsets_stay(prompt):
     assert re.sub("[ ,]", "", kept) == re.sub("[ ,]", "", plain)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(PROMPTS)
 def test_all_that_is_tokenized_is_there_once(prompt):
     reading = read(prompt)
@@ -148,7 +148,7 @@ def test_all_that_is_tokenized_is_there_once(prompt):
     assert not brackets & set(covered)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(PROMPTS)
 def test_stripping_is_final(prompt):
     once = strip_markup(prompt)

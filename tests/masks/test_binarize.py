@@ -156,7 +156,7 @@ MAPS = st.tuples(st.integers(1, 24), st.integers(1, 24), st.integers(0, 2**31)).
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     values=MAPS,
     method=st.sampled_from(METHODS),
@@ -180,7 +180,7 @@ def test_the_protected_is_never_touched(values, method, grow, feather, min_area,
     assert torch.equal(protect, kept[1])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(values=MAPS, method=st.sampled_from(METHODS))
 def test_a_batch_gives_what_single_pictures_give(values, method):
     other = values.flip(1) * 0.7

@@ -50,7 +50,7 @@ def test_empty_and_full():
     assert len(connected_regions(torch.ones(1, 1, dtype=torch.bool))) == 1
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 999), st.sampled_from([0, 1, 3, 8]))
 def test_groups_share_the_mask_out(height, width, seed, join):
     mask = torch.rand(height, width, generator=torch.Generator().manual_seed(seed)) > 0.85

@@ -53,7 +53,7 @@ def check(tree: PromptTree) -> None:
 
 
 @given(st.lists(st.sampled_from(WORDS), max_size=40).map(" ".join))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_heap_of_words(prompt: str) -> None:
     check(parse_prompt(prompt))
 
@@ -68,7 +68,7 @@ def test_any_heap_of_words(prompt: str) -> None:
 @example(")(:1.3")
 @example("(red:1.3) (blue:nan) [a:b:0.5] {a|b|c}")
 @example("' ’ 's ''s n't - -- / // & + . , ; :")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_text(prompt: str) -> None:
     check(parse_prompt(prompt))
 
