@@ -77,12 +77,21 @@ def test_every_public_name_resolves():
     assert [name for name in grefine_core.__all__ if not callable(getattr(grefine_core, name))] == []
 
 
+def test_submodules_are_attributes_without_an_import_of_their_own():
+    code = (
+        "import grefine_core as g\n"
+        "print(callable(g.surgery.encode_image), callable(g.perceptual.load_embeddings), callable(g.cli.main))\n"
+        "print(all(hasattr(g, name) for name in dir(g)), hasattr(g, 'nothing_of_the_kind'))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT / "docs", check=True)
+    assert done.stdout.split() == ["True", "True", "True", "True", "False"]
+
+
 def test_tests_do_not_put_the_repository_on_the_path():
     # `nodes` is also a module of the host: with the root on sys.path, the host would import ours.
     assert str(ROOT) not in [str(Path(p).resolve()) for p in sys.path if p]
 
 
-@pytest.mark.slow
 def test_wheel_holds_the_library_alone(tmp_path):
     import zipfile
 
