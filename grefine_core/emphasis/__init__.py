@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..checks import choice, number
 from ..errors import InputError
+from .moved import Spans, move, places
 from .repeat import repeat_phrases
 from .weights import raise_weights
 
@@ -41,13 +42,14 @@ def emphasize(
 
     Args:
         prompt: as it was given to the parser, markup included.
-        phrases: the verdicts on the phrases *of this prompt*; their spans say where to write.
+        phrases: the verdicts on the phrases *of this prompt*, or of the same prompt with other weights; their spans say
+            where to write.
         minimum: weight of a phrase that is just missed, from 0 to 10.
         maximum: weight of a phrase that is not there at all, from ``minimum`` to 10.
         style: ``"weight"`` or ``"repeat"``.
 
     Raises:
-        InputError: no string, phrases of another prompt, numbers out of range, an unknown style.
+        InputError: no string, no phrases or those of another prompt, numbers out of range, an unknown style.
     """
     if not isinstance(prompt, str):
         raise InputError(f"prompt: expected a string, got {type(prompt).__name__}.")
@@ -60,18 +62,20 @@ def emphasize(
     for index, verdict in enumerate(_listed(phrases)):
         if verdict.defect == "none" or verdict.phrase.is_style:
             continue
-        _check_spans(prompt, verdict, index)
+        spans = _spans_here(prompt, verdict, index)
         deficit = number(verdict.deficit, f"phrases[{index}].deficit", 0.0, 1.0)
-        unmatched.append((verdict.phrase, round(low + (high - low) * deficit, 2)))
+        unmatched.append((verdict.phrase, spans, round(low + (high - low) * deficit, 2)))
     if not unmatched:
         return prompt
     if style == "repeat":
-        return repeat_phrases(prompt, [phrase for phrase, _ in unmatched])
-    targets = [(start, end, target) for phrase, target in unmatched for start, end in phrase.spans]
+        return repeat_phrases(prompt, [phrase for phrase, _, _ in unmatched])
+    targets = [(start, end, target) for _, spans, target in unmatched for start, end in spans]
     return raise_weights(prompt, targets)
 
 
 def _listed(phrases: Iterable[PhraseQuality]) -> list[PhraseQuality]:
+    if not isinstance(phrases, Iterable):
+        raise InputError(f"phrases: expected the verdicts on the prompt's phrases, got {type(phrases).__name__}.")
     listed = list(phrases)
     for index, verdict in enumerate(listed):
         if not hasattr(verdict, "phrase") or not hasattr(verdict, "defect"):
@@ -82,9 +86,17 @@ def _listed(phrases: Iterable[PhraseQuality]) -> list[PhraseQuality]:
     return listed
 
 
-def _check_spans(prompt: str, verdict: PhraseQuality, index: int) -> None:
-    """Refuse phrases that were parsed from another prompt: their spans would put weights anywhere."""
+def _spans_here(prompt: str, verdict: PhraseQuality, index: int) -> Spans:
+    """Where a phrase stands in ``prompt``, also if that is what an earlier emphasis made of the phrase's own prompt.
+
+    Phrases that were parsed from another prompt are refused: their spans would put weights anywhere.
+    """
     spans = verdict.phrase.spans
+    original = getattr(verdict.phrase, "prompt", "")
+    if original and original != prompt:
+        where = places(original, prompt)
+        if where is not None:
+            return move(spans, where)
     written = "".join(prompt[start:end] for start, end in spans)
     fits = all(0 <= start < end <= len(prompt) for start, end in spans)
     if not fits or _letters(written) != _letters(verdict.phrase.text):
@@ -92,6 +104,7 @@ def _check_spans(prompt: str, verdict: PhraseQuality, index: int) -> None:
             f"phrases[{index}]: {verdict.phrase.text!r} does not stand where its spans {list(spans)} point to in this "
             "prompt. The phrases must come from the same prompt, markup included."
         )
+    return spans
 
 
 def _letters(text: str) -> str:

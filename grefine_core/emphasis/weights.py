@@ -103,13 +103,13 @@ def _apply(prompt: str, edits: Sequence[_Edit]) -> str:
 
 def _harmless(prompt: str, edits: Sequence[_Edit], changed: str) -> bool:
     """Whether ``changed`` is ``prompt`` to the host, but for the weights that ``edits`` are for."""
-    expected = _characters(prompt)
+    expected = characters(prompt)
     for edit in edits:
         expected = [
             (position, character, edit.target if edit.start <= position < edit.end else weight)
             for position, character, weight in expected
         ]
-    after = _characters(changed)
+    after = characters(changed)
     return len(expected) == len(after) and all(
         a[1] == b[1] and (a[2] == b[2] or (math.isnan(a[2]) and math.isnan(b[2])))
         for a, b in zip(expected, after, strict=True)
@@ -132,7 +132,7 @@ def _harmless_ones(prompt: str, edits: Sequence[_Edit]) -> list[_Edit]:
     return kept
 
 
-def _characters(prompt: str) -> list[tuple[int, str, float]]:
+def characters(prompt: str) -> list[tuple[int, str, float]]:
     """Return (offset, character, weight) of all that reaches the tokenizer."""
     found = []
     for segment in read(prompt).segments:

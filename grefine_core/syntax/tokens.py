@@ -34,7 +34,7 @@ _TOKEN = re.compile(
   | (?P<comma>[,:()\[\]{{}}<>~=*^@\#$%\\]+|[–—]|--+)
   | (?P<hyphen>[-/]+)
   | (?P<and>[&+])
-  | (?P<quiet>[\s_"“”„«»`´'‘’]+)
+  | (?P<quiet>[^\S\r\n]+|[_"“”„«»`´'‘’]+)                            # neither a line's end nor a clitic behind blanks
   | (?P<other>.)
     """,
     re.VERBOSE | re.IGNORECASE | re.DOTALL,

@@ -102,7 +102,7 @@ def _phrase(prompt: str, ranges: list[tuple[int, int]], is_style: bool = False) 
         else:
             spans.append((start, end))
     text = " ".join(prompt[start:end] for start, end in ranges)
-    return SimpleNamespace(spans=tuple(spans), text=text, is_style=is_style)
+    return SimpleNamespace(spans=tuple(spans), text=text, is_style=is_style, prompt=prompt)
 
 
 @pytest.fixture(scope="session")

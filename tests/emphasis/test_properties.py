@@ -17,6 +17,7 @@ def test_only_weights_differ_and_a_second_application_changes_nothing(cases, car
     before, after = read_weights(prompt), read_weights(once)
     assert "".join(text for text, _ in after) == "".join(text for text, _ in before)
     assert emphasize(once, carry(verdicts, prompt, once)) == once
+    assert emphasize(once, verdicts) == once
 
 
 @RELAXED

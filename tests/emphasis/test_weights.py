@@ -109,7 +109,19 @@ def test_overlapping_phrases_take_the_higher_weight(verdict):
     assert emphasize(prompt, verdicts) == "a (red:1.10) (hat:1.50)"
 
 
+def test_phrases_find_their_places_in_what_an_earlier_emphasis_made(verdict):
+    prompt = "a (red:1.2) hat and a blue dog"
+    once = emphasize(prompt, [verdict(prompt, "red hat", 0.0)])
+    assert once == "a (red:1.2) (hat:1.10) and a blue dog"
+    assert emphasize(once, [verdict(prompt, "blue dog", 1.0)]) == "a (red:1.2) (hat:1.10) and a (blue dog:1.50)"
+
+
 class TestBadInput:
+    @pytest.mark.parametrize("phrases", [None, 3])
+    def test_no_phrases(self, phrases):
+        with pytest.raises(InputError, match="phrases: expected"):
+            emphasize("a red hat", phrases)
+
     def test_prompt_of_another_type(self):
         with pytest.raises(InputError, match=r"prompt: expected a string, got list"):
             emphasize(["a"], [])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grefine_core.syntax.tokens import WORD, tokenize
+from grefine_core.syntax.tokens import STOP, WORD, tokenize
 
 
 @pytest.mark.parametrize(
@@ -25,11 +25,17 @@ from grefine_core.syntax.tokens import WORD, tokenize
         ("f/1.8, 16:9, 3D", ["f/1.8", "16:9", "3D"]),
         ("“wow”", ["wow"]),
         ("猫 🐱 кот", ["猫", "кот"]),
+        ("the dog     's tail", ["the", "dog", "'s", "tail"]),
         ("", []),
     ],
 )
 def test_words(text: str, words: list[str]) -> None:
     assert [token.text for token in tokenize(text) if token.kind == WORD] == words
+
+
+@pytest.mark.parametrize("text", ["a cat\na dog", "a cat \na dog", "a cat \t\r\n a dog", "a cat_\n\na dog"])
+def test_a_line_ends_also_behind_blanks(text: str) -> None:
+    assert [token.kind for token in tokenize(text)] == [WORD, WORD, STOP, WORD, WORD]
 
 
 @given(st.text(max_size=200))
