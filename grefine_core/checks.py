@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import SupportsFloat
+from typing import SupportsFloat, TypeVar
 
 from .errors import InputError
+
+Word = TypeVar("Word", bound=str)
 
 
 def number(value: object, name: str, low: float, high: float) -> float:
@@ -40,13 +42,27 @@ def whole_number(value: object, name: str, low: int, high: int) -> int:
     return int(result)
 
 
-def choice(value: object, name: str, allowed: Sequence[str]) -> str:
+def choice(value: object, name: str, allowed: Sequence[Word]) -> Word:
     """Return ``value`` if it is one of the words in ``allowed``.
 
     Raises:
         InputError: it is not; the message lists the words.
     """
-    if isinstance(value, str) and value in allowed:
-        return value
-    words = ", ".join(repr(word) for word in allowed)
+    for word in allowed:
+        if isinstance(value, str) and value == word:
+            return word
+    words = ", ".join(map(repr, allowed))
     raise InputError(f"{name}: {value!r:.80} is not known; choose one of {words}.")
+
+
+def quality_model(value: object, name: str = "model") -> None:
+    """Refuse what does not encode pictures as a ``QualityModel`` does.
+
+    Raises:
+        InputError: it is something else, an open_clip model for one.
+    """
+    if not hasattr(value, "features_of"):
+        raise InputError(
+            f"{name}: expected a QualityModel (see load_quality_model, or QualityModel(clip) for an open_clip model in "
+            f"memory), got {type(value).__name__}."
+        )

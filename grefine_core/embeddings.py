@@ -81,7 +81,7 @@ def load_embedding_set(path: str | Path | Mapping[str, str | Path] | None = None
     return check_embedding_set(_from_safetensors(file), str(file))
 
 
-def check_embedding_set(embeddings: Mapping[str, Tensor], source: str = "embeddings") -> dict[str, Tensor]:
+def check_embedding_set(embeddings: Mapping[str, object], source: str = "embeddings") -> dict[str, Tensor]:
     """Return the four factors as float32, in order, after checking their names and shapes.
 
     Raises:
@@ -96,6 +96,8 @@ def check_embedding_set(embeddings: Mapping[str, Tensor], source: str = "embeddi
         if not isinstance(tensor, Tensor) or tensor.ndim != 3 or tuple(tensor.shape[:2]) != (2, CONTEXT_LENGTH):
             shape = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
             raise InputError(f"{source}: factor {name!r} has to be (2, {CONTEXT_LENGTH}, width), got {shape}.")
+        if not tensor.dtype.is_floating_point:
+            raise InputError(f"{source}: factor {name!r} has to be of floats, got {tensor.dtype}.")
         if not torch.isfinite(tensor).all():
             raise InputError(f"{source}: factor {name!r} contains NaN or infinite values.")
         checked[name] = tensor.detach().to(torch.float32)

@@ -75,7 +75,11 @@ def picture_key(pixels: Tensor) -> bytes:
 
 
 def weights_state(module: nn.Module) -> Hashable:
-    """Changes whenever the weights are written in place or replaced: keeps features of other weights out of use."""
+    """Changes whenever weights are written in place (training, ``load_state_dict``) or get another type: features of
+    the weights as they were are then not used any more. Moving them to another device changes nothing.
+
+    Inference tensors keep no count of writes; models should be loaded outside of inference mode.
+    """
     total = 0
     dtype: torch.dtype | None = None
     for parameter in module.parameters():

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .checks import quality_model
 from .embeddings import FACTORS, load_embedding_set, load_embeddings
 from .errors import InputError
 from .tensors import as_images
@@ -68,6 +69,7 @@ def perceptual_quality(
     Raises:
         InputError: bad pictures, an unknown calibration, or a bad importance.
     """
+    quality_model(model)
     weights = check_options(calibration, importance)
     pictures = as_images(images)
     features = features or model.features_of(pictures)

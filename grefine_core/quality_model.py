@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .alignment.calibration import Calibration
 
 Tokenizer = Callable[[Sequence[str]], Tensor]
+Embeddings = Mapping[str, Tensor] | Mapping[str, str | Path] | str | Path | None
 
 IMAGE_BATCH = 16
 """Pictures in one forward pass at most; a longer batch is encoded in several."""
@@ -57,7 +58,7 @@ class QualityModel:
         clip: an open_clip model in memory (see :func:`grefine_core.load_quality_model` for one from files). It is put
             into evaluation mode; its weights are never changed.
         embeddings: factor -> (2, 77, W) (``overall``, ``technical``, ``rational``, ``natural``), or what
-            ``load_embedding_set`` takes: a path, a folder, None for the published ones.
+            ``load_embedding_set`` takes: a path, a folder, a path for each factor, None for the published ones.
         resolution: side to encode at, pixels, a multiple of the patch size, or a pair (height, width); None for the
             model's own.
         calibration: bounds of AQ-Map; None for the defaults, which warn once when used.
@@ -75,7 +76,7 @@ class QualityModel:
     def __init__(
         self,
         clip: nn.Module,
-        embeddings: Mapping[str, Tensor] | str | Path | None = None,
+        embeddings: Embeddings = None,
         resolution: int | tuple[int, int] | None = None,
         calibration: Calibration | None = None,
         tokenizer: Tokenizer | None = None,
@@ -208,10 +209,6 @@ class QualityModel:
             self._pairs.put(state, stacked)
         return dict(zip(self.embeddings, stacked, strict=True))
 
-    def fits(self, text: str) -> bool:
-        """Whether a text fits into the context of the text encoder as a whole."""
-        return self.token_count(text) <= self.context_length
-
     def token_count(self, text: str) -> int:
         """Tokens of a text with its start and end; one more than the context where all that is known is that it is
         exceeded."""
@@ -266,11 +263,13 @@ class QualityModel:
         visual = vision_tower(self._module)
         return int(visual.proj.shape[1]) if visual.proj is not None else int(visual.ln_post.weight.shape[0])
 
-    def _checked_embeddings(self, embeddings: Mapping[str, Tensor] | str | Path | None) -> dict[str, Tensor]:
+    def _checked_embeddings(self, embeddings: Embeddings) -> dict[str, Tensor]:
         if embeddings is None or isinstance(embeddings, str | Path):
             checked = load_embedding_set(embeddings)
         elif isinstance(embeddings, Mapping):
-            checked = check_embedding_set(embeddings)
+            files = {name: value for name, value in embeddings.items() if isinstance(value, str | Path)}
+            whole = bool(files) and len(files) == len(embeddings)
+            checked = load_embedding_set(files) if whole else check_embedding_set(embeddings)
         else:
             raise InputError(
                 f"embeddings: expected a dictionary of tensors or a path, got {type(embeddings).__name__}."

@@ -86,7 +86,7 @@ def patch_size(clip: nn.Module) -> tuple[int, int]:
 
 
 def check_pixels(pixel_values: Tensor, visual: Any) -> None:
-    """Raise InputError unless ``pixel_values`` is (B, 3, h·p, w·p) of some floating type."""
+    """Raise InputError unless ``pixel_values`` is (B, 3, h·p, w·p) of some floating type, and finite."""
     if not isinstance(pixel_values, Tensor) or pixel_values.ndim != 4 or pixel_values.shape[1] != 3:
         shape = tuple(pixel_values.shape) if isinstance(pixel_values, Tensor) else type(pixel_values).__name__
         raise InputError(f"pixel_values: expected normalised pictures of shape (B, 3, H, W), got {shape}.")
@@ -99,6 +99,8 @@ def check_pixels(pixel_values: Tensor, visual: Any) -> None:
             f"pixel_values: {height}×{width} in a batch of {pixel_values.shape[0]}; every side has to be a multiple "
             f"of the patch size {patch_height}×{patch_width}, and nothing may be empty."
         )
+    if not bool(torch.isfinite(pixel_values).all()):
+        raise InputError("pixel_values: contains NaN or infinite values; the step that made it failed.")
 
 
 def positional_embedding(visual: Any, grid: tuple[int, int]) -> Tensor:

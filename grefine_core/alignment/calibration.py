@@ -75,14 +75,6 @@ class Calibration:
         """Whether the bounds were measured."""
         return self.pictures > 0
 
-    def noun_bound(self, scoring: Scoring) -> float:
-        """β_n of one way of scoring."""
-        return self.bounds[scoring].noun
-
-    def phrase_bound(self, scoring: Scoring) -> float:
-        """β_p of one way of scoring."""
-        return self.bounds[scoring].phrase
-
     def save(self, path: str | Path) -> Path:
         """Write the file, replacing an older one as a whole; returns its path."""
         file = Path(path)
@@ -111,7 +103,7 @@ class Calibration:
             raise ModelFileError(f"calibration: {file} is not a calibration file of G-Refine ({FORMAT}).")
         try:
             return cls._from_json(content)
-        except (InputError, KeyError, TypeError, ValueError) as error:
+        except (InputError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise ModelFileError(f"calibration: {file} is incomplete or damaged ({error}); make it again.") from error
 
     @classmethod

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..checks import quality_model
 from ..errors import InputError
 from ..perceptual import PerceptualCalibration, check_options, from_features
 from ..quality_model import ImageFeatures, QualityModel
@@ -76,6 +77,7 @@ def alignment_quality(
     Raises:
         InputError: bad pictures, prompts that are no strings or not one for each picture, or an unknown option.
     """
+    quality_model(model)
     _check_options(scoring, aggregate, template)
     pictures = as_images(images)
     trees = _trees(prompt, tree, len(pictures))
@@ -142,6 +144,7 @@ def assess(
     Raises:
         InputError: as :func:`perceptual_quality` and :func:`alignment_quality`.
     """
+    quality_model(model)
     _check_options(scoring, aggregate, template)
     weights = check_options(calibration, importance)
     pictures = as_images(images)
@@ -224,7 +227,7 @@ def _check_options(scoring: object, aggregate: object, template: object) -> None
         raise InputError(f"scoring: expected one of {', '.join(SCORINGS)}, got {scoring!r}.")
     if aggregate not in AGGREGATES:
         raise InputError(f"aggregate: expected one of {', '.join(AGGREGATES)}, got {aggregate!r}.")
-    if not isinstance(template, str) or template.count("{}") != 1 or template.replace("{}", "").count("{") > 0:
+    if not isinstance(template, str) or template.count("{}") != 1 or set("{}") & set(template.replace("{}", "")):
         raise InputError(f"template: expected a text with one '{{}}' where the phrase goes, got {template!r}.")
 
 

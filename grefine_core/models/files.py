@@ -36,17 +36,6 @@ def existing_file(path: object, what: str = "weights") -> Path:
     return file
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """The text metadata of a safetensors file; empty if there is none."""
-    from safetensors import safe_open
-
-    try:
-        with safe_open(path, framework="pt") as handle:
-            return dict(handle.metadata() or {})
-    except Exception as error:
-        raise _damaged(path, error) from error
-
-
 def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Names and shapes of all tensors of a file; of a safetensors file without reading the tensors themselves.
 

@@ -115,6 +115,7 @@ def test_damaged_files(tmp_path):
         "range": {**good, "bounds": {**bounds, "softmax": {"noun": 0, "phrase": 0.5}}},
         "number": {**good, "bounds": {**bounds, "softmax": {"noun": "high", "phrase": 0.5}}},
         "one": {**good, "bounds": {"softmax": bounds["softmax"]}},
+        "rows": {**good, "bounds": [0.5, 0.5]},
         "way": {**good, "scoring": "rank"},
         "tau": {**good, "temperature": -1},
     }

@@ -189,6 +189,7 @@ def test_both_maps_from_one_encode(planted, balloon_tree):
         ({"prompt": "a", "aggregate": "mean"}, "aggregate"),
         ({"prompt": "a", "template": "a photo"}, "template"),
         ({"prompt": "a", "template": "{0} {}"}, "template"),
+        ({"prompt": "a", "template": "{} and }"}, "template"),
     ],
 )
 def test_bad_input(planted, keywords, message):

@@ -8,6 +8,7 @@ import pickle
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from grefine_core import load_embeddings
@@ -34,9 +35,8 @@ def test_the_shipped_embeddings_are_whole_and_say_where_they_are_from():
     # Start token, then the learned context; what follows the end of the text is the same in all of them.
     assert all(torch.equal(tensor[0, 0], found["overall"][0, 0]) for tensor in found.values())
     assert not torch.equal(found["overall"][0, 1:9], found["technical"][0, 1:9])
-    from grefine_core.models.files import read_metadata
-
-    notes = read_metadata(SHIPPED)
+    with safe_open(SHIPPED, framework="pt") as file:
+        notes = file.metadata()
     assert notes["commit"] == "65a82f1"
     assert notes["licence"] == "Apache-2.0"
     sums = json.loads(notes["original_sha256"])

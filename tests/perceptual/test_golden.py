@@ -26,7 +26,7 @@ def image(golden):
 
 @pytest.fixture
 def features(golden):
-    """The golden image features, so that a step of 255 in the preprocessing does not hide behind a tolerance."""
+    """The golden image features."""
     return ImageFeatures(golden.image_features, (14, 14))
 
 
@@ -62,14 +62,12 @@ def test_released_scores_and_map(model, golden, image, features):
 
 
 def test_from_the_picture_itself(model, golden, image):
-    """The whole way from 8-bit pixels: the preprocessing may differ by a step of 255 at a few pixels."""
+    """The whole way from 8-bit pixels."""
     paper = perceptual_quality(model, image)
-    torch.testing.assert_close(
-        torch.stack([paper.factors[name][0] for name in FACTORS]), golden.paper_scores.float(), atol=2e-3, rtol=0
-    )
+    ours = torch.stack([paper.factors[name][0] for name in FACTORS])
+    torch.testing.assert_close(ours, golden.paper_scores.float(), **TIGHT)
     released = perceptual_quality(model, image, "released")
-    torch.testing.assert_close(
-        torch.stack([released.factors[name][0] for name in FACTORS]), golden.released_scores, atol=5e-3, rtol=0
-    )
-    assert (released.quality_map[0] - golden.released_map_overall).abs().max() < 5e-3
+    ours = torch.stack([released.factors[name][0] for name in FACTORS])
+    torch.testing.assert_close(ours, golden.released_scores, **TIGHT)
+    torch.testing.assert_close(released.quality_map[0], golden.released_map_overall, **TIGHT)
     assert model.encoder_calls == 1

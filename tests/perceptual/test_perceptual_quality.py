@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from grefine_core import perceptual_quality
+from grefine_core import alignment_quality, assess, perceptual_quality
 from grefine_core.embeddings import FACTORS
 from grefine_core.errors import InputError
 from grefine_core.perceptual import BOUNDS
@@ -87,6 +87,15 @@ def test_bad_importance(quality, pictures, importance):
 def test_bad_pictures(quality, image, message):
     with pytest.raises(InputError, match=f"image.*{message}"):
         perceptual_quality(quality, image)
+
+
+@pytest.mark.parametrize("model", [None, "ViT-B-16", torch.nn.Linear(2, 2)])
+def test_not_a_model(pictures, model):
+    with pytest.raises(InputError, match="model: expected a QualityModel"):
+        perceptual_quality(model, pictures)
+    for measure in (alignment_quality, assess):
+        with pytest.raises(InputError, match="model: expected a QualityModel"):
+            measure(model, pictures, "a cat")
 
 
 def test_unknown_calibration(quality, pictures):

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from open_clip.model import CLIP, CustomTextCLIP
+from safetensors.torch import save_file
 
 from grefine_core import QualityModel, perceptual_quality
 from grefine_core.embeddings import END_POSITION, FACTORS
@@ -182,6 +183,17 @@ def test_embeddings_of_another_text_encoder_are_refused(small_clip):
         QualityModel(short, build_embeddings())
     with pytest.raises(InputError, match="embeddings"):
         QualityModel(small_clip, 3)
+    whole_numbers = {name: tensor.long() for name, tensor in build_embeddings().items()}
+    with pytest.raises(InputError, match="has to be of floats"):
+        QualityModel(small_clip, whole_numbers)
+
+
+def test_embeddings_by_a_file_for_each_factor(small_clip, tmp_path):
+    given = build_embeddings()
+    for name, tensor in given.items():
+        save_file({name: tensor}, tmp_path / f"{name}.safetensors")
+    model = QualityModel(small_clip, {name: tmp_path / f"{name}.safetensors" for name in given})
+    assert all(torch.equal(model.embeddings[name], tensor) for name, tensor in given.items())
 
 
 def test_other_vocabularies_need_their_tokenizer(golden_clip, golden):

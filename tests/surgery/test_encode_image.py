@@ -226,6 +226,7 @@ def test_image_encoders_of_other_kinds_are_refused():
         (torch.zeros(1, 3, 30, 32), "multiple of the patch size 8×8"),
         (torch.zeros(0, 3, 32, 32), "empty"),
         (torch.zeros(1, 3, 32, 32, dtype=torch.uint8), "floats"),
+        (torch.full((1, 3, 32, 32), float("nan")), "NaN"),
         ("picture", "str"),
     ],
 )

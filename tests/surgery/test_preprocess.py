@@ -16,19 +16,16 @@ def test_the_golden_preprocessing(golden, golden_clip):
     image = golden.image[None].float() / 255
     ours = normalise(preprocess(image, shape.size), shape)
     std = torch.tensor(shape.std).view(1, 3, 1, 1)
-    steps = ((ours - golden.preprocessed) * std * 255).abs()
-    assert steps.max() <= 2
-    assert (steps > 0.5).float().mean() < 0.02
+    assert ((ours - golden.preprocessed) * std * 255).abs().max() < 0.01
 
 
 @pytest.mark.parametrize("size", [(101, 70), (600, 500), (30, 400), (10, 10)])
-def test_it_is_pillows_resize_up_to_a_step(size):
+def test_it_is_pillows_resize(size):
     picture = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
-    theirs = np.asarray(Image.fromarray(picture).resize((224, 224), Image.Resampling.BICUBIC)).astype(int)
+    theirs = np.asarray(Image.fromarray(picture).resize((224, 224), Image.Resampling.BICUBIC))
     ours = preprocess(torch.from_numpy(picture)[None].float() / 255, (224, 224))[0].permute(1, 2, 0).numpy()
     assert ours.dtype == np.uint8
-    assert np.abs(ours.astype(int) - theirs).max() <= 2
-    assert (ours != theirs).mean() < 0.02
+    assert np.array_equal(ours, theirs)
 
 
 def test_nothing_is_cropped():
