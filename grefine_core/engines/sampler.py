@@ -82,7 +82,7 @@ class LatentSampler:
             size = f"{image.shape[2]}x{image.shape[1]}"
             raise GRefineError(
                 f"Out of memory while sampling {size} pixels with the diffusers engine. "
-                'Load the pipeline with offload="model" (or "sequential"), use float16, or choose smaller crops.'
+                'Choose smaller crops, or load the pipeline in float16 or with offload="model" (or "sequential").'
             ) from e
         finally:
             self.pipe.maybe_free_model_hooks()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .binarize import METHODS, Mask, binarize_map
 from .merge import MODES, merge_maps
-from .regions import bounding_box, connected_regions
+from .regions import bounding_box, connected_regions, label_regions
 from .threshold import otsu_threshold
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "binarize_map",
     "bounding_box",
     "connected_regions",
+    "label_regions",
     "merge_maps",
     "otsu_threshold",
 ]

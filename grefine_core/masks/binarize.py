@@ -84,14 +84,14 @@ def binarize_map(
         shields = match_masks(as_masks(protect, "protect"), maps, "protect", "map")
 
     denoise, composite, area = [], [], []
-    for index, values in enumerate(maps):
+    for index, values in enumerate(maps.cpu()):
         if method == "threshold":
             chosen = above_threshold(values, threshold)
         elif method == "otsu":
             chosen = above_otsu(values, floor, contrast)
         else:
             chosen = worst_share(values, top, floor)
-        mask = chosen.cpu().numpy()
+        mask = chosen.numpy()
         allowed = None if shields is None else shields[index].cpu().numpy() <= 0
         if fill_holes:
             mask = morphology.fill_holes(mask)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -68,6 +68,8 @@ def _common(maps: list[Tensor]) -> list[Tensor]:
 def _weights(weights: Sequence[float] | None, count: int) -> list[float]:
     if weights is None:
         return [1.0] * count
+    if not isinstance(weights, Iterable):
+        raise InputError(f"weights: expected a list of numbers, one for each map, got {type(weights).__name__}.")
     values = list(weights)
     if len(values) != count:
         raise InputError(f"weights: {len(values)} numbers for {count} maps; give one for each map.")

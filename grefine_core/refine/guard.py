@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 import torch
@@ -25,6 +26,8 @@ Scores = tuple[float, float]
 _JOIN = CropOptions().join
 #: The same picture measures a little differently in another batch (float32 sums in another order): no change at all.
 NOISE = 1e-6
+#: Pictures of 4096² are assessed two at a time: each takes some hundred megabytes, and its maps come on top.
+_PIXELS_AT_ONCE = 1 << 25
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def guard(
         scores: (PS, AS) of the pictures before, where they are known already.
         assess: ``assess(quality, images, prompts)`` with ``.perceptual.score`` and ``.alignment.score`` ``(B,)``;
             None = this package's own.
-        batch: pictures assessed at once, at most.
+        batch: pictures assessed at once, at most; large pictures are assessed in smaller batches.
 
     Raises:
         InputError: shapes that do not match, a negative tolerance, a wrong number of prompts.
@@ -143,7 +146,7 @@ def _changes(old: Tensor, new: Tensor, mask: Tensor | None, join: int) -> list[T
 
 
 class _Meter:
-    """Scores pictures in batches and counts them."""
+    """Scores pictures in batches and counts them; of pictures that are made on the way one batch exists at a time."""
 
     def __init__(self, quality: Any, assess: Callable[..., Any] | None, batch: int) -> None:
         if assess is None:
@@ -155,10 +158,12 @@ class _Meter:
         self._batch = max(1, batch)
         self.encodes = 0
 
-    def __call__(self, pictures: Sequence[Tensor], prompt: str) -> list[Scores]:
+    def __call__(self, pictures: Iterable[Tensor], prompt: str) -> list[Scores]:
         scores: list[Scores] = []
-        for start in range(0, len(pictures), self._batch):
-            part = torch.stack(list(pictures[start : start + self._batch]))
+        remaining = iter(pictures)
+        for first in remaining:
+            size = min(self._batch, max(1, _PIXELS_AT_ONCE // first[..., 0].numel()))
+            part = torch.stack([first, *islice(remaining, size - 1)])
             self.encodes += part.shape[0]
             found = self._assess(self._quality, part, [prompt] * part.shape[0])
             perceptual, alignment = found.perceptual.score.tolist(), found.alignment.score.tolist()
@@ -181,10 +186,10 @@ class _Judge:
     ) -> None:
         self._old, self._new, self._prompt = old, new, prompt
         self._changes, self._tolerance, self._meter = changes, tolerance, meter
-        single = [self._with([place]) for place in range(len(changes))]
+        single = (self._with([place]) for place in range(len(changes)))
         if known is None:
             # One call, so that all are measured in the same way.
-            self.before, *self.alone = meter([old, *single], prompt)
+            self.before, *self.alone = meter(chain([old], single), prompt)
         else:
             self.before, self.alone = known, meter(single, prompt)
         self.kept = [place for place, score in enumerate(self.alone) if self._passes(score)]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..emphasis import emphasize
+from ..errors import InputError
 from ..masks import Mask, binarize_map, merge_maps
 from ..plan import Plan, plan_refinement
 from ..report.data import GuardEntry, Report
@@ -90,7 +91,9 @@ def refine(
     """
     pictures = as_images(image, "image")
     count = pictures.shape[0]
-    options = options or RefineOptions()
+    options = RefineOptions() if options is None else options
+    if not isinstance(options, RefineOptions):
+        raise InputError(f"options: expected RefineOptions, got {type(options).__name__}.")
     prompts: list[str] = per_picture(prompt, count, "prompt", str)
     seeds = seeds_for(seed, count)
     check_tolerance(options.tolerance)

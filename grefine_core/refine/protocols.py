@@ -28,9 +28,14 @@ class Inpainter(Protocol):
         native_side: side in pixels of the square the model was trained on (1024 for SDXL).
     """
 
-    size_multiple: int
-    min_side: int
-    native_side: int
+    @property
+    def size_multiple(self) -> int: ...  # noqa: D102 - see above; read-only, so that engines may compute them
+
+    @property
+    def min_side(self) -> int: ...  # noqa: D102
+
+    @property
+    def native_side(self) -> int: ...  # noqa: D102
 
     def inpaint(
         self,
@@ -72,8 +77,11 @@ class Restorer(Protocol):
         min_side: smaller pictures are enlarged to this shorter side first.
     """
 
-    size_multiple: int
-    min_side: int
+    @property
+    def size_multiple(self) -> int: ...  # noqa: D102
+
+    @property
+    def min_side(self) -> int: ...  # noqa: D102
 
     def restore(
         self,

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..masks import connected_regions
+from ..masks import label_regions
 
 
 @dataclass(frozen=True)
 class Region:
     """One connected group of a mask, with every pixel that is nearer to it than to any other group.
 
-    Attributes:
-        core: ``(H, W)`` bool, the group itself.
-        cell: ``(H, W)`` bool, its share of the picture; the cells of one picture cover it without overlap.
+    The regions of a picture share two maps ``(H, W)`` of group numbers: masks of their own would fill the memory where
+    a large mask has hundreds of specks.
     """
 
-    core: Tensor
-    cell: Tensor
+    number: int
+    cores: Tensor
+    cells: Tensor
+
+    @property
+    def core(self) -> Tensor:
+        """``(H, W)`` bool, the group itself."""
+        return self.cores == self.number
+
+    @property
+    def cell(self) -> Tensor:
+        """``(H, W)`` bool, its share of the picture; the cells of one picture cover it without overlap."""
+        return self.cells == self.number
 
 
 def split_regions(mask: Tensor, join: int) -> list[Region]:
@@ -30,24 +39,15 @@ def split_regions(mask: Tensor, join: int) -> list[Region]:
     Groups closer than ``join`` pixels are one. Every pixel of the picture belongs to its nearest group, so that
     feathered edges that touch are never blended twice. Empty mask: no regions.
     """
-    occupied = mask > 0
-    if not bool(occupied.any()):
-        return []
-    groups = connected_regions(occupied, join=join)
-    cores = [group.to(device=mask.device, dtype=torch.bool) & occupied for group in groups]
-    if len(cores) == 1:
-        return [Region(core=cores[0], cell=torch.ones_like(cores[0]))]
-    labels = _nearest(cores)
-    return [Region(core=core, cell=labels == number) for number, core in enumerate(cores)]
+    cores, count = label_regions(mask, join)
+    cells = _nearest(cores) if count > 1 else torch.ones_like(cores)
+    return [Region(number, cores, cells) for number in range(1, count + 1)]
 
 
-def _nearest(cores: Sequence[Tensor]) -> Tensor:
-    """Number of the nearest core for every pixel, ``(H, W)`` int64."""
+def _nearest(numbers: Tensor) -> Tensor:
+    """For every pixel the number ``(H, W)`` of the nearest pixel that has one."""
     from scipy import ndimage
 
-    numbers = torch.zeros(cores[0].shape, dtype=torch.int64)
-    for number, core in enumerate(cores):
-        numbers[core.cpu()] = number + 1
-    flat = numbers.numpy()
+    flat = numbers.cpu().numpy()
     nearest = ndimage.distance_transform_edt(flat == 0, return_distances=False, return_indices=True)
-    return torch.from_numpy(flat[tuple(nearest)] - 1).to(cores[0].device)
+    return torch.from_numpy(flat[tuple(nearest)]).to(numbers.device)

@@ -139,13 +139,13 @@ def stage1(
 def _jobs(index: int, denoise: Tensor, composite: Tensor, join: int) -> list[_Job]:
     jobs = []
     for number, region in enumerate(split_regions(denoise, join)):
-        own = torch.where(region.cell, composite, torch.zeros_like(composite))
+        own = torch.where(region.cell, composite, 0.0)
         if not bool((own > 0).any()):
             continue  # nothing of it would be pasted
-        core = torch.where(region.core, denoise, torch.zeros_like(denoise))
-        box = bounding_box((own > 0) | region.core)
+        core = region.core
+        box = bounding_box((own > 0) | core)
         assert box is not None
-        inside = [cut(part.unsqueeze(0), box).clone() for part in (core, own)]
+        inside = [cut(part.unsqueeze(0), box).clone() for part in (torch.where(core, denoise, 0.0), own)]
         jobs.append(_Job(index, number, box, inside[0], inside[1]))
     return jobs
 

@@ -71,6 +71,8 @@ class TestBadInput:
             merge_maps([A, A], weights=[1])
         with pytest.raises(InputError, match=r"weights\[0\]: -1 is out of range"):
             merge_maps([A], weights=[-1])
+        with pytest.raises(InputError, match="weights: expected a list"):
+            merge_maps([A], weights=0.5)
         with pytest.raises(InputError, match="all are 0"):
             merge_maps([A], mode="mean", weights=[0])
         with pytest.raises(InputError, match="mode: 'sum'"):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grefine_core.errors import InputError
-from grefine_core.masks import bounding_box, connected_regions
+from grefine_core.masks import bounding_box, connected_regions, label_regions
 
 
 def boxes(height: int, width: int, *where: tuple[int, int, int, int]) -> torch.Tensor:
@@ -57,6 +57,10 @@ def test_groups_share_the_mask_out(height, width, seed, join):
     found = connected_regions(mask, join=join)
     total = sum((group.int() for group in found), torch.zeros(height, width, dtype=torch.int32))
     assert torch.equal(total, mask.int())
+    labels, count = label_regions(mask, join=join)
+    assert count == len(found)
+    for number, group in enumerate(found, start=1):
+        assert torch.equal(labels == number, group)
 
 
 def test_bad_input():

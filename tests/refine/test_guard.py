@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import pytest
 import torch
 
@@ -208,6 +210,21 @@ def test_many_regions_in_small_batches(check, ruler, rectangle):
     assert torch.equal(out.image, after)
     assert len(out.entries[0]) == 16
     assert max(sizes) == 5
+
+
+def test_large_pictures_are_assessed_fewer_at_a_time(before, mask, ruler, monkeypatch):
+    # By the module's full name: in the package, its name is the function.
+    monkeypatch.setattr(import_module("grefine_core.refine.guard"), "_PIXELS_AT_ONCE", 2 * 101 * 70)
+    after = changed(changed(before, A, RED, 0.2), B, GREEN, 0.2)
+    sizes = []
+
+    def counting(quality, images, prompts):
+        sizes.append(len(images))
+        return ruler(quality, images, prompts)
+
+    out = guard(before, after, None, "x", mask=mask, assess=counting)
+    assert torch.equal(out.image, after)
+    assert sizes == [2, 1, 1]  # before and one region, the other region, both together
 
 
 def test_inputs_are_not_written_to(before, mask, check):

@@ -318,6 +318,7 @@ class TestBadInput:
             ({"prompt": ["a", "b"]}, "prompt"),
             ({"seed": -1}, "seed"),
             ({"protect": torch.ones(1, 5, 5)}, "protect"),
+            ({"options": {"tolerance": 0.1}}, "options"),
             ({"options": RefineOptions(tolerance=-1)}, "tolerance"),
             ({"options": RefineOptions(plan=PlanOptions(steps=1))}, "steps"),
             ({"options": RefineOptions(masks=MaskOptions(method="magic"))}, "method"),
