@@ -56,6 +56,7 @@ _HOMES = {
     "syntax": ("Phrase", "PromptTree", "Word", "parse_prompt"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_MODULES = frozenset([*_HOMES, "cli", "engines", "report"])
 
 __all__ = [
     "AlignmentQuality",
@@ -95,10 +96,12 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     home = _HOME_OF.get(name)
+    if home is None and name in _MODULES:
+        return import_module(f".{name}", __name__)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{home}", __name__), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted({*globals(), *__all__, *_MODULES})

@@ -36,13 +36,14 @@ def _from_parameters(parameters: str) -> str | None:
 def _from_graph(text: str) -> str | None:
     try:
         graph = json.loads(text)
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         return text.strip() or None  # other programs write the bare prompt under this name
     if not isinstance(graph, dict):
         return None
     for node in graph.values():
         # Whatever has a positive conditioning is what the picture was sampled with; its text lies upstream.
-        link = node.get("inputs", {}).get("positive") if isinstance(node, dict) else None
+        inputs = node.get("inputs") if isinstance(node, dict) else None
+        link = inputs.get("positive") if isinstance(inputs, dict) else None
         if isinstance(link, list):
             found = _text_upstream(graph, link, set())
             if found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,13 +98,13 @@ def save_picture(
     elif path.suffix.lower() in (".jpg", ".jpeg", ".webp"):
         options["quality"] = 95
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
+    # Not of the tempfile module: its files can only be read by their owner, and stay so under their final name.
+    scratch = path.with_name(f".{path.stem}-{uuid.uuid4().hex}{path.suffix}")
     try:
         picture.save(scratch, **options)
-        Path(scratch).replace(path)
+        scratch.replace(path)
     except BaseException:
-        Path(scratch).unlink(missing_ok=True)
+        scratch.unlink(missing_ok=True)
         raise
     return path
 

@@ -63,7 +63,7 @@ class WebSocket:
     def close(self) -> None:
         """End the connection; once is enough, more do no harm."""
         if not self._loop.is_closed():
-            self._loop.run_until_complete(self._session.close())
+            self._loop.run_until_complete(_end(self._session))
             self._loop.close()
 
     def __enter__(self) -> WebSocket:
@@ -80,6 +80,11 @@ async def _connect(url: str, timeout: float) -> tuple[aiohttp.ClientSession, Any
     try:
         socket = await asyncio.wait_for(session.ws_connect(url, max_msg_size=_LARGEST_MESSAGE), timeout)
     except BaseException:
-        await session.close()
+        await _end(session)
         raise
     return session, socket
+
+
+async def _end(session: aiohttp.ClientSession) -> None:
+    await session.close()
+    await asyncio.sleep(0)  # connections end in the loop's next round; left over, they would complain of a closed loop

@@ -50,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     arguments.calibration = None
     weights = weight_file(arguments.clip) if arguments.clip else find_clip()
     target = Path(arguments.output) if arguments.output else calibration_path(weights)
+    common.output_folder(target.parent)
     model = common.load_model(arguments)
     skipped: list[Path] = []
     calibration = calibrate(model, _samples(files, prompts, skipped), quantile=arguments.quantile)
@@ -84,8 +85,11 @@ def _samples(files: list[Path], prompts: dict[str, str], skipped: list[Path]) ->
 def _read_prompts(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise InputError(f"--prompts {path}: no such file.")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        if not {"image", "prompt"} <= set(rows.fieldnames or ()):
-            raise InputError(f"--prompts {path}: needs the columns 'image' and 'prompt', has {rows.fieldnames}.")
-        return {Path(row["image"]).name: row["prompt"] for row in rows}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file)
+            if not {"image", "prompt"} <= set(rows.fieldnames or ()):
+                raise InputError(f"--prompts {path}: needs the columns 'image' and 'prompt', has {rows.fieldnames}.")
+            return {Path(row["image"]).name: row["prompt"] for row in rows}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"--prompts {path}: is no CSV file in UTF-8 ({error}); save it as one.") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -54,8 +55,18 @@ def add_measure_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--formula", choices=("paper", "released"), default="paper", help="PQ: the paper's, or the script's"
     )
-    group.add_argument("--scoring", choices=("auto", "contrast", "softmax"), default="auto", help="AQ: see the docs")
-    group.add_argument("--aggregate", choices=("product", "geometric", "min"), default="product")
+    group.add_argument(
+        "--scoring",
+        choices=("auto", "contrast", "softmax"),
+        default="auto",
+        help="AQ: phrases against similar phrases, or against the empty text; auto: the calibration's way",
+    )
+    group.add_argument(
+        "--aggregate",
+        choices=("product", "geometric", "min"),
+        default="product",
+        help="AQ: how the phrases' scores become one; the paper's product is hard on long prompts",
+    )
     group.add_argument("--include-style", action="store_true", help="let style and quality tags take part")
 
 
@@ -100,13 +111,16 @@ def prompt_for(picture: Picture, given: str | None, needed: bool = True) -> str 
     """Return the picture's prompt: the given one, the text file of its name, its metadata.
 
     Raises:
-        InputError: ``needed``, and none of them there.
+        InputError: ``needed``, and none of them there; or a text file in another encoding than UTF-8.
     """
     if given is not None:
         return given
     sidecar = picture.path.with_suffix(".txt")
     if sidecar.is_file():
-        return sidecar.read_text(encoding="utf-8").strip()
+        try:
+            return sidecar.read_text(encoding="utf-8-sig").strip()
+        except UnicodeDecodeError as error:
+            raise InputError(f"{sidecar}: is not in UTF-8 ({error.reason}); save it so, or give --prompt.") from error
     found = prompt_from_metadata(picture.text)
     if found is None and needed:
         raise InputError(
@@ -157,6 +171,22 @@ def write_text(path: Path, text: str) -> None:
     scratch = path.with_name(f".{path.name}.part")
     scratch.write_text(text, encoding="utf-8")
     scratch.replace(path)
+
+
+def output_folder(path: str | Path) -> Path:
+    """Make the folder that results go to, before hours of work find out that it cannot be written to.
+
+    Raises:
+        InputError: it cannot.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--output {path}: {folder} cannot be made a folder ({error.strerror}).") from error
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"--output {path}: nothing can be written to {folder}.")
+    return folder
 
 
 def unique_stems(paths: list[Path]) -> dict[Path, str]:

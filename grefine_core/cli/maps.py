@@ -27,10 +27,11 @@ def run(arguments: argparse.Namespace) -> int:
     from ..pictures import Picture, find_pictures
 
     names = common.unique_stems(find_pictures(arguments.images))
+    folder = common.output_folder(arguments.output)
     model = common.load_model(arguments)
 
     def work(picture: Picture) -> dict[str, Any]:
-        return write_maps(picture, names[picture.path], model, arguments, Path(arguments.output))
+        return write_maps(picture, names[picture.path], model, arguments, folder)
 
     results, code = common.for_each_picture(arguments.images, "Mapping", work)
     if arguments.json:

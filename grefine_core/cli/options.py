@@ -13,12 +13,16 @@ def add_mask_options(parser: argparse.ArgumentParser) -> None:
     """From maps to the mask."""
     group = parser.add_argument_group("mask")
     own = MaskOptions()
-    group.add_argument("--merge", choices=("max", "mean", "noisy_or"), default=own.merge)
-    group.add_argument("--method", choices=("threshold", "otsu", "top"), default=own.method)
+    group.add_argument(
+        "--merge", choices=("max", "mean", "noisy_or"), default=own.merge, help="how both defect maps become one"
+    )
+    group.add_argument(
+        "--method", choices=("threshold", "otsu", "top"), default=own.method, help="how the map becomes a mask"
+    )
     group.add_argument("--threshold", type=float, default=own.threshold, help="defects above this are repainted")
     group.add_argument("--top", type=float, default=own.top, help="share of the area for --method top")
-    group.add_argument("--grow", type=float, default=own.grow, help="share of the shorter side")
-    group.add_argument("--feather", type=float, default=own.feather, help="share of the shorter side")
+    group.add_argument("--grow", type=float, default=own.grow, help="growth of the mask, share of the shorter side")
+    group.add_argument("--feather", type=float, default=own.feather, help="soft edge, share of the shorter side")
 
 
 def mask_options(arguments: argparse.Namespace) -> MaskOptions:
@@ -48,10 +52,19 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--steps", type=int, default=own.steps, help="denoiser calls of both stages together")
     group.add_argument("--stage1-min", type=float, default=own.stage1_min, help="strength for the slightest defect")
     group.add_argument("--stage1-max", type=float, default=own.stage1_max, help="strength for the worst")
-    group.add_argument("--stage2-strength", type=float, default=own.stage2_strength)
-    group.add_argument("--perceptual-bar", type=float, default=own.perceptual_bar)
-    group.add_argument("--alignment-bar", type=float, default=own.alignment_bar)
-    group.add_argument("--seed", type=int, default=0)
+    group.add_argument(
+        "--stage2-strength", type=float, default=own.stage2_strength, help="how far the whole picture may change"
+    )
+    group.add_argument(
+        "--perceptual-bar",
+        type=float,
+        default=own.perceptual_bar,
+        help="from this perceptual score on a picture passes",
+    )
+    group.add_argument(
+        "--alignment-bar", type=float, default=own.alignment_bar, help="from this alignment score on a picture passes"
+    )
+    group.add_argument("--seed", type=int, default=0, help="same seed, same inputs: the same picture")
     group.add_argument("--no-guard", action="store_true", help="keep changes that measure worse")
     group.add_argument(
         "--tolerance", type=float, default=0.0, help="how much a score may fall before a change is refused"

@@ -29,7 +29,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument("workflow", help="file in API format")
     parser.add_argument("--server", default="http://127.0.0.1:8188", help="ComfyUI's address")
     parser.add_argument("--image", metavar="FILE", help="picture to upload")
-    parser.add_argument("--prompt")
+    parser.add_argument("--prompt", help="what the picture was meant to show")
     parser.add_argument(
         "--set",
         action="append",
@@ -39,7 +39,7 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("-o", "--output", default="grefine-output", metavar="FOLDER")
     parser.add_argument("--previews", action="store_true", help="fetch pictures that are only previewed, too")
-    parser.add_argument("--timeout", type=float, metavar="SECONDS")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="stop the job after that long; default: never")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 

@@ -10,6 +10,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+from ..errors import InputError
 from . import common, options
 
 
@@ -24,8 +25,8 @@ def add_command(commands: Any) -> None:
         metavar="PATH",
         help="SDXL inpainting: a diffusers folder or a single checkpoint file",
     )
-    parser.add_argument("--negative-prompt", default="")
-    parser.add_argument("--guidance-scale", type=float, default=7.0)
+    parser.add_argument("--negative-prompt", default="", help="what the pictures should not show")
+    parser.add_argument("--guidance-scale", type=float, default=7.0, help="how strictly the prompt is followed")
     parser.add_argument("--offload", choices=("none", "model", "sequential"), default="none", help="save GPU memory")
     common.add_model_options(parser)
     common.add_measure_options(parser)
@@ -39,15 +40,18 @@ def run(arguments: argparse.Namespace) -> int:
     """Write ``NAME.png``, ``NAME.sheet.png`` and ``NAME.json`` for every picture."""
     from ..pictures import Picture, find_pictures
 
-    names = common.unique_stems(find_pictures(arguments.images))
+    files = find_pictures(arguments.images)
+    names = common.unique_stems(files)
+    written = {(Path(arguments.output) / f"{name}.png").resolve() for name in names.values()}
+    if lost := written & {path.resolve() for path in files}:
+        raise InputError(f"--output {arguments.output}: would overwrite {min(lost)}; choose another folder.")
+    folder = common.output_folder(arguments.output)
     model = common.load_model(arguments)
     engines = Engines(arguments)
 
     def work(picture: Picture) -> dict[str, Any]:
         prompt = common.prompt_for(picture, arguments.prompt)
-        return refine_picture(
-            picture, prompt or "", model, engines, Path(arguments.output), names[picture.path], arguments
-        )
+        return refine_picture(picture, prompt or "", model, engines, folder, names[picture.path], arguments)
 
     results, code = common.for_each_picture(arguments.images, "Refining", work)
     if arguments.json:

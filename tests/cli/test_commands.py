@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -138,6 +139,41 @@ def test_refine_gated_on_a_good_picture_copies_it_exactly_and_loads_no_pipeline(
     )
     assert code == 0
     assert (np.asarray(Image.open(out / "a.png")) == np.asarray(Image.open(pictures / "a.png"))).all()
+
+
+def test_an_output_that_cannot_be_written_to_is_found_out_before_any_work(pictures, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("grefine_core.cli.common.load_model", lambda _: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("grefine_core.models.finding.weight_file", Path)
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    commands = (
+        ["maps", pictures / "a.png", "--prompt", "a cat", "-o", taken],
+        ["refine", pictures / "a.png", "--prompt", "a cat", "-o", taken / "deeper", "--pipeline", "none"],
+        ["calibrate", "--images", pictures, "--clip", "clip", "-o", taken / "bounds.json"],
+    )
+    for command in commands:
+        assert main([str(part) for part in command]) == 1
+        assert "--output" in capsys.readouterr().err
+
+
+def test_refine_never_overwrites_what_it_reads(pictures, clip, tmp_path, capsys):
+    before = (pictures / "a.png").read_bytes()
+    arguments = ["refine", str(pictures), "--prompt", "a cup", "--pipeline", str(tmp_path / "none"), *clip]
+    assert main([*arguments, "-o", str(pictures)]) == 1
+    assert "would overwrite" in capsys.readouterr().err
+    assert (pictures / "a.png").read_bytes() == before
+
+
+def test_texts_in_another_encoding_are_said_to_be(pictures, clip, tmp_path, capsys):
+    (pictures / "a.txt").write_bytes("a café".encode("latin-1"))
+    assert main(["score", str(pictures / "a.png"), *clip]) == 1
+    assert "a.txt: is not in UTF-8" in capsys.readouterr().err
+    (pictures / "a.txt").write_bytes("a café".encode("utf-8-sig"))
+    assert main(["score", str(pictures / "a.png"), *clip, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["prompt"] == "a café"
+    (tmp_path / "t.csv").write_bytes("image,prompt\na.png,a café\n".encode("latin-1"))
+    assert main(["calibrate", "--images", str(pictures), "--prompts", str(tmp_path / "t.csv"), *clip]) == 1
+    assert "no CSV file in UTF-8" in capsys.readouterr().err
 
 
 def test_calibrate_then_score_uses_it(pictures, models, clip, tmp_path, capsys):

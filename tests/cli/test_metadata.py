@@ -31,6 +31,11 @@ def test_a_cycle_in_the_graph_ends():
     assert prompt_from_metadata({"prompt": json.dumps(graph)}) is None
 
 
+def test_a_graph_that_is_none_gives_nothing():
+    for graph in ({"1": {"inputs": ["x"]}}, {"1": None, "2": {"inputs": {"positive": []}}}, ["x"]):
+        assert prompt_from_metadata({"prompt": json.dumps(graph)}) is None
+
+
 def test_a1111_parameters():
     text = "a cat,\nsitting\nNegative prompt: dog\nSteps: 20, Sampler: Euler"
     assert prompt_from_metadata({"parameters": text}) == "a cat,\nsitting"
@@ -70,6 +75,12 @@ def test_orientation_is_applied(tmp_path):
     exif[0x0112] = 6
     image.save(tmp_path / "a.jpg", exif=exif)
     assert load_picture(tmp_path / "a.jpg").image.shape == (1, 8, 4, 3)
+
+
+def test_a_saved_picture_has_the_permissions_of_any_new_file(tmp_path):
+    (tmp_path / "new").touch()
+    saved = save_picture(torch.zeros(1, 4, 4, 3), tmp_path / "a.png")
+    assert saved.stat().st_mode == (tmp_path / "new").stat().st_mode
 
 
 def test_failed_save_leaves_the_old_file(tmp_path, monkeypatch):

@@ -100,4 +100,6 @@ def test_wheel_holds_the_library_alone(tmp_path):
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
     assert tops == {"grefine_core", f"{wheel.name.split('-')[0]}-{project()['version']}.dist-info"}
-    assert "grefine_core/data/pq_embeddings.safetensors" in names
+    data = [path for path in (ROOT / "grefine_core").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert len(data) > 100
+    assert {path.relative_to(ROOT).as_posix() for path in data} <= set(names)
