@@ -16,8 +16,11 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 import venv
 from pathlib import Path
+
+from grefine_core.host_server import find_host  # the standard library is all that this needs
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
@@ -27,15 +30,11 @@ log = logging.getLogger("run")
 
 
 def find_comfyui() -> Path | None:
-    """Return the ComfyUI to use, by the rule the tests and the demo share, or None."""
-    named = os.environ.get("COMFYUI_PATH")
-    candidates = [Path(named)] if named else [ROOT.parent.parent, Path.home() / "comfy" / "ComfyUI"]
-    for path in candidates:
-        if (path / "main.py").is_file() and (path / "comfy").is_dir():
-            return path.resolve()
-    if named:
-        sys.exit(f"COMFYUI_PATH={named}: no ComfyUI there (main.py and comfy/ expected). Correct it or unset it.")
-    return None
+    """Return the ComfyUI to use, by the rule that the tests share, or None."""
+    host, looked = find_host(ROOT)
+    if host is None and os.environ.get("COMFYUI_PATH"):
+        sys.exit(f"{looked}: no ComfyUI there (main.py, comfy/ and folder_paths.py expected). Correct it or unset it.")
+    return host
 
 
 def set_up(host: Path | None) -> None:
@@ -77,8 +76,23 @@ def test(arguments: list[str]) -> int:
         done = subprocess.run([str(BIN / check[0]), *check[1:]], cwd=ROOT)
         if done.returncode:
             return done.returncode
+    if not arguments and (code := check_types_of_nodes()):
+        return code
     # The executable, not `python -m pytest`: that would put this folder, with its `nodes`, on sys.path.
     return subprocess.run([str(BIN / "pytest"), *arguments], cwd=ROOT).returncode
+
+
+def check_types_of_nodes() -> int:
+    """Type-check the nodes, which import the library relatively, under a fixed name whatever the folder is called."""
+    log.info("mypy, nodes")
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            (Path(scratch) / "g_refine").symlink_to(ROOT, target_is_directory=True)
+        except OSError as error:
+            log.warning("The types of nodes/ are not checked: no links here (%s).", error)
+            return 0
+        command = [str(BIN / "mypy"), "--config-file", str(ROOT / "pyproject.toml"), "-p", "g_refine.nodes"]
+        return subprocess.run(command, cwd=scratch, env={**os.environ, "MYPYPATH": scratch}).returncode
 
 
 def main() -> int:

@@ -139,7 +139,7 @@ def given(values: Sequence[object] | None) -> bool:
     return values is not None and any(value is not None for value in values)
 
 
-def single(values: Sequence[T] | T | None, name: str) -> T:
+def single(values: object, name: str) -> Any:
     """The one value of an input that cannot differ between pictures (a model, an option of the whole node).
 
     Raises:
@@ -153,7 +153,7 @@ def single(values: Sequence[T] | T | None, name: str) -> T:
     return listed[0]
 
 
-def per_picture(values: Sequence[T] | T | None, name: str, count: int) -> list[T]:
+def per_picture(values: object, name: str, count: int) -> list[Any]:
     """`count` values: as many as pictures as they are, or one repeated.
 
     Raises:

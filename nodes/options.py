@@ -11,10 +11,11 @@ from torch import Tensor
 from ..grefine_core.alignment import Assessment, assess
 from ..grefine_core.alignment.calibration import SCORINGS as WAYS
 from ..grefine_core.alignment.verdicts import AGGREGATES
+from ..grefine_core.perceptual import PerceptualCalibration
 from ..grefine_core.quality_model import QualityModel
 from .inputs import choice, flag, number
 
-FORMULAS = ("paper", "released")
+FORMULAS: tuple[PerceptualCalibration, ...] = ("paper", "released")
 SCORINGS = ("auto", *WAYS)
 IMPORTANCE_RANGE = (0.05, 1.05)
 
@@ -50,7 +51,7 @@ def alignment_options(scoring: object, aggregate: object, include_style: object)
 class Measure:
     """One way of measuring, checked: what the guard and the report must share with the maps to be comparable."""
 
-    formula: str
+    formula: PerceptualCalibration
     importance: tuple[float, float, float]
     alignment: dict[str, Any]
 

@@ -151,7 +151,7 @@ class GRefineLoadQualityModel(io.ComfyNode):
         device = inputs.choice(device, "device", host.DEVICES)
         side = inputs.whole_number(resolution, "resolution", 0, 2048)
         clip, learned, table = _files(clip_name, embeddings, calibration)
-        # Weights made in inference mode could not be moved outside of it, as the host does when it frees memory.
+        # Weights made in inference mode would not count their writes, by which the caches know that they changed.
         with torch.inference_mode(False):
             quality = load_quality_model(
                 None if architecture == "auto" else architecture,

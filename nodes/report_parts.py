@@ -98,7 +98,7 @@ def build(
         plan=None,
         area=float(maps["denoise"].mean()) if "denoise" in maps else None,
         guard=extras.guard,
-        changed=not torch.equal(before, after),
+        changed=not torch.equal(before, after.to(before.device)),
         factors_after=_factors(second),
         notes=() if extras.plan_reason is None else (extras.plan_reason,),
         maps=maps,

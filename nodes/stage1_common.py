@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import comfy.samplers
 from comfy_api.latest import io
@@ -14,10 +14,10 @@ from ..grefine_core.refine.protocols import Inpainter, Progress
 from ..grefine_core.refine.stage1 import stage1
 from . import inputs, stage_work
 from .denoise import LARGEST_CFG
-from .host import known, progress, to_host
+from .host import known, progress
 from .stage_work import MOST_STEPS, Work
 
-CROP_SIZES = ("source", "native")
+CROP_SIZES: tuple[Literal["source", "native"], ...] = ("source", "native")
 _SIDES = {"min_side": (16, 4096), "native_side": (64, 4096)}
 _CONTEXT = (0.0, 4.0)
 
@@ -183,7 +183,7 @@ def refine_pictures(
         composite = list(inputs.flatten_masks(values["composite_mask"], "composite_mask", work.pictures, "image"))
 
     def one(place: int, report: Progress | None) -> Tensor:
-        result = stage1(
+        return stage1(
             work.pictures.items[place],
             denoise[place],
             composite[place],
@@ -196,6 +196,5 @@ def refine_pictures(
             keep_color=keep_color,
             progress=report,
         )
-        return to_host(result)
 
     return work.run(one, progress())

@@ -13,7 +13,7 @@ from ..grefine_core.refine.stage2 import stage2
 from . import inputs, stage_work
 from .denoise import LARGEST_CFG, HostModels, sampler_settings
 from .fields import CATEGORY, RestorerType
-from .host import known, progress, schema, to_host
+from .host import known, progress, schema
 from .sampling import HostRestorer
 from .stage1_common import sampler_inputs, seed_input
 from .stage_work import MOST_STEPS, Work
@@ -168,7 +168,7 @@ class GRefineStage2Restore(io.ComfyNode):
             return io.NodeOutput(list(work.batches))
         count = len(work.pictures)
         restorers = [
-            inputs.instance(value, "restorer", Restorer, "a restorer (from Restorer from Model)")
+            inputs.instance(value, "restorer", Restorer, "a restorer (from Restorer from Model)")  # type: ignore[type-abstract]
             for value in inputs.per_picture(values["restorer"], "restorer", count)
         ]
         prompts = stage_work.prompts(values.get("prompt") or [""], "prompt", count)
@@ -176,7 +176,7 @@ class GRefineStage2Restore(io.ComfyNode):
         keep_color = inputs.flag(inputs.single(values["keep_color"], "keep_color"), "keep_color")
 
         def one(place: int, report: Progress | None) -> Tensor:
-            result = stage2(
+            return stage2(
                 work.pictures.items[place],
                 restorers[place],
                 prompts=prompts[place],
@@ -186,6 +186,5 @@ class GRefineStage2Restore(io.ComfyNode):
                 keep_color=keep_color,
                 progress=report,
             )
-            return to_host(result)
 
         return io.NodeOutput(work.run(one, progress()))

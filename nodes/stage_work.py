@@ -35,7 +35,8 @@ class Work:
     def run(self, one: Callable[[int, Progress | None], Tensor], progress: Progress | None) -> list[Any]:
         """Call `one(place, progress)` for every active picture, and put all pictures back into their batches.
 
-        one: gives `(1, H, W, 3)`. progress: gets the work done over all pictures, in units of a picture's own total.
+        one: gives `(1, H, W, 3)` on the picture's own device, so that it goes into a batch with untouched ones.
+        progress: gets the work done over all pictures, in units of a picture's own total.
         """
         results = list(self.pictures.items)
         for count, place in enumerate(self.active):
