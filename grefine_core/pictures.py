@@ -53,7 +53,7 @@ def load_picture(path: str | os.PathLike[str]) -> Picture:
         with Image.open(path) as file:
             text = _text_entries(file)
             info = {key: file.info[key] for key in ("icc_profile",) if file.info.get(key)}
-            picture = ImageOps.exif_transpose(file)
+            picture = _eight_bits(ImageOps.exif_transpose(file), path)
             has_alpha = "A" in picture.getbands() or "transparency" in picture.info
             pixels = np.asarray(picture.convert("RGBA" if has_alpha else "RGB"))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -128,6 +128,22 @@ def find_pictures(paths: list[str]) -> list[Path]:
         else:
             raise InputError(f"{path}: no such file or folder.")
     return found
+
+
+def _eight_bits(picture: Image.Image, path: Path) -> Image.Image:
+    """Bring grey pictures of 16 bits to 8; Pillow's own conversion would clip them to white.
+
+    Raises:
+        InputError: floating-point pixels, whose range nothing says.
+    """
+    import numpy as np
+    from PIL import Image
+
+    if picture.mode == "F":
+        raise InputError(f"{path}: has floating-point pixels; save it with 8 or 16 bits.")
+    if not picture.mode.startswith("I"):
+        return picture
+    return Image.fromarray((np.asarray(picture).astype(np.float64) / 257.0).round().clip(0, 255).astype(np.uint8))
 
 
 def _text_entries(file: Image.Image) -> dict[str, str]:

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..quality_model import QualityModel
 from ..tensors import as_images
 from .calibration import SCORINGS, Bounds, Calibration
-from .quality import _trees, measure
+from .quality import measure, trees_of
 
 SMALLEST_BOUND = 1e-3
 """A bound of zero would be divided by, and would match everything."""
@@ -56,7 +56,7 @@ def calibrate(
         if not isinstance(sample, tuple | list) or len(sample) != 2:
             raise InputError(f"samples: number {done} is not a pair of a picture and its prompt.")
         picture = as_images(sample[0], f"samples[{done - 1}]")
-        trees = _trees(sample[1], None, len(picture))
+        trees = trees_of(sample[1], None, len(picture))
         if all(tree.content for tree in trees):
             features = model.features_of(picture)
             pictures += len(picture)

@@ -80,7 +80,7 @@ def alignment_quality(
     quality_model(model)
     _check_options(scoring, aggregate, template)
     pictures = as_images(images)
-    trees = _trees(prompt, tree, len(pictures))
+    trees = trees_of(prompt, tree, len(pictures))
     features = features or model.features_of(pictures)
     ways = _Ways(scoring, aggregate, include_style, template, calibration)
     return _from_features(model, features, pictures, trees, ways)
@@ -148,7 +148,7 @@ def assess(
     _check_options(scoring, aggregate, template)
     weights = check_options(calibration, importance)
     pictures = as_images(images)
-    trees = _trees(prompt, tree, len(pictures))
+    trees = trees_of(prompt, tree, len(pictures))
     features = model.features_of(pictures)
     ways = _Ways(scoring, aggregate, include_style, template, None)
     return Assessment(
@@ -231,7 +231,7 @@ def _check_options(scoring: object, aggregate: object, template: object) -> None
         raise InputError(f"template: expected a text with one '{{}}' where the phrase goes, got {template!r}.")
 
 
-def _trees(prompt: object, tree: object, pictures: int) -> list[PromptTree]:
+def trees_of(prompt: object, tree: object, pictures: int) -> list[PromptTree]:
     """One tree for each picture; equal prompts share one."""
     if tree is not None:
         return _one_each("tree", tree, PromptTree, pictures)

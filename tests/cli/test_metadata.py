@@ -102,3 +102,12 @@ def test_errors_name_the_file(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds no picture"):
         find_pictures([str(tmp_path / "empty")])
+
+
+def test_grey_pictures_of_16_bits_keep_their_shades(tmp_path):
+    Image.fromarray(np.array([[0, 257 * 128], [257 * 200, 65535]], dtype=np.uint16)).save(tmp_path / "a.png")
+    image = load_picture(tmp_path / "a.png").image
+    assert torch.equal((image[0, ..., 0] * 255).round(), torch.tensor([[0.0, 128.0], [200.0, 255.0]]))
+    Image.fromarray(np.zeros((2, 2), dtype=np.float32)).save(tmp_path / "f.tif")
+    with pytest.raises(InputError, match="floating-point"):
+        load_picture(tmp_path / "f.tif")
