@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def add_command(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write ``NAME.pq.png``, ``NAME.aq.png``, overlays, masks and ``NAME.json`` for every picture."""
+    """Write quality and defect maps, overlays, masks and ``NAME.json`` for every picture."""
     from ..pictures import Picture, find_pictures
 
     names = common.unique_stems(find_pictures(arguments.images))
@@ -46,23 +47,22 @@ def run(arguments: argparse.Namespace) -> int:
 def write_maps(picture: Any, name: str, model: Any, arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Write one picture's files; returns what ``--json`` prints of it."""
     from ..alignment import assess
-    from ..emphasis import emphasize
-    from ..masks import binarize_map, merge_maps
     from ..pictures import save_picture
+    from ..refine.options import RefineOptions
+    from ..refine.pipeline import diagnose
     from ..report import overlay
 
-    prompt = common.prompt_for(picture, arguments.prompt)
-    found = assess(model, picture.image, prompt, **common.measure_options(arguments))
-    chosen = options.mask_options(arguments)
-    merged = merge_maps([found.perceptual.defect_map, found.alignment.defect_map], chosen.merge)
-    mask = binarize_map(merged, **options.binarize_arguments(chosen))
-    emphasized = emphasize(prompt or "", found.alignment.phrases[0])
+    prompt = common.prompt_for(picture, arguments.prompt) or ""
+    chosen = RefineOptions(masks=options.mask_options(arguments))
+    measured = partial(assess, **common.measure_options(arguments))
+    found = diagnose(picture.image, [prompt], model, chosen, None, measured)
+    perceptual, alignment = found.assessment.perceptual, found.assessment.alignment
     grey = {
-        "pq": found.perceptual.quality_map,
-        "pq-defects": found.perceptual.defect_map,
-        "aq-defects": found.alignment.defect_map,
-        "mask": mask.denoise,
-        "mask-composite": mask.composite,
+        "pq": perceptual.quality_map,
+        "pq-defects": perceptual.defect_map,
+        "aq-defects": alignment.defect_map,
+        "mask": found.mask.denoise,
+        "mask-composite": found.mask.composite,
     }
     files = {}
     for kind, values in grey.items():
@@ -72,10 +72,10 @@ def write_maps(picture: Any, name: str, model: Any, arguments: argparse.Namespac
         files[f"{kind}-overlay"] = save_picture(picture_with_map, folder / f"{name}.{kind}-overlay.png")
     result: dict[str, Any] = {
         "prompt": prompt,
-        "emphasized_prompt": emphasized,
-        "perceptual": float(found.perceptual.score[0]),
-        "alignment": float(found.alignment.score[0]),
-        "masked_area": float(mask.area[0]),
+        "emphasized_prompt": found.prompts[0],
+        "perceptual": float(perceptual.score[0]),
+        "alignment": float(alignment.score[0]),
+        "masked_area": float(found.mask.area[0]),
         "files": {kind: str(path) for kind, path in files.items()},
     }
     common.write_text(folder / f"{name}.json", json.dumps(result, indent=2, ensure_ascii=False) + "\n")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
-from typing import Any
 
 from ..refine.options import MaskOptions, PlanOptions, RefineOptions
 
@@ -35,11 +33,6 @@ def mask_options(arguments: argparse.Namespace) -> MaskOptions:
         grow=arguments.grow,
         feather=arguments.feather,
     )
-
-
-def binarize_arguments(chosen: MaskOptions) -> dict[str, Any]:
-    """Keyword arguments of ``binarize_map``: all but how maps are merged."""
-    return {name: value for name, value in asdict(chosen).items() if name not in ("merge", "weights")}
 
 
 def add_plan_options(parser: argparse.ArgumentParser) -> None:

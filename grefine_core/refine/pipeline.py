@@ -44,8 +44,17 @@ class RefineResult:
 
 
 @dataclass(frozen=True)
-class _Diagnosis:
-    """What is wrong with every picture of the batch, and what is to be done."""
+class Diagnosis:
+    """What is wrong with every picture of the batch, and what is to be done.
+
+    Attributes:
+        scores: (PS, AS) of each picture.
+        assessment: both maps with their scores, factors and phrases.
+        merged: ``(B, H, W)`` in [0, 1], both defect maps as one.
+        mask: what stage 1 is to repaint.
+        prompts: the emphasised prompts.
+        plans: one for each picture.
+    """
 
     scores: list[Scores]
     assessment: Any
@@ -102,7 +111,7 @@ def refine(
 
         assess = own
 
-    found = _diagnose(pictures, prompts, quality, options, protect, assess)
+    found = diagnose(pictures, prompts, quality, options, protect, assess)
     run1 = [plan.run_stage1 and inpainter is not None for plan in found.plans]
     run2 = [plan.run_stage2 and restorer is not None for plan in found.plans]
     tally = Tally(progress, sum(plan.stage2_steps for plan, run in zip(found.plans, run2, strict=True) if run))
@@ -159,14 +168,15 @@ def refine(
     return RefineResult(result, reports, encodes)
 
 
-def _diagnose(
+def diagnose(
     pictures: Tensor,
     prompts: list[str],
     quality: Any,
     options: RefineOptions,
     protect: Tensor | None,
     assess: Callable[..., Any],
-) -> _Diagnosis:
+) -> Diagnosis:
+    """Find what is wrong: the method up to the plan, before anything is painted. Arguments as in ``refine``."""
     assessment = assess(quality, pictures, prompts)
     perceptual, alignment = assessment.perceptual, assessment.alignment
     choices = asdict(options.masks)
@@ -183,7 +193,7 @@ def _diagnose(
         plan_refinement(*score, area=float(area), **asdict(options.plan))
         for score, area in zip(scores, mask.area, strict=True)
     ]
-    return _Diagnosis(scores, assessment, merged, mask, emphasized, plans)
+    return Diagnosis(scores, assessment, merged, mask, emphasized, plans)
 
 
 class _Check:
@@ -225,7 +235,7 @@ class _Check:
 
 
 def _against_input(
-    found: _Diagnosis,
+    found: Diagnosis,
     first: Tensor,
     second: Tensor,
     scores_first: list[Scores],
@@ -261,7 +271,7 @@ def _report(
     size: tuple[int, int],
     prompt: str,
     seed: int,
-    found: _Diagnosis,
+    found: Diagnosis,
     after: Scores,
     entries: tuple[GuardEntry, ...],
     changed: bool,
