@@ -1,0 +1,8 @@
+"""What is said about a miniature picture: prompts with their true phrases, and captions for training."""
+
+from __future__ import annotations
+
+from .caption import Caption, TruePhrase
+from .describing import describe
+
+__all__ = ["Caption", "TruePhrase", "describe"]

@@ -1,0 +1,57 @@
+"""The words and looks of the miniature world, and which of their combinations are held back for which split.
+
+Forms take any colour and pattern; things have a look of their own, so that a wrong one can be seen. Colours are RGB in
+[0, 1].
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+SIDE = 128
+"""Side of every picture in pixels."""
+
+FORMS = ("circle", "square", "triangle", "star", "cross", "ring", "heart", "diamond")
+THINGS = ("apple", "tree", "house", "mushroom", "flower", "fish")
+KINDS = FORMS + THINGS
+GROUNDS = ("grass", "sand", "water", "snow", "wood", "stone")
+COLOURS: dict[str, tuple[float, float, float]] = {
+    "red": (0.84, 0.13, 0.13),
+    "green": (0.08, 0.50, 0.20),
+    "blue": (0.12, 0.26, 0.80),
+    "yellow": (0.96, 0.86, 0.14),
+    "purple": (0.52, 0.16, 0.62),
+    "orange": (0.96, 0.50, 0.08),
+    "white": (0.97, 0.97, 0.96),
+    "black": (0.08, 0.08, 0.09),
+}
+PATTERNS = ("striped", "dotted", "checkered")
+SIZES = ("small", "large")
+COUNTS = {2: "two", 3: "three"}
+RELATIONS = ("on", "above", "below", "beside")
+"""Subject and object: drawn over a larger one, higher, lower, at its side."""
+
+Combination = tuple[str, str]
+"""(kind, colour or pattern or ground)."""
+
+
+def _every(first: tuple[str, ...], second: tuple[str, ...], period: int, offset: int) -> frozenset[Combination]:
+    return frozenset(
+        (a, b) for i, a in enumerate(first) for j, b in enumerate(second) if (i * 3 + j) % period == offset
+    )
+
+
+#: Combinations that only scenes of their split show; those of "train" show none of either.
+HELD_BACK: dict[Split, frozenset[Combination]] = {
+    "train": frozenset(),
+    "validation": _every(FORMS, tuple(COLOURS), 8, 1) | _every(THINGS, GROUNDS, 6, 1),
+    "test": _every(FORMS, tuple(COLOURS), 8, 4) | _every(FORMS, PATTERNS, 9, 2) | _every(THINGS, GROUNDS, 6, 4),
+}
+
+
+def barred(split: Split) -> frozenset[Combination]:
+    """Combinations that scenes of ``split`` never show: those held back for other splits."""
+    return frozenset().union(*(combinations for other, combinations in HELD_BACK.items() if other != split))
