@@ -39,7 +39,7 @@ def sample_scene(rng: np.random.Generator, split: Split, difficulty: float = 0.5
         items = _draw_items(rng, count, split, difficulty)
         ground = str(rng.choice(GROUNDS))
         texture = int(rng.integers(1 << 31))
-        if split != "train" and (kept := [pair for pair in HELD_BACK[split] if pair[0] == items[0].kind]):
+        if split != "train" and (kept := [pair for pair in sorted(HELD_BACK[split]) if pair[0] == items[0].kind]):
             items[0], ground = _with(items[0], ground, kept[rng.integers(len(kept))])
         tries = (_place(rng, items, difficulty) for _ in range(12))
         placed = next((found for found in tries if found is not None), None)

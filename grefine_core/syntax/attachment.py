@@ -63,8 +63,11 @@ def wears(unit: Unit, tokens: Sequence[Token], roles: Sequence[str], i: int) -> 
 
 
 def conjunct_governor(before: Unit) -> Unit | None:
-    """Later conjuncts share the governor of the first, or hang on the first if that is a root."""
-    return before.governor if before.governor is not None else before
+    """Later conjuncts share the governor of the first, or hang on the first if that is the root.
+
+    The first word of a later fragment ("phones, tablets and robots") has no governor yet, but is no root.
+    """
+    return before if before.governor is None and before.index == 0 else before.governor
 
 
 def _head_ahead(chunker: Chunker, start: int) -> tuple[str, bool]:

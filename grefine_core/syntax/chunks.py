@@ -358,6 +358,10 @@ class Chunker:
         elif word in ("while", "when", "where", "because", "if"):
             self.new_clause = True
             self.subject = None
+        elif word in word_lists()["pronouns"] and self.relation == "prep":
+            self._expect(
+                "next", None
+            )  # "with a hat above it and a dog": the pronoun was what the preposition asked for
 
     def _break(self, i: int, role: str) -> None:
         unit = self.open

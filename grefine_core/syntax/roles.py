@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 
 from .lexicon import adjectives, common_words, style_lexicon, wide_prepositions, word_lists
+from .retagging import mend_tags
 from .tokens import AND, COMMA, HYPHEN, STOP, WORD, Token
 from .verb_roles import (
     ADVERB,
@@ -46,6 +47,7 @@ _ADJECTIVE = re.compile(
 def assign_roles(tokens: Sequence[Token]) -> list[str]:
     """One role letter a token."""
     fixed = _known_terms(tokens)
+    mend_tags(tokens)
     roles: list[str] = []
     for i in range(len(tokens)):
         roles.append(fixed.get(i) or _role(tokens, i, roles))
@@ -140,11 +142,15 @@ def _role(tokens: Sequence[Token], i: int, roles: list[str]) -> str:
     if tag in ("IN", "TO") or word in ("like", "as", "with"):
         return _preposition_role(tokens, i, before)
     if tag == "RP":
+        if before == VERB and tokens[i - 1].lower in lists["posture"] and nominal_ahead(tokens, i):
+            return PREPOSITION  # "lying on large rocks"
         return PARTICLE if before == VERB or not nominal_ahead(tokens, i) else PREPOSITION
     if tag in ("RB", "RBR", "RBS", "WRB", "UH"):
         return _adverb_role(tokens, i, before)
     if tag in ("JJ", "JJR", "JJS", "CD"):
         return _adjective_role(tokens, i, before)
+    if tag == "NN" and word in lists["colors"] and i and tokens[i - 1].lower in lists["be"] and "JJ" in kinds(word):
+        return NOUN if nominal_ahead(tokens, i) else MODIFIER  # "a house that is orange"
     if tag == "NN" and ("JJ" in kinds(word) or word not in common_words()) and _describes(tokens, i, before):
         return MODIFIER
     return NOUN
@@ -191,6 +197,8 @@ def _describes(tokens: Sequence[Token], i: int, before: str) -> bool:
             and (tokens[i - 1].lower not in style_lexicon().first_names)
         )
     if before != NOUN and after is not None and after.tag == "CC" and i + 2 < len(tokens):
+        if tokens[i + 2].tag == "CD" and "NN" in kinds(tokens[i].lower):
+            return False  # "a red square and two stars": a number opens a phrase of its own
         known = "JJ" in kinds(tokens[i].lower) or _ADJECTIVE.search(tokens[i].lower) is not None
         return known and tokens[i + 2].tag in ("JJ", "CD") and nominal_ahead(tokens, i + 2)
     return False
@@ -223,6 +231,14 @@ def _adverb_role(tokens: Sequence[Token], i: int, before: str) -> str:
     place = word in word_lists()["place-prepositions"]
     if place and after is not None and (after.tag in ("DT", "PRP$", "CD") or after.tag.startswith(("NN", "JJ"))):
         return PREPOSITION
+    if (
+        place
+        and before in (NOUN, VERB)
+        and after is not None
+        and after.tag in ("VBN", "VBD")
+        and nominal_ahead(tokens, i + 1)
+    ):
+        return PREPOSITION  # "a hut near ruined walls"
     grades = word in word_lists()["degree-adverbs"] and after is not None and after.tag in ("JJ", "RB")
     if word in word_lists()["skip-adverbs"] and not grades:
         return SKIP

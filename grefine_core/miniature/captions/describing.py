@@ -94,10 +94,10 @@ class _Description:
                 self.writer.say(join.format_map({"is": be(self.scene.items[group[0]])}))
             self._group(group, first=k == 0, last=k == len(groups) - 1)
         self._leftovers()
-        if not self.ground_told:
-            self._end()
-        elif self.rng.random() < _STYLE_TAG:
+        if self.ground_told:
             self._tag()
+        else:
+            self._end()
         return self.writer.caption()
 
     # Items and their relations --------------------------------------------------------------------------------------
@@ -269,36 +269,32 @@ class _Description:
     def _it(self) -> str:
         return "it" if len(self.scene.items) == 1 and self.scene.items[0].count == 1 else "them"
 
-    def _ground(self, behind: int | None) -> None:
-        """Name the ground, in front of all or (with its preposition) hanging on a phrase."""
-        if behind is not None:
+    def _ground(self, ancestor: int | None, *, bare: bool = False) -> None:
+        """Name the ground, in front of all or hanging on a phrase; with a preposition of its own or ``bare``."""
+        if ancestor is not None and not bare:
             common = () if self.own_ground else GROUND_COMMON
             self.writer.say(pick(self.rng, GROUND_BEHIND[self.split] + common))
-        self.writer.open((self.scene.ground,), behind, None)
+        self.writer.open((self.scene.ground,), ancestor, None)
         self.ground_told = True
 
     def _end(self) -> None:
-        place = self.structure.ground
-        if place == "with":
-            self.writer.say(", with")
-            self.writer.open((self.scene.ground,), 0, None)
-            self.writer.say(pick(self.rng, GROUND_WITH[self.split]).format_map({"it": self._it()}))
-        elif place == "stop":
-            before, behind = pick(self.rng, GROUND_STOP[self.split])
-            self.writer.say(".")
-            self.writer.say(before.format_map({"it": self._it()}))
-            self.writer.open((self.scene.ground,), 0, None)
-            self.writer.say(behind.format_map({"it": self._it()}))
-        elif place == "tag":
-            self.writer.say(",")
-            self.writer.open((self.scene.ground,), 0, None)
+        place, it = self.structure.ground, {"it": self._it()}
+        if place in ("with", "stop"):
+            options = GROUND_STOP[self.split] if place == "stop" else [(", with", w) for w in GROUND_WITH[self.split]]
+            before, behind = pick(self.rng, options)
+            self.writer.say("." if place == "stop" else "")
+            self.writer.say(before.format_map(it))
+            self._ground(0, bare=True)
+            self.writer.say(behind.format_map(it))
         else:
-            if len(self.writer) > 1 or self.predicated:
+            if len(self.writer) > 1 or self.predicated or place == "tag":
                 self.writer.say(",")
-            self._ground(0)
-        if place != "stop" and self.rng.random() < _STYLE_TAG:
+            self._ground(0, bare=place == "tag")
+        if place != "stop":
             self._tag()
 
     def _tag(self) -> None:
-        self.writer.say(",")
-        self.writer.say(pick(self.rng, STYLE_TAGS[self.split]))
+        """Now and then a word of style, which is in no phrase."""
+        if self.rng.random() < _STYLE_TAG:
+            self.writer.say(",")
+            self.writer.say(pick(self.rng, STYLE_TAGS[self.split]))
