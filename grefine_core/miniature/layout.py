@@ -7,7 +7,20 @@ from dataclasses import replace
 import numpy as np
 
 from .scene import Item, Relation, Scene
-from .world import COLOURS, FORMS, GROUNDS, HELD_BACK, KINDS, PATTERNS, RELATIONS, SIDE, SIZES, Split, barred
+from .world import (
+    COLOURS,
+    FORMS,
+    GROUNDS,
+    HELD_BACK,
+    KINDS,
+    PATTERNS,
+    RELATIONS,
+    SIDE,
+    SIZES,
+    Combination,
+    Split,
+    barred,
+)
 
 #: Half extents in pixels: (least, most).
 _RADII = {"small": (12.0, 14.5), None: (18.0, 22.0), "large": (28.0, 32.0)}
@@ -40,7 +53,7 @@ def sample_scene(rng: np.random.Generator, split: Split, difficulty: float = 0.5
         ground = str(rng.choice(GROUNDS))
         texture = int(rng.integers(1 << 31))
         if split != "train" and (kept := [pair for pair in sorted(HELD_BACK[split]) if pair[0] == items[0].kind]):
-            items[0], ground = _with(items[0], ground, kept[rng.integers(len(kept))])
+            items[0], ground = _with(items[0], kept[rng.integers(len(kept))])
         tries = (_place(rng, items, difficulty) for _ in range(12))
         placed = next((found for found in tries if found is not None), None)
         if placed is None:
@@ -105,11 +118,11 @@ def _of_kind(item: Item, kind: str, rng: np.random.Generator) -> Item:
     return replace(item, kind=kind, colour=item.colour or str(rng.choice(list(COLOURS))))
 
 
-def _with(item: Item, ground: str, pair: tuple[str, str]) -> tuple[Item, str]:
-    word = pair[1]
+def _with(item: Item, combination: Combination) -> tuple[Item, str]:
+    _, word, ground = combination
     if word in COLOURS:
         return replace(item, colour=word), ground
-    return (replace(item, pattern=word), ground) if word in PATTERNS else (item, word)
+    return (replace(item, pattern=word), ground) if word in PATTERNS else (item, ground)
 
 
 def _draw_items(rng: np.random.Generator, count: int, split: Split, difficulty: float) -> list[Item]:

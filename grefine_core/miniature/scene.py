@@ -83,6 +83,9 @@ class Scene:
 
     @property
     def combinations(self) -> frozenset[Combination]:
-        """Every (kind, colour), (kind, pattern) and (kind, ground) that it shows."""
-        pairs = {(item.kind, word) for item in self.items for word in (item.colour, item.pattern) if word}
-        return frozenset(pairs | {(item.kind, self.ground) for item in self.items})
+        """Every item with its colour, and with its pattern, on the ground."""
+        return frozenset(
+            (item.kind, word, self.ground)
+            for item in self.items
+            for word in ((item.colour or "",) if item.pattern is None else (item.colour or "", item.pattern))
+        )

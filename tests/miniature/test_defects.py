@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from grefine_core.miniature import defects
 from grefine_core.miniature.draw import draw
 from grefine_core.miniature.layout import sample_scene
@@ -25,7 +26,9 @@ def test_nothing_changes_outside_the_mask(kind, name):
         assert (changed & defect.mask).sum() >= 60
         assert (defect.kind, defect.name) == (kind, name)
         assert 0.0 < defect.severity <= 1.0
-        assert image.dtype == np.float32 and 0.0 <= image.min() and image.max() <= 1.0
+        assert image.dtype == np.float32
+        assert image.min() >= 0.0
+        assert image.max() <= 1.0
 
 
 @pytest.mark.parametrize("name", defects.NAMES["technical"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from grefine_core.errors import InputError
 from grefine_core.miniature.draw import draw, item_masks
 from grefine_core.miniature.generator import KINDS_OF_DEFECT, make_sample, mismatch
@@ -14,7 +15,8 @@ from grefine_core.miniature.world import HELD_BACK, SPLITS, barred
 def test_the_same_number_gives_the_same_sample(split):
     first, second = make_sample(split, 3), make_sample(split, 3)
     assert first.image.tobytes() == second.image.tobytes()
-    assert first.caption == second.caption and first.scene == second.scene
+    assert first.caption == second.caption
+    assert first.scene == second.scene
     assert make_sample(split, 4).caption != first.caption or make_sample(split, 4).scene != first.scene
     assert make_sample(split, 3, salt=1).scene != first.scene
 
@@ -34,7 +36,8 @@ def test_defects_are_those_asked_for(kinds):
         assert sorted(defect.kind for defect in sample.defects) == sorted(kinds)
         assert (sample.severity() > 0) == any(kind != "alignment" for kind in kinds)
         if not kinds:
-            assert sample.image.tobytes() == sample.clean.tobytes() and sample.shown == sample.scene
+            assert sample.image.tobytes() == sample.clean.tobytes()
+            assert sample.shown == sample.scene
 
 
 def test_the_mixture_has_every_kind_and_clean_pictures():
@@ -59,7 +62,8 @@ def test_a_mismatch_names_the_phrase_and_where_to_change(name):
         assert (defect.kind, defect.name) == ("alignment", name)
         if name == "wrong_attribute":
             other = shown.items[phrase.item]
-            assert other.kind == item.kind and (other.colour, other.pattern) != (item.colour, item.pattern)
+            assert other.kind == item.kind
+            assert (other.colour, other.pattern) != (item.colour, item.pattern)
             assert np.array_equal(defect.mask, item_masks(shown)[phrase.item])
         else:
             assert item.kind not in {there.kind for there in shown.items}

@@ -29,6 +29,7 @@ _ON_ITEMS: dict[str, Callable[[Array, Scene, np.random.Generator, float], tuple[
 }
 _VISIBLE = 0.03
 """A change of any channel below this cannot be seen; where most of the region changes less, the draw is repeated."""
+_TRIES = 60  # blur of plain snow is never seen: where a name is asked for, the last draw has to do
 
 
 def add(
@@ -44,20 +45,19 @@ def add(
         difficulty: in [0, 1]; with it weaker defects are drawn, too.
         name: one of ``NAMES[kind]``; None draws one.
     """
-    if name is None:
-        name = str(rng.choice(NAMES[kind]))
-    while True:
-        strength = float(rng.uniform(1.0 - difficulty, 1.0)) if difficulty > 0 else 1.0
-        strength = max(strength, 0.25)
-        change = _ON_ITEMS.get(name)
+    for _ in range(_TRIES):
+        drawn = name or str(rng.choice(NAMES[kind]))
+        strength = max(float(rng.uniform(1.0 - difficulty, 1.0)), 0.25)
+        change = _ON_ITEMS.get(drawn)
         if change is not None:
             changed, mask = change(image, scene, rng, strength)
         else:
             mask = regions.draw_region(rng)
-            changed = regions.degrade(image, mask, name, strength, rng)
+            changed = regions.degrade(image, mask, drawn, strength, rng)
         seen = np.abs(changed - image).max(axis=2) > _VISIBLE
         if (seen & mask).sum() >= max(60, 0.12 * mask.sum()):
-            return changed, Defect(kind, name, severity(strength, mask), mask)
+            break
+    return changed, Defect(kind, drawn, severity(strength, mask), mask)
 
 
 def severity(strength: float, mask: Mask) -> float:

@@ -36,7 +36,7 @@ def broken(image: Array, scene: Scene, rng: np.random.Generator, strength: float
         paint(layer, replace(item, x=item.x + dx, y=item.y + dy))
         kept = (side - (-np.sin(angle) * dx + np.cos(angle) * dy)) * half > 0
         changed = np.where(kept[..., None], layer, changed)
-    return _with_mask(image, _covered(changed, scene, item), item)
+    return _with_mask(image, _covered(image, changed, scene, item), item)
 
 
 def doubled(image: Array, scene: Scene, rng: np.random.Generator, strength: float) -> tuple[Array, Mask]:
@@ -47,7 +47,7 @@ def doubled(image: Array, scene: Scene, rng: np.random.Generator, strength: floa
     moved = replace(item, x=item.x + reach * np.cos(angle), y=item.y + reach * np.sin(angle))
     changed = image.copy()
     paint(changed, moved)
-    return _with_mask(image, _covered(changed, scene, item), item)
+    return _with_mask(image, _covered(image, changed, scene, item), item)
 
 
 def wrong_part(image: Array, scene: Scene, rng: np.random.Generator, strength: float) -> tuple[Array, Mask]:
@@ -70,7 +70,7 @@ def wrong_part(image: Array, scene: Scene, rng: np.random.Generator, strength: f
     )
     changed = image.copy()
     paint(changed, part)
-    return _with_mask(image, _covered(changed, scene, item), item)
+    return _with_mask(image, _covered(image, changed, scene, item), item)
 
 
 def wrong_colour(image: Array, scene: Scene, rng: np.random.Generator, strength: float) -> tuple[Array, Mask]:
@@ -121,12 +121,12 @@ def _erased(image: Array, scene: Scene, item: Item) -> Array:
     return (image + alpha * (below - image)).astype(np.float32)
 
 
-def _covered(changed: Array, scene: Scene, item: Item) -> Array:
-    """With everything that lies over the item drawn again."""
+def _covered(image: Array, changed: Array, scene: Scene, item: Item) -> Array:
+    """With everything that lies over the item drawn again, where something was drawn beneath it."""
     picture = changed.astype(np.float32)
     for other in scene.items[scene.items.index(item) + 1 :]:
         paint(picture, other)
-    return picture
+    return np.where(np.any(changed != image, axis=2, keepdims=True), picture, image).astype(np.float32)
 
 
 def _soft(mask: Mask) -> Array:
