@@ -163,14 +163,15 @@ def measure(options: argparse.Namespace) -> tuple[dict[str, list[float]], dict[s
 
 
 def prompt_texts_of(quality: Any, trees: list[Any]) -> list[str]:
-    """The texts that a new prompt needs: all but the shipped banks, which stay known."""
-    from grefine_core.alignment.banks import captions, noun_bank
+    """The texts that a new prompt needs: all but the model's banks, which stay known."""
     from grefine_core.alignment.texts import prompt_texts
 
-    banks = {entry.name for entry in noun_bank()} | set(captions())
+    words = quality.banks
+    banks = {entry.name for entry in words.things} | set(words.captions)
     found: dict[str, None] = {}
     for tree in trees:
-        found.update(dict.fromkeys(prompt_texts(tree, quality.token_count, quality.context_length, "contrast")))
+        texts = prompt_texts(tree, quality.token_count, quality.context_length, "contrast", banks=words)
+        found.update(dict.fromkeys(texts))
     return [text for text in found if text not in banks]
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .errors import InputError, ModelFileError
-from .models.files import existing_file, read_pickle, read_tensors
+from .models.files import existing_file, read_pickle, read_tensors, write_tensors
 
 FACTORS = ("overall", "technical", "rational", "natural")
 CONTEXT_LENGTH = 77
@@ -110,11 +110,12 @@ def check_embedding_set(embeddings: Mapping[str, object], source: str = "embeddi
 def save_embedding_set(
     embeddings: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write the four factors into one safetensors file that :func:`load_embedding_set` reads back exactly."""
-    from safetensors.torch import save_file
+    """Write the four factors into one safetensors file that :func:`load_embedding_set` reads back exactly.
 
-    tensors = {name: tensor.contiguous().cpu() for name, tensor in check_embedding_set(embeddings).items()}
-    save_file(tensors, str(path), metadata={"format": "grefine-pq-embeddings-1", **(metadata or {})})
+    An older file is replaced as a whole. ``metadata`` may carry the factors' bounds, see ``cask.METADATA_KEY``.
+    """
+    notes = {"format": "grefine-pq-embeddings-1", **(metadata or {})}
+    write_tensors(Path(path), check_embedding_set(embeddings), notes)
 
 
 def assemble(prefix: Tensor, context: Tensor, suffix: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .cask import BOUNDS, cask
 from .checks import quality_model
 from .embeddings import FACTORS, load_embedding_set, load_embeddings
 from .errors import InputError
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from .quality_model import ImageFeatures, QualityModel
 
 __all__ = ["BOUNDS", "FACTORS", "PerceptualQuality", "load_embedding_set", "load_embeddings", "perceptual_quality"]
-
-BOUNDS = {"technical": 0.935, "rational": 0.892, "natural": 0.826}
-"""β_f: mean preference on the AGIN database for the three defect factors."""
 
 PerceptualCalibration = Literal["paper", "released"]
 
@@ -51,7 +49,8 @@ def perceptual_quality(
 ) -> PerceptualQuality:
     """Measure the perceptual quality of pictures (method, section 2).
 
-    ``PS = s_0 · Π_f min(s_f / β_f, 1)``, and the same at every patch: a defect can only lower the result.
+    ``PS = s_0 · Π_f min(s_f / β_f, 1)``, and the same at every patch: a defect can only lower the result. The bounds β
+    are the model's own (``QualityModel.perceptual_bounds``): the paper's for the published embeddings.
 
     Args:
         model: the quality model.
@@ -94,16 +93,16 @@ def from_features(
     """:func:`perceptual_quality` behind its checks; of ``pictures`` (B, H, W, 3) only size and device are used."""
     if calibration == "paper":
         preference, small, mode = _paper(model, features, weights)
-        bounds = {name: BOUNDS[name] * weights[name] for name in BOUNDS}
+        bounds = _weighted(model.perceptual_bounds.score, weights)
     else:
         preference, small, mode = _released(model, features)
-        bounds = {name: BOUNDS["technical"] * weights[name] for name in BOUNDS}
+        bounds = _weighted({**dict.fromkeys(BOUNDS, BOUNDS["technical"]), "overall": 1.0}, weights)
     scores = preference[..., 0]
     height, width = pictures.shape[1:3]
     small = small.unflatten(-1, features.grid).unsqueeze(1).to(pictures.device)
     quality_map = F.interpolate(small, size=(height, width), mode=mode, align_corners=False)[:, 0].clamp_(0.0, 1.0)
     return PerceptualQuality(
-        score=_cask(scores, bounds).to(pictures.device),
+        score=cask(scores, bounds).to(pictures.device),
         factors={name: scores[index].to(pictures.device) for index, name in enumerate(FACTORS)},
         quality_map=quality_map,
         defect_map=1.0 - quality_map,
@@ -125,12 +124,9 @@ def _importance(importance: object) -> dict[str, float]:
     return {name: float(value) for name, value in zip(BOUNDS, values, strict=True)}
 
 
-def _cask(preference: Tensor, bounds: Mapping[str, float]) -> Tensor:
-    """``p_0 · Π_f min(p_f / β_f, 1)`` over (factor, …); the paper's cask effect."""
-    result = preference[FACTORS.index("overall")]
-    for name, bound in bounds.items():
-        result = result * (preference[FACTORS.index(name)] / bound).clamp(max=1.0)
-    return result
+def _weighted(bounds: Mapping[str, float], weights: Mapping[str, float]) -> dict[str, float]:
+    """β times importance; the overall factor has none."""
+    return {name: bounds[name] * weights.get(name, 1.0) for name in FACTORS}
 
 
 def _paper(model: QualityModel, features: ImageFeatures, weights: Mapping[str, float]) -> tuple[Tensor, Tensor, str]:
@@ -140,7 +136,7 @@ def _paper(model: QualityModel, features: ImageFeatures, weights: Mapping[str, f
     # The softmax over a pair is the sigmoid of the difference: one product instead of two.
     logits = torch.einsum("btc,fc->fbt", features.unit, texts[:, 0] - texts[:, 1])
     preference = torch.sigmoid(model.temperature * logits)
-    return preference, _cask(preference[..., 1:], {name: BOUNDS[name] * weights[name] for name in BOUNDS}), "bicubic"
+    return preference, cask(preference[..., 1:], _weighted(model.perceptual_bounds.patches, weights)), "bicubic"
 
 
 def _released(model: QualityModel, features: ImageFeatures) -> tuple[Tensor, Tensor, str]:

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .cask import PerceptualBounds, load_perceptual_bounds
 from .embeddings import END_POSITION, check_embedding_set, load_embedding_set
 from .errors import InputError
 from .feature_cache import FeatureCache, picture_key, weights_state
@@ -25,6 +26,7 @@ from .tensors import as_images
 from .text_encoder import encode_embeddings, encode_tokens, end_positions, text_tower
 
 if TYPE_CHECKING:
+    from .alignment.banks import Banks
     from .alignment.calibration import Calibration
 
 Tokenizer = Callable[[Sequence[str]], Tensor]
@@ -65,8 +67,10 @@ class QualityModel:
         tokenizer: texts -> token ids (n, context length); None for CLIP's own, made when first needed.
         cache_size: pictures whose features are kept (0.4 MB each at 224 pixels; never more than 256 MB in all).
         text_cache_size: texts whose features are kept (2 kB each).
-        blocks: last blocks with V-V attention.
+        blocks: last blocks with V-V attention; 0 is an ordinary encode.
         name: what to call the model in reports and calibration files.
+        perceptual_bounds: β of PQ-Map; None for those in the embeddings' file, else the paper's.
+        banks: the words that AQ-Map contrasts phrases with; None for the shipped ones.
 
     Raises:
         InputError: the image encoder is no ViT, the embeddings are of another text encoder, or a bad option.
@@ -85,7 +89,11 @@ class QualityModel:
         text_cache_size: int = 4096,
         blocks: int = DEFAULT_BLOCKS,
         name: str | None = None,
+        perceptual_bounds: PerceptualBounds | None = None,
+        banks: Banks | str | Path | None = None,
     ) -> None:
+        from .alignment.banks import as_banks
+
         if not isinstance(clip, nn.Module):
             raise InputError(f"clip: expected an open_clip model, got {type(clip).__name__}.")
         depth = len(vision_tower(clip).transformer.resblocks)
@@ -96,7 +104,9 @@ class QualityModel:
         self.resolution = check_resolution(resolution, self.geometry)
         self.blocks = blocks
         self.embeddings = self._checked_embeddings(embeddings)
+        self.perceptual_bounds = perceptual_bounds or load_perceptual_bounds(embeddings)
         self.calibration = calibration
+        self.banks = as_banks(banks)
         self.name = name or type(clip).__name__
         self._tokenizer = tokenizer
         self._images = FeatureCache(cache_size)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..grefine_core.alignment import calibration_path
+from ..grefine_core.alignment import banks_path, calibration_path
 from ..grefine_core.errors import InputError
 from ..grefine_core.models import load_quality_model
 from ..grefine_core.quality_model import QualityModel
@@ -137,7 +137,8 @@ class GRefineLoadQualityModel(io.ComfyNode):
             paths = _files(chosen.get("clip_name"), chosen.get("embeddings"), chosen.get("calibration"))
         except InputError:  # a linked name, not known yet, or a missing file, which `execute` will name
             return "unknown"
-        tops = [path for path in paths if path is not None]
+        words = banks_path(paths[0])  # found by the loader itself, if it is there
+        tops = [path for path in (*paths, words if words.is_file() else None) if path is not None]
         files = [path for top in tops for path in (sorted(top.iterdir()) if top.is_dir() else [top])]
         stamps = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files]
         return repr((sorted(chosen.items()), stamps))
@@ -172,8 +173,8 @@ def _embedding_choices() -> list[str]:
 
 
 def _calibration_choices(weights: list[str]) -> list[str]:
-    """JSON files that are not the configuration of a model."""
-    configs = {str(PurePosixPath(name).with_suffix(".json")) for name in weights}
+    """JSON files that are neither the configuration nor the contrast words of a model."""
+    configs = {str(PurePosixPath(name).with_suffix(ending)) for name in weights for ending in (".json", ".banks.json")}
     tables = host.model_files(host.FOLDER, host.CALIBRATIONS)
     return [name for name in tables if name not in configs and PurePosixPath(name).name not in CONFIGS]
 

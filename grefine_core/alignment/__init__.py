@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .calibrate import calibrate
+from .banks import Banks, NounGroup, banks_path, find_banks, shipped_banks
+from .calibrate import Truth, calibrate, calibrate_with_truth
 from .calibration import Bounds, Calibration, calibration_path, find_calibration
 from .quality import alignment_quality, assess
 from .results import AlignmentQuality, Assessment, PhraseQuality
@@ -10,12 +11,19 @@ from .results import AlignmentQuality, Assessment, PhraseQuality
 __all__ = [
     "AlignmentQuality",
     "Assessment",
+    "Banks",
     "Bounds",
     "Calibration",
+    "NounGroup",
     "PhraseQuality",
+    "Truth",
     "alignment_quality",
     "assess",
+    "banks_path",
     "calibrate",
+    "calibrate_with_truth",
     "calibration_path",
+    "find_banks",
     "find_calibration",
+    "shipped_banks",
 ]

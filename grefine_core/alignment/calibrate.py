@@ -1,23 +1,35 @@
-"""Measuring the bounds of AQ-Map on pictures that are known to match their prompts (method, section 3.3)."""
+"""Measuring the bounds of AQ-Map (method, section 3.3): on pictures that are known to match their prompts, or on
+pictures of which is known what matches and what does not."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sized
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from datetime import date
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..checks import choice
 from ..errors import InputError
 from ..quality_model import QualityModel
+from ..syntax.tree import PromptTree
 from ..tensors import as_images
-from .calibration import SCORINGS, Bounds, Calibration
-from .quality import measure, trees_of
+from .calibration import SCORINGS, Bounds, Calibration, Scoring
+from .measuring import Measurement, measure, trees_of
+from .results import Defect
+
+logger = logging.getLogger(__name__)
 
 SMALLEST_BOUND = 1e-3
 """A bound of zero would be divided by, and would match everything."""
 
 CalibrationProgress = Callable[[int, int | None], None]
+Truth = Sequence[Defect | None]
+"""What is true of each phrase of a prompt, style tags included: matched ("none"), its thing not in the picture
+("noun"), there but not as described ("modifier"), or not known (None)."""
+_TRUTHS = ("none", "noun", "modifier", None)
 
 
 def calibrate(
@@ -48,24 +60,21 @@ def calibrate(
     """
     if isinstance(quantile, bool) or not isinstance(quantile, int | float) or not 0.0 < quantile < 1.0:
         raise InputError(f"quantile: expected a number above 0 and below 1, got {quantile!r}.")
-    total = len(samples) if isinstance(samples, Sized) else None
     heads: dict[str, list[float]] = {name: [] for name in SCORINGS}
     phrases: dict[str, list[float]] = {name: [] for name in SCORINGS}
     pictures = 0
-    for done, sample in enumerate(samples, start=1):
+    for done, sample in _counted(samples, progress):
         if not isinstance(sample, tuple | list) or len(sample) != 2:
             raise InputError(f"samples: number {done} is not a pair of a picture and its prompt.")
         picture = as_images(sample[0], f"samples[{done - 1}]")
         trees = trees_of(sample[1], None, len(picture))
-        if all(tree.content for tree in trees):
-            features = model.features_of(picture)
-            pictures += len(picture)
-            for scoring in SCORINGS:
-                for one in measure(model, features, trees, scoring, temperature=temperature):
-                    heads[scoring] += [score[1] for score in one.scores if score is not None]
-                    phrases[scoring] += [score[0] for score in one.scores if score is not None]
-        if progress is not None:
-            progress(done, total)
+        if not all(tree.content for tree in trees):
+            continue
+        pictures += len(picture)
+        for scoring, measured in _measure_both(model, picture, trees, temperature).items():
+            for one in measured:
+                heads[scoring] += [score[1] for score in one.scores if score is not None]
+                phrases[scoring] += [score[0] for score in one.scores if score is not None]
     if not heads["contrast"]:
         raise InputError("samples: no prompt with anything to see in it; give pictures together with their prompts.")
     return Calibration(
@@ -81,6 +90,144 @@ def calibrate(
     )
 
 
+def calibrate_with_truth(
+    model: QualityModel,
+    samples: Iterable[tuple[Tensor, str | PromptTree, Truth]],
+    progress: CalibrationProgress | None = None,
+    *,
+    scoring: Scoring = "contrast",
+    temperature: float | None = None,
+    syntax: bool = True,
+    made_on: str | None = None,
+) -> Calibration:
+    """Set the bounds of both ways of scoring so that they tell best what matches from what does not.
+
+    β_n has the highest F1 at telling phrases whose thing is missing from all others, β_p at telling phrases with a
+    wrong modifier from matched ones, among those whose thing is there. Of bounds that are equally good the one farthest
+    from any score is taken.
+
+    Args:
+        model: the quality model; its own calibration is not used and not changed.
+        samples: (picture (H, W, 3) or (1, H, W, 3), prompt or its tree, what is true of each of its phrases).
+        progress: called with (done, total or None) after each picture; may raise to stop.
+        scoring: the way that the calibration names as the one to use.
+        temperature: τ of the scores; None for the model's own.
+        syntax: False for bounds of ``alignment_quality(syntax=False)``: a prompt is unmatched if one of its phrases is.
+        made_on: date for the file; today without it.
+
+    Returns:
+        The calibration, without ``quantile``; the same samples give the same bounds.
+
+    Raises:
+        InputError: a sample of another form, not one truth for each phrase, or phrases of one sort missing in all of
+            them: then nothing can be told apart, and :func:`calibrate` is the way.
+    """
+    choice(scoring, "scoring", SCORINGS)
+    known: dict[str, list[tuple[Defect, float, float]]] = {name: [] for name in SCORINGS}
+    pictures = 0
+    for done, sample in _counted(samples, progress):
+        picture, tree, truth = _with_truth(sample, done)
+        pictures += 1
+        if not syntax:
+            truth = _of_whole(truth)
+        for name, (one,) in _measure_both(model, picture, [tree], temperature, syntax).items():
+            pairs = zip(truth, one.scores, strict=False)
+            known[name] += [(true, *score) for true, score in pairs if true is not None and score is not None]
+    return Calibration(
+        bounds={name: _best_bounds(known[name], name, syntax) for name in SCORINGS},
+        scoring=scoring,
+        temperature=temperature,
+        pictures=pictures,
+        phrases=len(known["contrast"]),
+        model=model.name,
+        made_on=made_on or date.today().isoformat(),
+    )
+
+
+def best_bound(unmatched: Sequence[float], matched: Sequence[float]) -> tuple[float, float]:
+    """The bound in [``SMALLEST_BOUND``, 1] below which scores are best taken for unmatched, and its F1.
+
+    Args:
+        unmatched, matched: scores in [0, 1], at least one of each.
+    """
+    wrong, right = (torch.tensor(sorted(scores), dtype=torch.float64) for scores in (unmatched, matched))
+    every = torch.cat([wrong, right]).unique()
+    bounds = torch.cat([(every[:-1] + every[1:]) / 2, every.new_ones(1)]).clamp(min=SMALLEST_BOUND)
+    found, mistaken = torch.searchsorted(wrong, bounds), torch.searchsorted(right, bounds)
+    f1 = 2.0 * found.double() / (found + mistaken + len(wrong))
+    room = (bounds[:, None] - every).abs().amin(1)
+    best = int(torch.where(f1 == f1.max(), room, -1.0).argmax())
+    return float(bounds[best]), float(f1[best])
+
+
+def _best_bounds(known: Sequence[tuple[Defect, float, float]], scoring: str, syntax: bool) -> Bounds:
+    """Bounds of one way of scoring from (truth, as_i, an_i) of every phrase."""
+    missing = [head for true, _, head in known if true == "noun"]
+    there = [head for true, _, head in known if true != "noun"]
+    other = [whole for true, whole, _ in known if true == "modifier"]
+    matched = [whole for true, whole, _ in known if true == "none"]
+    lacking = [
+        name
+        for name, scores in (("matched", matched), ("noun unmatched", missing), ("modifier unmatched", other))
+        if not scores and (syntax or name != "noun unmatched")
+    ]
+    if lacking:
+        raise InputError(
+            f"samples: no phrase that is {' or '.join(lacking)}, so no bound can tell them from the others. Add some, "
+            "or set the bounds by pictures that match (calibrate)."
+        )
+    # Without the tree nothing is known of nouns: a score of 1 each, which no bound rejects.
+    noun, noun_f1 = best_bound(missing, there) if syntax else (1.0, 1.0)
+    phrase, phrase_f1 = best_bound(other, matched)
+    logger.info("%s: noun bound %.4f (F1 %.3f), phrase bound %.4f (F1 %.3f)", scoring, noun, noun_f1, phrase, phrase_f1)
+    return Bounds(noun, phrase)
+
+
 def _quantile(values: list[float], quantile: float) -> float:
     found = float(torch.quantile(torch.tensor(sorted(values), dtype=torch.float64), quantile))
     return min(max(found, SMALLEST_BOUND), 1.0)
+
+
+def _counted(samples: Iterable[Any], progress: CalibrationProgress | None) -> Iterator[tuple[int, Any]]:
+    """Number every sample from 1 on, and tell of each when it is done."""
+    total = len(samples) if isinstance(samples, Sized) else None
+    for done, sample in enumerate(samples, start=1):
+        yield done, sample
+        if progress is not None:
+            progress(done, total)
+
+
+def _measure_both(
+    model: QualityModel,
+    pictures: Tensor,
+    trees: Sequence[PromptTree],
+    temperature: float | None,
+    syntax: bool = True,
+) -> dict[Scoring, list[Measurement]]:
+    features = model.features_of(pictures)
+    return {name: measure(model, features, trees, name, temperature=temperature, syntax=syntax) for name in SCORINGS}
+
+
+def _with_truth(sample: object, number: int) -> tuple[Tensor, PromptTree, list[Defect | None]]:
+    if not isinstance(sample, tuple | list) or len(sample) != 3:
+        raise InputError(f"samples: number {number} is not a picture, its prompt, and the truth about its phrases.")
+    picture = as_images(sample[0], f"samples[{number - 1}]")
+    if len(picture) != 1:
+        raise InputError(f"samples: number {number} has {len(picture)} pictures; give each with its own truth.")
+    (tree,) = trees_of(sample[1], sample[1] if isinstance(sample[1], PromptTree) else None, 1)
+    truth = list(sample[2])
+    if len(truth) != len(tree):
+        raise InputError(
+            f"samples: number {number} has {len(truth)} truths for the {len(tree)} phrases of {tree.prompt!r:.200}."
+        )
+    if unknown := [true for true in truth if true not in _TRUTHS]:
+        raise InputError(f"samples: number {number}: {unknown[0]!r} is none of 'none', 'noun', 'modifier', None.")
+    return picture, tree, truth
+
+
+def _of_whole(truth: Sequence[Defect | None]) -> list[Defect | None]:
+    """The truth about a prompt as one phrase."""
+    known = [true for true in truth if true is not None]
+    if not known:
+        return [None]
+    return ["none" if all(true == "none" for true in known) else "modifier"]

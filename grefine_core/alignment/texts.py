@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ..syntax.tree import Phrase, PromptTree
-from .banks import captions, kind_of, other_nouns, others_of_kind
+from .banks import Banks, shipped_banks
 from .calibration import Scoring
 
 EMPTY = ""
@@ -43,7 +43,7 @@ class PromptTexts:
     pieces: tuple[tuple[str, int], ...]
     """The whole prompt, in pieces that fit into the context, each with its number of tokens."""
     phrases: tuple[PhraseTexts | None, ...]
-    """One a phrase of the tree; None for those that are not measured (style tags)."""
+    """One a phrase of the tree; None for those that are not measured (style tags). Empty without the tree."""
     captions: tuple[str, ...] = ()
     """What the whole prompt is contrasted with."""
 
@@ -63,6 +63,9 @@ def prompt_texts(
     scoring: Scoring,
     template: str = "{}",
     include_style: bool = False,
+    *,
+    banks: Banks | None = None,
+    syntax: bool = True,
 ) -> PromptTexts:
     """Collect the texts of one prompt.
 
@@ -73,17 +76,22 @@ def prompt_texts(
         scoring: contrast texts are only needed for "contrast".
         template: wording around phrases, heads and what contrasts them; ``{}`` stands for the text.
         include_style: whether style tags are measured, too.
+        banks: what the texts are contrasted with; None for the shipped ones.
+        syntax: False collects no phrases, the prompt as a whole alone.
     """
+    words_of = shipped_banks() if banks is None else banks
     pieces = prompt_pieces(tree, count, limit)
     contrast = scoring == "contrast"
     nouns = [word.text for phrase in tree for word in phrase.words if word.tag.startswith("NN") or word == phrase.head]
     words = [word.text for phrase in tree for word in phrase.words]
     phrases = tuple(
-        _phrase_texts(phrase, nouns, words, template, contrast) if include_style or not phrase.is_style else None
-        for phrase in tree
+        _phrase_texts(phrase, words_of if contrast else None, nouns, words, template)
+        if include_style or not phrase.is_style
+        else None
+        for phrase in (tree if syntax else ())
     )
     own = {text for text, _ in pieces}
-    others = tuple(text for text in captions() if text not in own) if contrast and pieces else ()
+    others = tuple(text for text in words_of.captions if text not in own) if contrast and pieces else ()
     return PromptTexts(pieces, phrases, others)
 
 
@@ -129,19 +137,23 @@ def _greedy(text: str, borders: list[int], count: Callable[[str], int], limit: i
     return [*pieces, text[start : borders[-1]]]
 
 
-def _phrase_texts(phrase: Phrase, nouns: list[str], words: list[str], template: str, contrast: bool) -> PhraseTexts:
+def _phrase_texts(
+    phrase: Phrase, banks: Banks | None, nouns: list[str], words: list[str], template: str
+) -> PhraseTexts:
+    """The texts of one phrase; those that contrast it only with ``banks``."""
     text, head = phrase.text, phrase.head.text
     others: tuple[str, ...] = ()
     variants: list[tuple[str, ...]] = []
-    if contrast:
-        others = tuple(template.format(noun) for noun in other_nouns(head, nouns))
+    if banks is not None:
+        others = tuple(template.format(noun) for noun in banks.other_nouns(head, nouns))
         for index, word in enumerate(phrase.words):
-            kind = None if word == phrase.head or len(variants) == MODIFIERS else kind_of(word.text, word.tag)
+            kind = None if word == phrase.head or len(variants) == MODIFIERS else banks.kind_of(word.text, word.tag)
             if kind is None:
                 continue
             before = [other.text for other in phrase.words[:index]]
             after = [other.text for other in phrase.words[index + 1 :]]
-            exchanged = others_of_kind(word.text, kind, VARIANTS, words)
-            if exchanged:
-                variants.append(tuple(template.format(" ".join([*before, new, *after])) for new in exchanged))
+            exchanged = banks.others_of_kind(word.text, kind, VARIANTS, words)
+            texts = [" ".join(part for part in (*before, new, *after) if part) for new in exchanged]
+            if texts:
+                variants.append(tuple(template.format(new) for new in texts))
     return PhraseTexts(template.format(text), template.format(head), others, tuple(variants))

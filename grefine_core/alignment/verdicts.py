@@ -15,6 +15,12 @@ from .results import PhraseQuality
 
 Aggregate = Literal["product", "geometric", "min"]
 AGGREGATES: tuple[Aggregate, ...] = ("product", "geometric", "min")
+MissingAt = Literal["ancestor", "own", "image"]
+MISSING_AT: tuple[MissingAt, ...] = ("ancestor", "own", "image")
+Penalty = Literal["phrase", "weakest"]
+PENALTIES: tuple[Penalty, ...] = ("phrase", "weakest")
+DEFAULT_PENALTY: Penalty = "phrase"
+"""Which deficits of a phrase lower AS, where nothing else is asked for."""
 WEIGHT_FLOOR = 0.5
 """Weight of a phrase that only just fails: its region has to show at all; a deficit of 1 weighs 1."""
 
@@ -24,6 +30,7 @@ def judge(
     scores: Sequence[tuple[float, float] | None],
     maps: Sequence[Tensor | None],
     bounds: Bounds,
+    missing_at: MissingAt = "ancestor",
 ) -> tuple[PhraseQuality, ...]:
     """The verdict on every phrase of one picture.
 
@@ -32,6 +39,8 @@ def judge(
         scores: (as_i, an_i) for each, None for a phrase that is not measured (a style tag): it counts as matched.
         maps: similarity map (h, w) in [0, 1] of each, None where not measured.
         bounds: β_n and β_p.
+        missing_at: where a missing thing is marked: where its nearest "ancestor" in the picture is, where its "own" map
+            is, or on the whole "image".
     """
     present = [score is not None and score[1] >= bounds.noun for score in scores]
     verdicts = []
@@ -41,7 +50,9 @@ def judge(
             continue
         whole, head = score
         if head < bounds.noun:
-            region = ancestor_region(phrases, present, index)
+            region = index if missing_at == "own" else None
+            if missing_at == "ancestor":
+                region = ancestor_region(phrases, present, index)
             verdict = PhraseQuality(phrase, whole, head, "noun", 1.0 - head / bounds.noun, region, maps[index])
         elif whole < bounds.phrase:
             verdict = PhraseQuality(phrase, whole, head, "modifier", 1.0 - whole / bounds.phrase, index, maps[index])
@@ -91,8 +102,18 @@ def region_map(similarity: Tensor) -> Tensor:
     return (similarity - low) / (high - low)
 
 
+def ratio(score: tuple[float, float], bounds: Bounds, penalty: Penalty = DEFAULT_PENALTY) -> float:
+    """What one phrase leaves of AS, in [0, 1], from (as_i, an_i).
+
+    "phrase": ``min(as_i / β_p, 1)``, as the paper has it. A bare noun that is missing costs nothing there where
+    β_p ≤ as_i = an_i < β_n; "weakest", ``min(as_i / β_p, an_i / β_n, 1)``, counts it.
+    """
+    found = min(score[0] / bounds.phrase, 1.0)
+    return min(found, score[1] / bounds.noun) if penalty == "weakest" else found
+
+
 def alignment_score(prompt: float, ratios: Sequence[float], aggregate: Aggregate) -> float:
-    """AS: ``as_T`` times the phrases' ``min(as_i / β_p, 1)``.
+    """AS: ``as_T`` times what the phrases leave of it (:func:`ratio`).
 
     "product": all of them, as the paper has it; "geometric": their geometric mean, which does not fall with the mere
     length of a prompt; "min": the worst one.

@@ -53,6 +53,39 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         raise _damaged(path, error) from error
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """The notes in the head of a safetensors file; none are an empty dictionary. No tensor is read.
+
+    Raises:
+        ModelFileError: as :func:`read_tensors`.
+    """
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, framework="pt") as handle:
+            return dict(handle.metadata() or {})
+    except Exception as error:
+        raise _damaged(path, error) from error
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file as a whole: whoever is interrupted leaves the older file, or none, in its place."""
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.touch()
+    mode = part.stat().st_mode
+    try:
+        save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, part, dict(metadata or {}))
+        # safetensors makes files that their owner alone can read; others are to be as any other file here.
+        part.chmod(mode)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read a weight file into a flat dictionary of CPU tensors.
 

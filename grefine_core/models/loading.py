@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..alignment.banks import Banks, find_banks
 from ..alignment.calibration import Calibration, find_calibration
+from ..cask import load_perceptual_bounds
 from ..embeddings import load_embedding_set
 from ..errors import InputError, ModelFileError
 from ..quality_model import QualityModel
@@ -35,6 +37,8 @@ def load_quality_model(
     *,
     folders: Folders = None,
     cache_size: int | None = None,
+    banks: str | Path | Banks | None = None,
+    blocks: int | None = None,
 ) -> QualityModel:
     """Load the quality model from local files.
 
@@ -44,20 +48,24 @@ def load_quality_model(
             (``ViT-B-16-quickgelu``): plain ``ViT-B-16`` has the same names and shapes, so a mix-up shows in no check.
         weights: safetensors, or a torch archive of tensors, in open_clip's, OpenAI's or transformers' layout; or a
             folder with such a file. None: looked for in ``folders`` and Hugging Face's local cache.
-        embeddings: what ``load_embedding_set`` takes; None for the published ones, which come with the package.
+        embeddings: what ``load_embedding_set`` takes; None for the published ones, which come with the package. Bounds
+            of PQ-Map that their file carries are used.
         resolution: side to measure at, pixels; None for the model's own.
         device: where to put the weights.
         dtype: float32, float16 or bfloat16.
         calibration: a calibration or its file; None: the file beside the weights or the embeddings, if there is one.
         folders: where to look for weights; None for ``model_folders()``.
         cache_size: pictures whose features are kept.
+        banks: the words that AQ-Map contrasts phrases with, or their file; None: ``<stem>.banks.json`` beside the
+            weights, if it is there, else those that come with the package.
+        blocks: last blocks with V-V attention; None for CLIP Surgery's six, 0 for an ordinary encode.
 
     Returns:
         The model, ready to measure.
 
     Raises:
         InputError: an unknown model, device, type or resolution, or embeddings of another text encoder.
-        ModelFileError: weights or embeddings not found, damaged, or of another model.
+        ModelFileError: weights or embeddings not found, damaged, or of another model; calibration or banks damaged.
     """
     if dtype not in (torch.float32, torch.float16, torch.bfloat16):
         raise InputError(f"dtype: expected float32, float16 or bfloat16, got {dtype}.")
@@ -68,7 +76,8 @@ def load_quality_model(
         calibration = find_calibration(file, beside)
     elif not isinstance(calibration, Calibration):
         calibration = Calibration.load(existing_file(calibration, "calibration"))
-    options: dict[str, Any] = {} if cache_size is None else {"cache_size": cache_size}
+    options: dict[str, Any] = {"cache_size": cache_size, "blocks": blocks}
+    options = {name: value for name, value in options.items() if value is not None}
     quality = QualityModel(
         clip,
         load_embedding_set(embeddings),
@@ -76,6 +85,8 @@ def load_quality_model(
         calibration,
         tokenizer_of(architecture),
         name=_short_name(architecture),
+        perceptual_bounds=load_perceptual_bounds(embeddings),
+        banks=find_banks(file) if banks is None else banks,
         **options,
     )
     if calibration is not None and calibration.model not in ("", quality.name):

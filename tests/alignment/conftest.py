@@ -10,7 +10,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from grefine_core.alignment.banks import singular
+from grefine_core.alignment.banks import shipped_banks, singular
+from grefine_core.cask import PerceptualBounds
 from grefine_core.quality_model import ImageFeatures
 from grefine_core.syntax.tree import Phrase, PromptTree, Word
 
@@ -35,6 +36,8 @@ class PlantedModel:
         self.scenes = [tuple(re.findall(r"\w+", half) for half in scene) for scene in scenes]
         self.temperature = temperature
         self.calibration = None
+        self.perceptual_bounds = PerceptualBounds()
+        self.banks = shipped_banks()
         self.name = "planted"
         self.warned: set[str] = set()
         self.context_length = 12

@@ -6,15 +6,7 @@ import re
 
 import pytest
 
-from grefine_core.alignment.banks import (
-    captions,
-    kind_of,
-    modifier_kinds,
-    noun_bank,
-    other_nouns,
-    others_of_kind,
-    singular,
-)
+from grefine_core.alignment.banks import Banks, NounGroup
 from grefine_core.alignment.scoring import beats, share
 from grefine_core.alignment.texts import prompt_pieces, prompt_texts
 from grefine_core.markup import strip_markup
@@ -22,75 +14,6 @@ from grefine_core.markup import strip_markup
 
 def count(text: str) -> int:
     return len(re.findall(r"\w+|[^\w\s]", text)) + 2
-
-
-def test_the_banks_are_large_and_without_doubles():
-    names = [entry.name for entry in noun_bank()]
-    assert len(names) >= 150
-    assert len(set(names)) == len(names)
-    assert len(set(captions())) == len(captions()) >= 40
-    assert all(len(set(words)) == len(words) for words in modifier_kinds().values())
-    assert {"colour", "material", "size", "pattern", "texture", "number"} <= set(modifier_kinds())
-
-
-@pytest.mark.parametrize("head", ["dog", "Dogs", "puppy", "hound", "PUPPIES"])
-def test_synonyms_of_the_head_do_not_contrast_it(head):
-    others = other_nouns(head)
-    assert "dog" not in others
-    assert {"cat", "car", "castle"} <= set(others)
-
-
-def test_groups_and_close_members():
-    assert not {"dog", "cat", "dragon"} & set(other_nouns("animals"))
-    assert not {"man", "woman", "girl", "boy"} & set(other_nouns("girl"))
-    assert {"man", "woman"} <= set(other_nouns("dog"))
-
-
-def test_other_things_of_the_prompt_do_not_contrast_either():
-    assert "sofa" not in other_nouns("dog", ["couches"])
-
-
-@pytest.mark.parametrize(
-    ("word", "tag", "kind"),
-    [
-        ("red", "JJ", "colour"),
-        ("Red", "JJ", "colour"),
-        ("wooden", "JJ", "material"),
-        ("tiny", "JJ", "size"),
-        ("striped", "VBN", "pattern"),
-        ("fluffy", "JJ", "texture"),
-        ("three", "CD", "number"),
-        ("1950", "CD", "number"),
-        ("7", "NN", "number"),
-        ("contemplating", "VBG", "action"),
-        ("coffee", "NN", "noun"),
-        ("inscrutable", "JJ", "general"),
-        ("very", "RB", None),
-        ("his", "PRP$", None),
-    ],
-)
-def test_kinds(word, tag, kind):
-    assert kind_of(word, tag) == kind
-
-
-def test_exchanged_words_mean_something_else():
-    others = others_of_kind("red", "colour", 10, ["a", "red", "balloon", "blue", "sky"])
-    assert len(others) == 10
-    assert not {"red", "crimson", "scarlet", "blue"} & set(others)
-    assert {"green", "yellow", "black", "white"} <= set(others)
-    assert not {"gray", "grey"} <= set(others)
-    assert others == others_of_kind("Red", "colour", 10, ["blue"])
-    assert not {"large", "giant", "big"} & set(others_of_kind("huge", "size", 10))
-    assert "dog" not in others_of_kind("dog", "noun", 10)
-
-
-@pytest.mark.parametrize(
-    ("plural", "single"),
-    [("dogs", "dog"), ("cherries", "cherry"), ("boxes", "box"), ("glass", "glass"), ("women", "woman"), ("bus", "bus"),
-     ("churches", "church"), ("tie", "tie"), ("ties", "tie"), ("gas", "gas"), ("horses", "horse")],
-)  # fmt: skip
-def test_singulars(plural, single):
-    assert singular(plural) == single
 
 
 def test_the_texts_of_a_phrase(tree):
@@ -126,6 +49,32 @@ def test_the_texts_of_a_phrase(tree):
 def test_the_same_texts_every_time(tree):
     parsed = tree("a red balloon", ("red/JJ balloon/NN*", None))
     assert list(prompt_texts(parsed, count, 77, "contrast")) == list(prompt_texts(parsed, count, 77, "contrast"))
+
+
+def test_the_models_own_banks(tree):
+    banks = Banks(
+        {"form": NounGroup((("star",), ("ring",)), names=("shape",)), "ground": NounGroup((("snow",), ("sand",)))},
+        {"colour": ("red", "blue", "green"), "pattern": ("striped", "dotted", "")},
+        captions=("a star on snow", "a ring on sand"),
+    )
+    parsed = tree("a striped red ring on sand", ("striped/JJ red/JJ ring/NN*", None), ("sand/NN*", 0))
+    texts = prompt_texts(parsed, count, 77, "contrast", banks=banks)
+    ring, sand = texts.phrases
+    assert ring.nouns == sand.nouns == ("star", "snow")
+    patterns, colours = ring.variants
+    assert patterns == ("dotted red ring", "red ring")
+    assert colours == ("striped blue ring", "striped green ring")
+    assert texts.captions == ("a star on snow", "a ring on sand")
+    old = tree("two old stars", ("two/CD old/JJ stars/NNS*", None))
+    assert prompt_texts(old, count, 77, "contrast", banks=banks).phrases[0].variants == ()
+
+
+def test_a_prompt_without_its_tree(tree):
+    parsed = tree("a red balloon", ("red/JJ balloon/NN*", None))
+    texts = prompt_texts(parsed, count, 77, "contrast", syntax=False)
+    assert texts.phrases == ()
+    assert texts.pieces == (("a red balloon", 5),)
+    assert len(texts.captions) >= 40
 
 
 def test_a_prompt_that_fits_is_one_piece_without_its_markup(tree):

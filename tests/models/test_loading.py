@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from grefine_core import Calibration, load_quality_model, perceptual_quality
-from grefine_core.alignment import calibration_path
+from grefine_core import Calibration, alignment_quality, load_quality_model, perceptual_quality
+from grefine_core.alignment import Banks, NounGroup, calibration_path, shipped_banks
 from grefine_core.errors import InputError, ModelFileError
 from grefine_core.models import load_clip
 from grefine_core.models.state_dicts import to_open_clip
@@ -257,6 +257,39 @@ def test_a_calibration_beside_the_weights_is_found(folder, caplog):
     assert load(folder, calibration=beside).calibration == beside
     with pytest.raises(ModelFileError, match="does not exist"):
         load(folder, calibration=folder / "none.json")
+
+
+def test_banks_beside_the_weights_are_found(folder):
+    assert load(folder).banks is shipped_banks()
+    words = Banks({"form": NounGroup((("star",), ("ring",)))}, {"colour": ("red", "blue")}, captions=("a red star",))
+    words.save(folder / "clip.banks.json")
+    assert load(folder).banks == words
+    other = Banks({"animal": NounGroup((("dog",), ("cat",)))}, {})
+    other.save(folder / "own.json")
+    assert load(folder, banks=folder / "own.json").banks == load(folder, banks=other).banks == other
+    with pytest.raises(ModelFileError, match=r"none\.json does not exist"):
+        load(folder, banks=folder / "none.json")
+    (folder / "clip.banks.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ModelFileError, match=r"clip\.banks\.json"):
+        load(folder)
+
+
+def test_prompts_are_contrasted_with_the_models_banks(folder, pictures):
+    words = Banks({"form": NounGroup((("star",), ("ring",), ("cross",)))}, {"colour": ("red", "blue")})
+    words.save(folder / "clip.banks.json")
+    loaded = load(folder)
+    alignment_quality(loaded, pictures[:1], "a red star")
+    asked = ["", "a red star", "red star", "star", "ring", "cross", "blue star"]
+    assert loaded.texts_encoded == len(asked)
+    loaded.text_features(asked)
+    assert loaded.texts_encoded == len(asked)
+
+
+def test_surgery_can_be_switched_off(folder):
+    assert load(folder).blocks == 6
+    assert load(folder, blocks=0).blocks == 0
+    with pytest.raises(InputError, match="blocks"):
+        load(folder, blocks=9)
 
 
 def test_names_are_left_alone_where_they_are_open_clips(weights):
