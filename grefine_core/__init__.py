@@ -56,7 +56,7 @@ _HOMES = {
     "syntax": ("Phrase", "PromptTree", "Word", "parse_prompt"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = frozenset([*_HOMES, "cli", "engines", "report"])
+_MODULES = frozenset([*_HOMES, "cli", "engines", "report", "training"])
 
 __all__ = [
     "AlignmentQuality",
