@@ -8,12 +8,14 @@ Weights are drawn from the names of the tensors, so they are the same everywhere
 from __future__ import annotations
 
 from .clip import build_clip, build_embeddings, write_quality_model
+from .miniature import write_miniature_models
 from .sdxl import build_networks, write_sdxl_inpaint_folder
 
 __all__ = [
     "build_clip",
     "build_embeddings",
     "build_networks",
+    "write_miniature_models",
     "write_quality_model",
     "write_sdxl_inpaint_folder",
 ]

@@ -25,11 +25,14 @@ CLIP_CONFIG: dict[str, Any] = {
 _TEMPERATURE = 5.0
 
 
-def build_clip() -> nn.Module:
-    """Return an untrained open_clip model with weights drawn from their names; no file is read or written."""
+def build_clip(config: dict[str, Any] | None = None) -> nn.Module:
+    """Return an untrained open_clip model with weights drawn from their names; no file is read or written.
+
+    config: of the model; None for ``CLIP_CONFIG``.
+    """
     from open_clip.model import CLIP
 
-    return fill_by_name(CLIP(**CLIP_CONFIG), _scale)
+    return fill_by_name(CLIP(**(CLIP_CONFIG if config is None else config)), _scale)
 
 
 def build_embeddings() -> dict[str, Tensor]:

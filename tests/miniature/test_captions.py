@@ -9,17 +9,15 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from grefine_core.miniature.captions import Caption, describe, describe_partly, mention, praise
+from grefine_core.miniature.captions import Caption, describe, describe_partly
 from grefine_core.miniature.captions.agreement import agreement
 from grefine_core.miniature.captions.naming import noun
 from grefine_core.miniature.captions.wordings import PREPOSITIONS, STRUCTURES, VERBS
-from grefine_core.miniature.defects import NAMES
 from grefine_core.miniature.layout import sample_scene
 from grefine_core.miniature.scene import Item, Relation, Scene
 from grefine_core.miniature.world import COLOURS, COUNTS, GROUNDS, KINDS, PATTERNS, SPLITS, Split
 
 _SIZES = {"little": "small", "big": "large"}
-_PLACES = ("left", "right", "top", "bottom", "corner", "centre", "center")
 
 
 def draw(split: Split, seed: int, difficulty: float = 1.0, captions: int = 1) -> list[tuple[Scene, Caption]]:
@@ -118,10 +116,9 @@ def test_most_prompts_name_the_ground(drawn) -> None:
 def test_prompts_are_well_written(drawn) -> None:
     texts = [caption.prompt for _, caption in every(drawn)]
     partly = [
-        make(scene, np.random.default_rng(seed), split)
+        describe_partly(scene, np.random.default_rng(seed), split)
         for split, pairs in drawn.items()
         for seed, (scene, _) in enumerate(pairs[:150])
-        for make in (describe_partly, praise)
     ]
     for text in texts + partly:
         assert not re.search(r"\ba [aeiou]|\ban [^aeiou]|\ban? (an?|two|three)\b|  | [,.;:]|[,;:][^ ]", text), text
@@ -221,27 +218,8 @@ def test_short_captions_are_true_and_varied(drawn) -> None:
         counts["pair"] += len([word for word in words if word in nouns]) > 1
         counts["ground alone"] += words[-1] in GROUNDS and not nouns & set(words)
     assert counts["bare"] >= 80
-    assert counts["no article"] >= 220
+    assert counts["no article"] >= 200
     assert min(counts["pair"], counts["ground alone"]) >= 30
-
-
-def test_defects_are_mentioned_without_their_place() -> None:
-    scene = Scene("snow", (item("apple"), item("circle", colour="red")), (), 0)
-    alone = Scene("snow", (item("circle", colour="red"),), (), 0)
-    for split in SPLITS:
-        said = Counter(
-            mention(scene, kind, name, np.random.default_rng(seed), split)
-            for kind, names in NAMES.items() for name in names for seed in range(20)
-        )  # fmt: skip
-        assert len(said) > 60
-        assert not any(re.search(rf"\b{place}\b", text) for text in said for place in _PLACES)
-        assert not any("broken circle" in text or "broken apple" in text for text in said)
-        broken = {mention(alone, "rational", "broken", np.random.default_rng(seed), split) for seed in range(40)}
-        assert "a broken circle" in broken
-        named = {mention(scene, "natural", "wrong_colour", np.random.default_rng(s), split, item=0) for s in range(40)}
-        assert "an implausible apple" in named
-        assert not any("circle" in text for text in named if text.startswith(("an implausible", "a strangely")))
-        assert any("sharp" in praise(scene, np.random.default_rng(seed), split) for seed in range(20))
 
 
 def test_of_a_sample_what_is_shown_counts() -> None:

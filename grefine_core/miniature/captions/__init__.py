@@ -5,6 +5,5 @@ from __future__ import annotations
 from .caption import Caption, TruePhrase
 from .describing import describe
 from .partly import describe_partly
-from .quality import mention, praise
 
-__all__ = ["Caption", "TruePhrase", "describe", "describe_partly", "mention", "praise"]
+__all__ = ["Caption", "TruePhrase", "describe", "describe_partly"]
