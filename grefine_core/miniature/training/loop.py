@@ -1,0 +1,179 @@
+"""What the trainings of the diffusion model share: cosine steps, checkpoints that can be resumed, a journal.
+
+Every step draws its batch and its noise from (seed, step) alone, so a training that was interrupted ends with the same
+figures as one that ran through. A run is measured in steps, never in minutes: wall time is not reproducible.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+logger = logging.getLogger(__name__)
+#: Numbers of settings in glibc's malloc.h.
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Learning rate by step: warm-up from zero, then half a cosine down to ``last``."""
+
+    steps: int
+    highest: float
+    warmup: int = 100
+    last: float = 1e-6
+
+    def at(self, step: int) -> float:
+        """Rate of step 0, 1, …"""
+        if step < self.warmup:
+            return self.highest * (step + 1) / self.warmup
+        done = (step - self.warmup) / max(1, self.steps - self.warmup)
+        return self.last + 0.5 * (self.highest - self.last) * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+class Journal:
+    """A log of JSON lines, appended to; the first line of every run says date, seed and settings."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def write(self, **entry: Any) -> None:
+        """Append one line; floats are rounded to six digits."""
+        entry = {key: float(f"{value:.6g}") if isinstance(value, float) else value for key, value in entry.items()}
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(entry) + "\n")
+        logger.info("%s", " ".join(f"{key}={value}" for key, value in entry.items()))
+
+    def cut(self, step: int) -> None:
+        """Drop what an interrupted run wrote behind its last checkpoint; the run that goes on writes it again."""
+        if self.path.exists():
+            entries = [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+            kept = [entry for entry in entries if entry.get("step", 0) <= step]
+            write_text(self.path, "".join(json.dumps(entry) + "\n" for entry in kept))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file in one move."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def keep_memory() -> None:
+    """Let the C library keep what is freed, where it can: giving it back after every step cost a third of the time."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # not glibc
+        return
+    for setting, value in ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, (1 << 31) - 1), (_TOP_PAD, 1 << 28)):
+        mallopt(setting, value)
+
+
+def today() -> str:
+    """The date in UTC, as YYYY-MM-DD."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%d")
+
+
+def step_seed(seed: int, step: int) -> np.random.Generator:
+    """The generator of all draws of one step."""
+    return np.random.default_rng([seed, step])
+
+
+def noise(rng: np.random.Generator, *shape: int) -> Tensor:
+    """Unit noise float32 on the processor."""
+    return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+
+
+@dataclass
+class Averaged:
+    """An exponential moving average of a module's parameters; short memory at the start."""
+
+    module: nn.Module
+    decay: float
+    shadow: dict[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.shadow = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take the parameters after ``step`` (from 0) into the average."""
+        keep = min(self.decay, (1 + step) / (10 + step))
+        values = [value.detach() for value in self.module.state_dict().values()]
+        torch._foreach_lerp_(list(self.shadow.values()), values, 1 - keep)
+
+
+def save_checkpoint(path: Path, step: int, parts: Mapping[str, Any]) -> None:
+    """Write state dicts and the number of steps done, in one move."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    torch.save({"step": step, **parts}, part)
+    part.replace(path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read what :func:`save_checkpoint` wrote, onto the processor."""
+    return dict(torch.load(path, map_location="cpu", weights_only=True))
+
+
+def run_steps(
+    start: int,
+    steps: int,
+    one_step: Callable[[int], Mapping[str, Tensor]],
+    *,
+    journal: Journal,
+    checkpoint: Callable[[int], None],
+    log_every: int = 50,
+    checkpoint_minutes: float = 5.0,
+    validate: Callable[[int], None] | None = None,
+    validate_every: int = 1000,
+    stop_at: int | None = None,
+) -> int:
+    """Run steps ``start`` … ``steps`` - 1; returns the number of steps done.
+
+    Args:
+        start: number of steps done before.
+        steps: number of steps of the whole training.
+        one_step: does one step, returns its figures as scalars; their means are logged.
+        journal: where they go.
+        checkpoint: keeps the state after so many steps.
+        log_every: steps between two lines.
+        checkpoint_minutes: between two checkpoints.
+        validate: called with the number of steps done.
+        validate_every: steps between two calls; it is called at the end as well.
+        stop_at: leave off here, with a checkpoint, as an interruption would.
+    """
+    from tqdm import tqdm
+
+    sums: dict[str, Tensor] = {}
+    count, since, kept_at = 0, time.monotonic(), time.monotonic()
+    end = steps if stop_at is None else min(steps, stop_at)
+    for step in tqdm(range(start, end), initial=start, total=steps, mininterval=10, disable=None):
+        for name, value in one_step(step).items():
+            sums[name] = sums.get(name, torch.zeros(())) + value.detach().float().cpu()
+        count += 1
+        done = step + 1
+        if done % log_every == 0 or done == end:
+            pace = count / max(1e-9, time.monotonic() - since)
+            journal.write(step=done, steps_per_s=pace, **{name: float(value) / count for name, value in sums.items()})
+            sums, count, since = {}, 0, time.monotonic()
+        if validate is not None and (done % validate_every == 0 or done == steps):
+            validate(done)
+            since = time.monotonic()
+        if time.monotonic() - kept_at > 60 * checkpoint_minutes or done == end:
+            checkpoint(done)
+            kept_at = time.monotonic()
+    return end
