@@ -11,6 +11,7 @@ from .host import register_model_folders
 #: Module of this package → its nodes, in the order of a graph.
 NODES = {
     "quality_model": ("GRefineLoadQualityModel",),
+    "miniature": ("GRefineLoadMiniature",),
     "quality": ("GRefinePQMap", "GRefineAQMap"),
     "masks": ("GRefineMergeMaps", "GRefineBinarizeMap"),
     "prompt": ("GRefinePromptEmphasis",),

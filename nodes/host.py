@@ -171,6 +171,11 @@ def adopt(owner: Any, module: nn.Module, device: str = "auto") -> None:
     _patchers[owner] = comfy.model_patcher.ModelPatcher(ModuleHolder(module), load_device=load, offload_device=offload)
 
 
+def patcher(model: Any, load: torch.device, offload: torch.device) -> comfy.model_patcher.ModelPatcher:
+    """A MODEL of the host around one of its own networks."""
+    return comfy.model_patcher.ModelPatcher(model, load_device=load, offload_device=offload)
+
+
 def ready(owner: Any, memory: int = 0) -> None:
     """Have the host bring the module of `owner` onto its device, freeing `memory` bytes beside it for the work.
 

@@ -3,7 +3,7 @@
     python tools/build_workflows.py            write workflows/*.json and workflows/api/*.json
     python tools/build_workflows.py --check    change nothing; say what is out of date, and end with 1 if anything is
 
-Needs neither ComfyUI nor the pack: what the nodes look like is recorded in tests/.
+Needs no ComfyUI: what the nodes look like is recorded in tests/.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from workflow_notes import (
     ABOUT_MAPS,
+    ABOUT_MINIATURE,
     ABOUT_ORDINARY,
     ABOUT_QUALITY_MODEL,
     ABOUT_REFINING,
@@ -26,6 +27,12 @@ from workflow_notes import (
 )
 from workflow_writer import Graph, Node, Output
 
+from grefine_core.demo import EXAMPLE
+from grefine_core.demo.settings import node_settings
+from grefine_core.miniature.choices import load_choices
+from grefine_core.miniature.loading import SHIPPED
+from grefine_core.pictures import load_picture
+
 ROOT = Path(__file__).resolve().parents[1]
 RECORDED = (ROOT / "tests/workflows/host_nodes.json", ROOT / "tests/host/object_info.json")
 
@@ -33,17 +40,16 @@ RECORDED = (ROOT / "tests/workflows/host_nodes.json", ROOT / "tests/host/object_
 PICTURE = "example.png"
 PROMPT = "a girl with blonde hair and a pink dress, standing on a green hill, white clouds in a blue sky"
 NEGATIVE = "blurry, deformed, low quality, watermark, text"
-STEPS = 20
 PREFIX = "G-Refine"
 SAMPLING = {"sampler_name": "euler", "scheduler": "normal"}
 
 
-def start(graph: Graph, about: str) -> tuple[Output, Output]:
+def start(graph: Graph, about: str, picture: str = PICTURE, words: str = PROMPT) -> tuple[Output, Output]:
     """The picture, one at a time, and its prompt."""
     with graph.group("1 · Picture and prompt"):
-        picture = graph.node("LoadImage", "Picture", image=PICTURE, preview=260)
-        single = graph.node("RebatchImages", "One picture at a time", images=picture["image"], batch_size=1)
-        prompt = graph.node("PrimitiveStringMultiline", "Prompt", value=PROMPT, height=150)
+        loaded = graph.node("LoadImage", "Picture", image=picture, preview=260)
+        single = graph.node("RebatchImages", "One picture at a time", images=loaded["image"], batch_size=1)
+        prompt = graph.node("PrimitiveStringMultiline", "Prompt", value=words, height=150)
         graph.note(about, "About this workflow", height=max(110, len(about) // 2))
     return single["image"], prompt["string"]
 
@@ -102,12 +108,31 @@ def maps_only(graph: Graph) -> None:
         previews(graph, perceptual, alignment, mask)
 
 
-def refine(graph: Graph, models: Callable[[], tuple[Output, Output, Output]], about: str, **stage1: Any) -> None:
-    """The whole method; ``models`` adds the loaders and gives MODEL, CLIP, VAE."""
-    image, prompt = start(graph, ABOUT_REFINING)
+class Models(NamedTuple):
+    """What the loaders of a full graph give; without a restorer one is made of the model."""
+
+    quality: Output
+    model: Output
+    clip: Output
+    vae: Output
+    restorer: Output | None = None
+
+
+def refine(
+    graph: Graph,
+    loaders: Callable[[], Models],
+    about: str,
+    *,
+    picture: str = PICTURE,
+    words: str = PROMPT,
+    unwanted: str = NEGATIVE,
+    **stage1: Any,
+) -> None:
+    """The whole method; ``loaders`` adds the loaders and gives what they load."""
+    image, prompt = start(graph, ABOUT_REFINING, picture, words)
     with graph.group("2 · Models"):
-        quality = quality_loader(graph)
-        model, clip, vae = models()
+        models = loaders()
+        quality, model, clip, vae = models[:4]
         graph.column()
         graph.note(about, "Which files, and where they go", width=400, height=500)
     with graph.group("3 · Find what is wrong"):
@@ -122,11 +147,10 @@ def refine(graph: Graph, models: Callable[[], tuple[Output, Output, Output]], ab
             perceptual_score=perceptual["score"],
             alignment_score=alignment["score"],
             area=mask["area"],
-            steps=STEPS,
         )
         emphasis = graph.node("GRefinePromptEmphasis", prompt=prompt, phrases=alignment["phrases"])
         positive = graph.node("CLIPTextEncode", "Emphasised prompt", clip=clip, text=emphasis["emphasized_prompt"])
-        negative = graph.node("CLIPTextEncode", "Negative prompt", clip=clip, text=NEGATIVE)
+        negative = graph.node("CLIPTextEncode", "Negative prompt", clip=clip, text=unwanted)
     conditions = {"positive": positive["conditioning"], "negative": negative["conditioning"]}
     with graph.group("5 · Stage 1: redraw what is wrong", new_row=True):
         redrawn = graph.node(
@@ -154,14 +178,20 @@ def refine(graph: Graph, models: Callable[[], tuple[Output, Output, Output]], ab
             mask=mask["composite_mask"],
         )
     with graph.group("6 · Stage 2: restore the whole"):
-        restorer = graph.node("GRefineRestorerFromModel", model=model, vae=vae, **conditions, **SAMPLING)
+        caption: dict[str, Any] = {}
+        if models.restorer is None:
+            made = graph.node("GRefineRestorerFromModel", model=model, vae=vae, **conditions, **SAMPLING)
+            restorer = made["restorer"]
+        else:
+            restorer, caption["prompt"] = models.restorer, prompt
         restored = graph.node(
             "GRefineStage2Restore",
             image=guarded["image"],
-            restorer=restorer["restorer"],
+            restorer=restorer,
             run=plan["run_stage2"],
             strength=plan["stage2_strength"],
             steps=plan["stage2_steps"],
+            **caption,
         )
         graph.column()
         final = graph.node(
@@ -201,7 +231,8 @@ def refine(graph: Graph, models: Callable[[], tuple[Output, Output, Output]], ab
 def sdxl_inpainting(graph: Graph) -> None:
     """The full graph with the inpainting model of the paper."""
 
-    def models() -> tuple[Output, Output, Output]:
+    def loaders() -> Models:
+        quality = quality_loader(graph)
         unet = graph.node("UNETLoader", "Inpainting model", unet_name=FILES["unet"])
         clip = graph.node(
             "DualCLIPLoader",
@@ -212,24 +243,39 @@ def sdxl_inpainting(graph: Graph) -> None:
             device="default",
         )
         vae = graph.node("VAELoader", "VAE", vae_name=FILES["vae"])
-        return unet["model"], clip["clip"], vae["vae"]
+        return Models(quality, unet["model"], clip["clip"], vae["vae"])
 
-    refine(graph, models, ABOUT_SDXL, crop_size="native", native_side=1024)
+    refine(graph, loaders, ABOUT_SDXL, crop_size="native", native_side=1024)
 
 
 def ordinary_checkpoint(graph: Graph) -> None:
     """The full graph with any checkpoint that draws pictures, no inpainting model needed."""
 
-    def models() -> tuple[Output, Output, Output]:
+    def loaders() -> Models:
+        quality = quality_loader(graph)
         checkpoint = graph.node("CheckpointLoaderSimple", "Checkpoint", ckpt_name=FILES["checkpoint"])
-        return checkpoint["model"], checkpoint["clip"], checkpoint["vae"]
+        return Models(quality, checkpoint["model"], checkpoint["clip"], checkpoint["vae"])
 
-    refine(graph, models, ABOUT_ORDINARY)
+    refine(graph, loaders, ABOUT_ORDINARY)
+
+
+def miniature(graph: Graph) -> None:
+    """The full graph with the small models that come with the pack: nothing to download."""
+
+    def loaders() -> Models:
+        node = graph.node("GRefineLoadMiniature")
+        return Models(node["quality_model"], node["model"], node["clip"], node["vae"], node["restorer"])
+
+    graph.defaults = node_settings(load_choices(SHIPPED))
+    words = load_picture(EXAMPLE).text["parameters"]
+    # These models were trained on no words for what is unwanted.
+    refine(graph, loaders, ABOUT_MINIATURE, picture=EXAMPLE.name, words=words, unwanted="")
 
 
 GRAPHS: dict[str, Callable[[Graph], None]] = {
     "grefine_sdxl_inpainting": sdxl_inpainting,
     "grefine_ordinary_checkpoint": ordinary_checkpoint,
+    "grefine_miniature": miniature,
     "grefine_maps_only": maps_only,
     "grefine_score_only": score_only,
 }

@@ -76,3 +76,19 @@ For SDXL checkpoints set Stage-1's `crop_size` to `native` (and `native_side` to
 LoRAs and ControlNets go between the loader and the rest, as everywhere.
 
 {_AFTERWARDS}"""
+
+ABOUT_MINIATURE = """\
+**Nothing to download**: the small models come with the pack.
+
+They know the miniature world and nothing else: drawn pictures of 128 × 128 pixels with coloured shapes and a few \
+things on plain grounds. Any other picture runs through as well, but what is found in it and what is painted means \
+nothing.
+
+**Picture**: press *choose file to upload* and take `miniature.png` from the folder `grefine_core/demo` of this pack \
+(`ComfyUI/custom_nodes/…`). Its prompt is filled in already.
+
+More such pictures, each with known defects:
+
+`grefine demo --index 7`
+
+For your own pictures take the templates *grefine_sdxl_inpainting* or *grefine_ordinary_checkpoint*."""

@@ -97,6 +97,8 @@ class Graph:
 
     def __init__(self, name: str, object_info: Mapping[str, Any]) -> None:
         self.name, self._info = name, object_info
+        #: By kind of node: values of its widgets other than its own defaults, where none is given.
+        self.defaults: Mapping[str, Mapping[str, Any]] = {}
         self.groups: list[Group] = []
         self.nodes: list[Node] = []
 
@@ -118,6 +120,7 @@ class Graph:
         ``height`` replaces the computed one, ``preview`` adds room for a picture.
         """
         info = self._info[kind]
+        values = {**self.defaults.get(kind, {}), **values}
         unknown = set(values) - {name for name, _, _ in declared_inputs(info)}
         if unknown:
             raise KeyError(f"{kind} has no inputs {sorted(unknown)}")

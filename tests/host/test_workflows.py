@@ -26,7 +26,7 @@ from .generated import FILES, code
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = ROOT / "workflows"
-PICTURE = ROOT / "grefine_core" / "demo" / "coffee.jpg"
+PICTURE = ROOT / "tests" / "data" / "coffee.jpg"
 SIZE = (101, 70)  # width, height: neither is a multiple of anything a VAE likes
 LARGE_MODELS = {"UNETLoader", "GRefineTestTextEncoders", "VAELoader", "CLIPTextEncode", "GRefineRestorerFromModel"}
 
@@ -49,7 +49,7 @@ def models(host_server, host_run, tmp_path_factory):
 
 @pytest.fixture
 def coffee(client) -> str:
-    """The picture of the first command, made small and odd-sized."""
+    """A photograph, made small and odd-sized."""
     small = Image.open(PICTURE).convert("RGB").resize(SIZE, Image.Resampling.LANCZOS)
     return client.put_image(np.asarray(small), "coffee_small.png")
 

@@ -11,7 +11,11 @@ from typing import Any
 
 import pytest
 
+from grefine_core.demo import EXAMPLE
+from grefine_core.miniature.loading import SHIPPED, default_guidance
+from grefine_core.miniature.world import SIDE
 from grefine_core.models.registry import REGISTRY
+from grefine_core.pictures import load_picture
 from grefine_core.workflow import check_workflow, set_picture, set_prompt
 
 from .checks import api_problems, to_api, ui_problems
@@ -20,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "workflows"
 NAMES = [
     "grefine_maps_only",
+    "grefine_miniature",
     "grefine_ordinary_checkpoint",
     "grefine_score_only",
     "grefine_sdxl_inpainting",
@@ -119,10 +124,23 @@ def test_file_names_are_those_of_the_download_command_and_explained_in_a_note(ui
         for value in node["widgets_values"]
         if isinstance(value, str) and value.endswith(".safetensors")
     }
-    assert used
+    assert bool(used) != any(node["type"] == "GRefineLoadMiniature" for node in ui["nodes"])
     assert used <= names
     for name in used - {"your_checkpoint.safetensors"}:
         assert f"`{name}`" in notes
+
+
+def test_the_miniature_workflow_fits_the_miniature_models():
+    """Its picture and prompt are those that ship, its sizes and guidance those of the library's own engine."""
+    api = load(FOLDER / "api" / "grefine_miniature.json")
+    inputs = {node["class_type"]: node["inputs"] for node in api.values()}
+    assert inputs["LoadImage"]["image"] == EXAMPLE.name
+    assert inputs["PrimitiveStringMultiline"]["value"] == load_picture(EXAMPLE).text["parameters"]
+    assert inputs["GRefineStage1Inpaint"]["min_side"] == inputs["GRefineStage1Inpaint"]["native_side"] == SIDE
+    assert inputs["GRefineStage1Inpaint"]["cfg"] == default_guidance(SHIPPED)
+    loader = next(node_id for node_id, node in api.items() if node["class_type"] == "GRefineLoadMiniature")
+    assert inputs["GRefineStage2Restore"]["restorer"] == [loader, 4]
+    assert inputs["GRefineStage2Restore"]["prompt"] == inputs["GRefineAQMap"]["prompt"]
 
 
 def test_pictures_go_through_one_at_a_time(api):
