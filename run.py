@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """The two commands of a fresh machine; nothing but Python 3.11+ and a package index is needed.
 
-    python run.py demo     set up, and run the whole method on a real picture; results in grefine-output/
+    python run.py demo     set up, and run the whole method on a small picture; results in grefine-output/
     python run.py test     set up, and run the checks and tests
 
 Each makes or reuses the virtual environment `.venv` beside this file, and is quick when run again. Where a ComfyUI is
 found (COMFYUI_PATH, around this pack, or ~/comfy/ComfyUI), its requirements are installed too, and it is used.
-What follows the command is handed on: `run.py demo --image mine.png --prompt "..."`, `run.py test -k masks`.
+What follows the command is handed on: `run.py demo --index 7`, `run.py demo --help`, `run.py test -k masks`.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def python() -> Path:
 
 def demo(arguments: list[str], host: Path | None) -> int:
     """Run the whole method on a picture."""
-    chosen = [] if host is None or "--comfyui" in arguments else ["--comfyui", str(host)]
+    given = any(argument.split("=")[0] == "--host" for argument in arguments)
+    chosen = [] if host is None or given else ["--host", str(host)]
     return subprocess.run([str(python()), "-m", "grefine_core.cli", "demo", *chosen, *arguments]).returncode
 
 

@@ -86,6 +86,14 @@ def small_clip() -> torch.nn.Module:
 
 
 @pytest.fixture(scope="session")
+def miniature_folder(tmp_path_factory) -> Path:
+    """Untrained models in the very formats of those of the miniature world."""
+    from grefine_core.standins import write_miniature_models
+
+    return write_miniature_models(tmp_path_factory.mktemp("miniature"))
+
+
+@pytest.fixture(scope="session")
 def clip_tokenizer():
     """CLIP's tokenizer, which takes a while to make."""
     from open_clip.tokenizer import SimpleTokenizer

@@ -71,8 +71,12 @@ def add_measure_options(parser: argparse.ArgumentParser) -> None:
 
 
 def measure_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Keyword arguments of ``assess`` from these options; "auto" leaves the way of scoring to the library."""
+    """Keyword arguments of ``assess`` from these options; "auto" leaves the way of scoring to the library.
+
+    What they do not say is as in ``arguments.assessment``, if there is one.
+    """
     chosen: dict[str, Any] = {
+        **getattr(arguments, "assessment", {}),
         "calibration": arguments.formula,
         "aggregate": arguments.aggregate,
         "include_style": arguments.include_style,

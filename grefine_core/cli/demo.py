@@ -1,74 +1,141 @@
-"""``grefine demo``: the whole method on a photograph, on the CPU, with nothing to download."""
+"""``grefine demo``: the whole method on a picture of the miniature world, on the CPU, with nothing to download."""
 
 from __future__ import annotations
 
 import argparse
-import tempfile
+import json
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import common, maps, options, queue, refine
+
+if TYPE_CHECKING:
+    from ..demo.pictures import Subject
+    from ..demo.settings import Settings
+    from ..miniature.choices import Choices
+
+#: Options of the command that the miniature world has values of its own for.
+_MASKS = ("merge", "method", "threshold", "top", "grow", "feather")
+_PLAN = ("mode", "steps", "stage1_min", "stage1_max", "stage2_strength", "perceptual_bar", "alignment_bar")
 
 
 def add_command(commands: Any) -> None:
     """Add the command and its options."""
-    parser = commands.add_parser("demo", help="run the whole method on a photograph with untrained stand-in models")
-    parser.add_argument("--image", metavar="FILE", help="a picture of your own; default: a photograph that comes along")
-    parser.add_argument("--prompt", help="what the picture was meant to show")
+    from ..demo import INDEX
+
+    parser = commands.add_parser(
+        "demo",
+        help="run the whole method on a small drawn picture, with the small models that come along",
+        description="Takes a drawn picture with known defects, finds and repairs them on the CPU within seconds, and "
+        "writes maps, masks, the refined picture, a comparison sheet and JSON. Nothing is downloaded.",
+    )
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument(
+        "--index",
+        type=int,
+        default=INDEX,
+        metavar="N",
+        help=f"which sample of the test pictures, from 0 on; default: {INDEX}. Every fourth or so has no defect",
+    )
+    chosen.add_argument("--image", metavar="FILE", help="a picture of your own; the small models know only theirs")
+    parser.add_argument("--prompt", help="what your own picture was meant to show; default: from its metadata")
     parser.add_argument("-o", "--output", default="grefine-output", metavar="FOLDER")
     parser.add_argument(
-        "--comfyui",
-        metavar="FOLDER",
-        help="run the shipped workflow in this ComfyUI, through its queue; else diffusers",
+        "--host",
+        metavar="FOLDER_OR_URL",
+        help="run the shipped workflow grefine_miniature through the queue of this ComfyUI: a folder, which is started "
+        "for it, or the address of one that runs",
     )
     common.add_measure_options(parser)
     options.add_mask_options(parser)
     options.add_plan_options(parser)
-    # Untrained maps are defects nearly everywhere: the mean and the worst share leave only a part to repaint.
-    parser.set_defaults(run=run, method="top", top=0.15, merge="mean", mode="paper", steps=8)
+    # Not named: as decided for this world, which is read from its files only when the command runs.
+    parser.set_defaults(run=run, **dict.fromkeys((*_MASKS, *_PLAN, "formula", "scoring", "aggregate", "tolerance")))
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run it, write maps, masks, the refined picture, the sheet and the JSON report, and say what they are."""
-    from ..demo import NOTICE, PICTURE, PROMPT
+    """Run it, write all files, and say what they are."""
+    from ..demo import MODELS
+    from ..demo.pictures import own_subject, sample_subject
+    from ..demo.settings import node_settings
+    from ..errors import InputError
+    from ..miniature.choices import load_choices
 
-    image = Path(arguments.image) if arguments.image else PICTURE
-    prompt = arguments.prompt or (PROMPT if not arguments.image else None)
-    print(NOTICE)
-    if arguments.comfyui:
-        from ..demo.through_comfyui import run_in_comfyui
+    if arguments.prompt is not None and not arguments.image:
+        raise InputError("--prompt: belongs to a picture of your own (--image); samples have their own prompts.")
+    folder = common.output_folder(arguments.output)
+    choices = _fill(arguments, load_choices())
+    if arguments.image:
+        subject = own_subject(folder, Path(arguments.image), arguments.prompt)
+    else:
+        subject = sample_subject(folder, arguments.index)
+    print(MODELS)
+    print(f"Picture: {subject.path}\nPrompt: {subject.prompt}")
+    for remark in subject.remarks:
+        print(remark)
+    for what, path in subject.files:
+        print(f"  {what}: {path}")
+    if not arguments.host:
+        return _with_library(arguments, subject, folder)
+    settings = node_settings(choices, arguments.seed, arguments.include_style)
+    return _in_comfyui(arguments.host, subject, folder, settings)
 
-        with queue.node_progress() as progress:
-            version, result = run_in_comfyui(Path(arguments.comfyui), image, prompt, Path(arguments.output), progress)
-        print(f"Through the queue of ComfyUI {version} at {arguments.comfyui}:")
-        queue.print_result(result, Path(arguments.output))
-        return 0
-    return _with_diffusers(arguments, image, prompt)
 
-
-def _with_diffusers(arguments: argparse.Namespace, image: Path, prompt: str | None) -> int:
-    from ..demo import NOTICE
+def _with_library(arguments: argparse.Namespace, subject: Subject, folder: Path) -> int:
+    from ..miniature.loading import load_miniature_inpainter, load_miniature_quality_model
     from ..pictures import load_picture
-    from ..standins import write_quality_model, write_sdxl_inpaint_folder
 
-    picture = load_picture(image)
-    with tempfile.TemporaryDirectory(prefix="grefine-demo-") as scratch:
-        # Written to files and read back: the loading code is part of what is shown.
-        models = write_quality_model(Path(scratch) / "quality")
-        arguments.clip, arguments.architecture = str(models / "clip.safetensors"), "auto"
-        arguments.embeddings, arguments.calibration = str(models / "pq_embeddings.safetensors"), None
-        arguments.resolution, arguments.device = None, "cpu"
-        arguments.pipeline = str(write_sdxl_inpaint_folder(Path(scratch) / "sdxl-inpainting"))
-        arguments.negative_prompt, arguments.guidance_scale, arguments.offload = "", 4.0, "none"
-        model = common.load_model(arguments)
-        text = common.prompt_for(picture, prompt) or ""
-        folder = Path(arguments.output)
-        arguments.prompt = text
-        mapped = maps.write_maps(picture, image.stem, model, arguments, folder)
-        result = refine.refine_picture(
-            picture, text, model, refine.Engines(arguments), folder, f"{image.stem}.refined", arguments, (NOTICE,)
-        )
-    print(refine.in_words({"image": image, **result}))
+    picture = load_picture(subject.path)
+    name = subject.path.stem
+    model = load_miniature_quality_model()
+    arguments.prompt = subject.prompt
+    mapped = maps.write_maps(picture, name, model, arguments, folder)
+    engines = refine.Engines(partial(load_miniature_inpainter, "cpu"))
+    result = refine.refine_picture(
+        picture, subject.prompt, model, engines, folder, f"{name}.refined", arguments, subject.notes
+    )
+    print(f"Emphasised prompt: {mapped['emphasized_prompt']}")
+    print(refine.in_words({"image": subject.path, **result}))
     for path in mapped["files"].values():
         print(f"  {path}")
     return 0
+
+
+def _in_comfyui(host: str, subject: Subject, folder: Path, settings: Settings) -> int:
+    from ..demo.through_comfyui import run_in_comfyui
+
+    with queue.node_progress() as progress:
+        name, result = run_in_comfyui(host, subject.path, subject.prompt, folder, settings, progress)
+    print(f"Through the queue of {name}:")
+    queue.print_result(result, folder)
+    for report in result.texts.get("Report as JSON", []):
+        print(f"Emphasised prompt: {json.loads(report)['emphasized_prompt']}")
+        common.write_text(folder / f"{subject.path.stem}.refined.json", report + "\n")
+    return 0
+
+
+def _fill(arguments: argparse.Namespace, choices: Choices) -> Choices:
+    """Give the options that were not named their values of this world; returns all choices with those that were."""
+    own = choices.options
+    values = {
+        **{name: getattr(own.masks, name) for name in _MASKS},
+        **{name: getattr(own.plan, name) for name in _PLAN},
+        "formula": choices.calibration,
+        "scoring": choices.scoring or "auto",
+        "aggregate": choices.aggregate,
+        "tolerance": own.tolerance,
+    }
+    for name, value in values.items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value)
+    arguments.no_guard = arguments.no_guard or not own.guard
+    arguments.base, arguments.assessment = own, choices.assessment()
+    return replace(
+        choices,
+        options=options.refine_options(arguments),
+        calibration=arguments.formula,
+        scoring=None if arguments.scoring == "auto" else arguments.scoring,
+        aggregate=arguments.aggregate,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from ..refine.options import MaskOptions, PlanOptions, RefineOptions
 
@@ -24,8 +25,9 @@ def add_mask_options(parser: argparse.ArgumentParser) -> None:
 
 
 def mask_options(arguments: argparse.Namespace) -> MaskOptions:
-    """Return what the options ask for."""
-    return MaskOptions(
+    """Return what the options ask for; the rest as in ``arguments.base``, if there is one."""
+    return replace(
+        _base(arguments).masks,
         merge=arguments.merge,
         method=arguments.method,
         threshold=arguments.threshold,
@@ -65,8 +67,10 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
 
 
 def refine_options(arguments: argparse.Namespace) -> RefineOptions:
-    """Return what the options ask for."""
-    plan = PlanOptions(
+    """Return what the options ask for; the rest as in ``arguments.base``, if there is one."""
+    base = _base(arguments)
+    plan = replace(
+        base.plan,
         mode=arguments.mode,
         steps=arguments.steps,
         stage1_min=arguments.stage1_min,
@@ -75,9 +79,15 @@ def refine_options(arguments: argparse.Namespace) -> RefineOptions:
         perceptual_bar=arguments.perceptual_bar,
         alignment_bar=arguments.alignment_bar,
     )
-    return RefineOptions(
+    return replace(
+        base,
         masks=mask_options(arguments),
         plan=plan,
         guard=not arguments.no_guard,
         tolerance=arguments.tolerance,
     )
+
+
+def _base(arguments: argparse.Namespace) -> RefineOptions:
+    base: RefineOptions = getattr(arguments, "base", None) or RefineOptions()
+    return base

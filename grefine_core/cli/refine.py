@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--output {arguments.output}: would overwrite {min(lost)}; choose another folder.")
     folder = common.output_folder(arguments.output)
     model = common.load_model(arguments)
-    engines = Engines(arguments)
+    engines = Engines(partial(_load_pipeline, arguments))
 
     def work(picture: Picture) -> dict[str, Any]:
         prompt = common.prompt_for(picture, arguments.prompt)
@@ -64,10 +65,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class Engines:
-    """The two stages' engines from one pipeline, read from disk only when a picture needs them."""
+    """The two stages' engines from one inpainter, read from disk by ``load`` only when a picture needs them."""
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        self._load = lru_cache(maxsize=1)(partial(_load_pipeline, arguments))
+    def __init__(self, load: Callable[[], Any]) -> None:
+        self._load = lru_cache(maxsize=1)(load)
 
     def inpainter(self) -> Any:
         """The engine of stage 1."""

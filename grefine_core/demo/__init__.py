@@ -1,17 +1,26 @@
-"""The demonstration: the whole method on a photograph, with UNTRAINED stand-ins for the models.
+"""The demonstration: the whole method on a picture of the miniature world, with the small models trained on it.
 
-The stand-ins have the real models' formats and run through the real code, but their weights are random: scores and maps
-mean nothing, and what is painted is noise.
+``pictures`` makes the picture, ``through_comfyui`` sends it through a ComfyUI; without one, the command line runs the
+library itself.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-#: A photograph by Rachel Michetti, public domain (CC0), and what it shows.
-PICTURE = Path(__file__).with_name("coffee.jpg")
-PROMPT = "a cup of coffee on a saucer with a silver spoon, on a dark wooden table, photograph"
-NOTICE = (
-    "The models are UNTRAINED stand-ins with random weights: the maps mean nothing, what is painted is noise, and the "
-    "guard decides by meaningless scores. This shows that the whole method runs here, not what it can do."
+#: Sample of the test split that is shown if no other is asked for: one that was drawn with a wrong attribute and a
+#: technical defect, chosen before any model was trained.
+INDEX = 51
+#: The same sample as a file, its prompt in its metadata: the picture of the workflow ``grefine_miniature``.
+EXAMPLE = Path(__file__).with_name("miniature.png")
+#: Longest side of a picture of the user's; larger ones are made smaller. The models were trained on 128 pixels.
+LARGEST_SIDE = 512
+
+MODELS = (
+    "The models are the small ones of the miniature world, trained on drawn pictures of 128 pixels: coloured shapes "
+    "and a few things. They know nothing else."
+)
+FOREIGN = (
+    "Unless this picture is one of that world, its scores, maps and repairs say nothing about it: they only show that "
+    "the method runs here. Pictures like it need the large models (`grefine refine`, or the other workflows)."
 )

@@ -250,25 +250,3 @@ def test_queue_without_a_server_says_so(tmp_path, capsys):
     workflow.write_text(json.dumps({"1": {"class_type": "X", "inputs": {}}}))
     assert main(["queue", str(workflow), "--server", "http://127.0.0.1:9"]) == 1
     assert "http://127.0.0.1:9" in capsys.readouterr().err
-
-
-def test_demo_runs_everything_and_says_that_it_means_nothing(tmp_path, capsys):
-    picture = tmp_path / "small.png"
-    Image.fromarray(np.random.default_rng(1).integers(0, 256, (48, 64, 3), dtype=np.uint8)).save(picture)
-    out = tmp_path / "out"
-    arguments = ["demo", "--image", str(picture), "--prompt", "a red cup", "-o", str(out), "--steps", "2"]
-    assert main(arguments) == 0
-    printed = capsys.readouterr().out
-    assert "UNTRAINED" in printed
-    report = json.loads((out / "small.refined.json").read_text())
-    assert {entry["stage"] for entry in report["guard"]} == {1, 2}
-    assert "UNTRAINED" in report["notes"][0]
-    assert Image.open(out / "small.refined.png").size == (64, 48)
-    assert (out / "small.refined.sheet.png").is_file()
-    assert (out / "small.mask.png").is_file()
-
-
-def test_demo_without_a_prompt_for_ones_own_picture_asks_for_it(tmp_path, capsys):
-    Image.new("RGB", (32, 32)).save(tmp_path / "mine.png")
-    assert main(["demo", "--image", str(tmp_path / "mine.png"), "-o", str(tmp_path / "out")]) == 1
-    assert "Give --prompt" in capsys.readouterr().err

@@ -1,0 +1,41 @@
+"""The demonstration's picture: what ships, and what is said of it."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from grefine_core.demo import EXAMPLE, INDEX
+from grefine_core.demo.pictures import in_words, sample_subject
+from grefine_core.metadata import prompt_from_metadata
+from grefine_core.miniature.generator import make_sample
+from grefine_core.pictures import load_picture
+
+
+def test_the_sample_has_what_it_was_chosen_for():
+    defects = make_sample("test", INDEX).defects
+    assert "technical" in {defect.kind for defect in defects}
+    assert "wrong_attribute" in {defect.name for defect in defects}
+
+
+def test_the_example_picture_is_that_sample():
+    sample = make_sample("test", INDEX)
+    np.testing.assert_array_equal(np.asarray(Image.open(EXAMPLE)), np.round(sample.image * 255).astype(np.uint8))
+    assert prompt_from_metadata(load_picture(EXAMPLE).text) == sample.caption.prompt
+
+
+def test_the_true_mask_is_where_the_defects_are(tmp_path):
+    subject = sample_subject(tmp_path, INDEX)
+    defects = make_sample("test", INDEX).defects
+    truth = np.asarray(Image.open(dict(subject.files)["truth"]))[..., 0] > 0
+    np.testing.assert_array_equal(truth, np.any([defect.mask for defect in defects], axis=0))
+
+
+def test_a_samples_defects_are_said_in_words():
+    sample = make_sample("test", INDEX)
+    words = in_words(sample)
+    for defect in sample.defects:
+        assert defect.kind in words
+        assert defect.name.replace("_", " ") in words
+    (wrong,) = (defect for defect in sample.defects if defect.kind == "alignment")
+    assert " ".join(sample.caption.phrases[wrong.phrase].words) in words
