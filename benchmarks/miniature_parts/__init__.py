@@ -1,0 +1,1 @@
+"""The parts of ``benchmarks/miniature.py``, one concept a file."""

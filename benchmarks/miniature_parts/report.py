@@ -1,0 +1,184 @@
+"""Targets beside what was reached, tables, and the page that they make."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .stats import Estimate
+
+
+@dataclass(frozen=True)
+class Target:
+    """One line of what must be shown.
+
+    Attributes:
+        what: in words.
+        goal: the number.
+        reached: with its interval.
+        at_least: whether it has to be reached or must not be exceeded.
+        digits: to print.
+        percent: whether to print both as percentages.
+        bound: which side of the interval decides; "value" for the figure itself, "low" where the interval has to
+            exclude the goal.
+    """
+
+    what: str
+    goal: float
+    reached: Estimate
+    at_least: bool = True
+    digits: int = 3
+    percent: bool = False
+    bound: str = "value"
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is reached; never for NaN."""
+        value = getattr(self.reached, self.bound)
+        return bool(value >= self.goal if self.at_least else value <= self.goal)
+
+    def row(self) -> list[str]:
+        """For the table."""
+        sign = "≥" if self.at_least else "≤"
+        if self.bound == "low":
+            sign = ">"
+        interval = f"{self._text(self.reached.low)} to {self._text(self.reached.high)}"
+        return [
+            self.what,
+            f"{sign} {self._text(self.goal)}",
+            self._text(self.reached.value),
+            interval,
+            "yes" if self.passed else "**no**",
+        ]
+
+    def _text(self, value: float) -> str:
+        if not math.isfinite(value):
+            return "–"
+        return f"{100 * value:.1f} %" if self.percent else f"{value:.{self.digits}f}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A Markdown table with a heading and a sentence about it."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+    def lines(self) -> list[str]:
+        """Markdown."""
+        marks = ["---", *["---:"] * (len(self.header) - 1)]
+        body = ["| " + " | ".join(row) + " |" for row in (self.header, marks, *self.rows)]
+        return [f"### {self.title}", "", *([self.note, ""] if self.note else []), *body, ""]
+
+
+@dataclass
+class Part:
+    """What one part has to say."""
+
+    name: str
+    title: str
+    scenes: int
+    targets: list[Target] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    data: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def figure(value: Estimate, digits: int = 3) -> str:
+    """A figure with its interval, for a cell."""
+    if not math.isfinite(value.value):
+        return "–"
+    return f"{value.value:.{digits}f} ({value.low:.{digits}f} … {value.high:.{digits}f})"
+
+
+def write_report(parts: Sequence[Part], made: dict[str, Any], out: Path, name: str, pictures: Sequence[str]) -> Path:
+    """Write ``name.md`` and ``name.json``; parts that were not run this time are taken from the older JSON.
+
+    Returns:
+        The page.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / f"{name}.json"
+    content: dict[str, Any] = {"parts": {}}
+    if file.is_file():
+        content = json.loads(file.read_text(encoding="utf-8"))
+    for part in parts:
+        content["parts"][part.name] = {
+            "title": part.title,
+            "scenes": part.scenes,
+            "made": made,
+            "targets": [
+                {"what": t.what, "goal": t.goal, "passed": t.passed, **asdict(t.reached), "row": t.row()}
+                for t in part.targets
+            ],
+            "tables": [asdict(table) for table in part.tables],
+            "notes": part.notes,
+            "data": part.data,
+        }
+    _replace(file, json.dumps(_finite(content), indent=1, ensure_ascii=False) + "\n")
+    page = out / f"{name}.md"
+    _replace(page, "\n".join(_page(content["parts"], out, name, pictures)))
+    return page
+
+
+ORDER = ("language", "perceptual", "alignment", "clean", "refinement")
+
+
+def _page(parts: dict[str, Any], out: Path, name: str, pictures: Sequence[str]) -> list[str]:
+    ordered = [parts[key] for key in ORDER if key in parts]
+    lines = ["# The miniature benchmark", ""]
+    lines += _made(parts)
+    lines += ["## Targets", "", "| what | target | reached | 95 % interval | reached? |", "|---|---:|---:|---:|---|"]
+    for part in ordered:
+        lines += ["| " + " | ".join(target["row"]) + " |" for target in part["targets"]]
+    missed = sum(not target["passed"] for part in ordered for target in part["targets"])
+    total = sum(len(part["targets"]) for part in ordered)
+    lines += ["", f"{total - missed} of {total} are reached.", ""]
+    for part in ordered:
+        lines += [f"## {part['title']}", "", f"{part['scenes']} scenes.", ""]
+        for note in part["notes"]:
+            lines += [note, ""]
+        for table in part["tables"]:
+            lines += Table(**table).lines()
+    shown = [picture for picture in pictures if (out / picture).is_file()]
+    if shown:
+        lines += ["## Pictures", ""]
+        lines += [line for picture in shown for line in (f"![{Path(picture).stem}]({picture})", "")]
+    remarks = out / f"{name}_remarks.md"
+    if remarks.is_file():
+        lines += [remarks.read_text(encoding="utf-8").strip(), ""]
+    return lines
+
+
+def _made(parts: dict[str, Any]) -> list[str]:
+    lines = []
+    seen: dict[str, list[str]] = {}
+    for name, part in parts.items():
+        text = "; ".join(f"{key} {value}" for key, value in part["made"].items())
+        seen.setdefault(text, []).append(name)
+    for text, names in seen.items():
+        lines += [f"Made ({', '.join(name for name in ORDER if name in names)}): {text}.", ""]
+    return lines
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _replace(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
