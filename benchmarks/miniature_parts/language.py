@@ -24,13 +24,14 @@ _WHAT = {
 def run_language(run: Run) -> list[Record]:
     """One record for each prompt: how many there are of everything, and how many are right."""
     store = Store(run.work / run.split / "language.jsonl", run.fingerprint("language"), run.resume)
-    for index in store.missing(run.scenes):
+    scenes = run.scenes + run.scenes // 10  # some prompts of simple scenes come twice
+    for index in store.missing(scenes):
         caption = make_case(run, "language", index).sample.caption
         found: Agreement = agreement([caption])
         counts = {name: found.counts[total] for name, total in _OF.items()}
         right = {name: round(getattr(found, name) * max(1, counts[name])) if counts[name] else 0 for name in _OF}
         store.add(index, {"prompt": caption.prompt, "counts": counts, "right": right})
-    return store.records(run.scenes)
+    return store.records(scenes)
 
 
 def language_part(run: Run) -> Part:
