@@ -16,12 +16,21 @@ from grefine_core.errors import InputError
 from grefine_core.miniature.layout import fits, sample_scene
 from grefine_core.miniature.scene import Item, Scene
 from grefine_core.miniature.training import clip as training
-from grefine_core.miniature.training import clip_data
+from grefine_core.miniature.training import clip_data, guide
 from grefine_core.miniature.training.clip_captions import draw_mention, draw_short, facts_of, mentions_defect
-from grefine_core.miniature.training.clip_evaluation import auc, evaluate_maps, validation_samples
-from grefine_core.miniature.training.clip_groups import change, draw_group
-from grefine_core.miniature.training.clip_loss import contrastive, local_similarity
-from grefine_core.miniature.training.clip_towers import Towers, choose_patches
+from grefine_core.miniature.training.clip_evaluation import auc, evaluate_guide, evaluate_maps, validation_samples
+from grefine_core.miniature.training.clip_files import export
+from grefine_core.miniature.training.clip_groups import change, draw_closeups, draw_group
+from grefine_core.miniature.training.clip_imitation import answer_distance, patch_distance
+from grefine_core.miniature.training.clip_loss import (
+    contrastive,
+    local_similarity,
+    own_similarity,
+    presence,
+    right_word,
+)
+from grefine_core.miniature.training.clip_swaps import Swap, ask
+from grefine_core.miniature.training.clip_towers import Towers, all_but_one
 from grefine_core.preprocess import geometry, normalise
 from grefine_core.standins.clip import build_embeddings
 from grefine_core.surgery import encode_image
@@ -29,10 +38,11 @@ from grefine_core.surgery import encode_image
 TINY = {
     "embed_dim": 32,
     "quick_gelu": True,
-    "vision_cfg": {"image_size": 128, "layers": 6, "width": 32, "head_width": 16, "patch_size": 16},
+    "vision_cfg": {"image_size": 128, "layers": 6, "width": 32, "head_width": 16, "patch_size": 8},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
 }
-PROFILE = training.Profile(batch=16, phases=((3, 1), (2, 2), (1, 4)), warmup=2)
+PROFILE = training.Profile(batch=8, steps=4, warmup=2)
+GUIDE = guide.Profile(batch=16, steps=4, warmup=2, first=2)
 
 
 @pytest.fixture(scope="module")
@@ -41,18 +51,23 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def data(folder):
-    return clip_data.load_data(folder)
+def both(folder):
+    return clip_data.load_data(folder, clip_data.make_data(folder.parent, 8, processes=1, closeups=True))
+
+
+@pytest.fixture(scope="module")
+def data(both):
+    return both[0]
 
 
 def _circle(colour: str) -> Scene:
     return Scene("grass", (Item("circle", colour, None, "small", 1, 64.0, 64.0, 11.0),), (), 5)
 
 
-def test_at_most_a_tenth_of_pictures_and_captions_are_of_defects(folder, data):
+def test_at_most_a_tenth_of_captions_mention_a_defect(folder, data):
     drawn = [picture for index in range(8) for picture in draw_group(index)[0]]
     faulty = [picture.fault is not None for picture in drawn]
-    assert 0 < sum(faulty) <= 0.1 * len(faulty)
+    assert sum(faulty) == len(faulty) // 4
     lines = [json.loads(line) for line in (folder / "captions-000000.jsonl").read_text().splitlines()]
     told = [[mentions_defect(text) for text in line["captions"]] for line in lines]
     assert sum(map(sum, told)) <= 0.1 * sum(map(len, told))
@@ -123,23 +138,66 @@ def test_batches_are_whole_groups_and_own_captions_hold(data):
     assert (numbers[torch.arange(16), batch.full_ends] == 49407).all()
 
 
-def test_patches_are_chosen_from_every_block():
-    for share in (1, 2, 4):
-        chosen = choose_patches(5, 16, share, torch.Generator().manual_seed(0))
-        assert chosen.shape == (5, 64 * share - 1)
-        blocks = (chosen // 32) * 8 + chosen % 16 // 2
-        for row, block in zip(chosen, blocks, strict=True):
-            assert len(set(row.tolist())) == len(row)
-            counts = torch.bincount(block, minlength=64)
-            assert counts.max() == share
-            assert counts.min() == share - 1
+def test_close_ups_show_one_item_that_differs_in_one_thing(both):
+    closeups = both[1]
+    assert closeups.images.shape == (32, 72, 72, 3)
+    assert clip_data.draw_batch(closeups, 0, 16, 0).pixels.shape == (16, 64, 64, 3)
+    for index in range(8):
+        drawn, _ = draw_closeups(index)
+        base, *others = (picture.scene for picture in drawn)
+        assert len(base.items) == 1
+        for other in others:
+            item = replace(other.items[0], kind=base.items[0].kind)
+            alike = sum(getattr(item, name) == getattr(base.items[0], name) for name in ("colour", "pattern"))
+            assert alike >= 1
+            assert other.ground == base.ground
+            assert fits(other, "train")
 
 
-def test_towers_are_the_models_own(data):
-    trainer = training.Trainer(PROFILE, data, TINY)
+def test_several_short_captions_of_each_picture(data):
+    batch = clip_data.draw_batch(data, 2, 16, 0, shorts=3)
+    assert batch.short.shape[0] == batch.holds.shape[1] == 48
+    own = torch.arange(16).repeat_interleave(3)
+    assert batch.holds[own, torch.arange(48)].all()
+
+
+def test_questions_exchange_one_word_and_are_wrong_of_the_picture(data):
+    batch = clip_data.draw_batch(data, 0, 16, 0)
+    assert batch.wrong.any(1).sum() > 8
+    assert not batch.wrong[:, 0].any()
+    different = (batch.asked != batch.asked[:, :1]).sum(2)
+    assert (different[batch.wrong] == 1).all()
+    assert (different <= 1).all()
+    assert (data.vocabulary[batch.asked].gather(2, batch.asked_ends[..., None]) == 49407).all()
+
+
+def test_a_word_that_holds_as_well_is_not_wrong():
+    table = {5: Swap(1, ((6, 2), (7, 4)), 1.0)}
+    tokens, wanted = np.array([[1, 5, 2]]), np.array([[1, 0]])
+    # The picture shows the second of the three as well.
+    texts, wrong = ask(tokens, wanted, np.array([[1, 2]]), table, np.random.default_rng(0))
+    assert {int(text[1]): bool(bad) for text, bad in zip(texts[0], wrong[0], strict=True)} == {
+        5: False,
+        6: False,
+        7: True,
+    }
+    texts, wrong = ask(np.array([[1, 9, 2]]), wanted, np.array([[1, 2]]), table, np.random.default_rng(0))
+    assert not wrong.any()
+    assert (texts == [1, 9, 2]).all()
+
+
+def test_all_patches_but_one():
+    chosen = all_but_one(5, 256, torch.Generator().manual_seed(0))
+    assert chosen.shape == (5, 255)
+    assert all(len(set(row.tolist())) == 255 for row in chosen)
+    assert int(chosen.max()) <= 255
+
+
+def test_towers_are_the_models_own(both, data):
+    trainer = guide.Trainer(GUIDE, *both, TINY)
     clip = trainer.model().eval()
     batch = clip_data.draw_batch(data, 0, 8, 0, strange=0.0)
-    chosen = torch.arange(64)[None].expand(8, -1)
+    chosen = torch.arange(256)[None].expand(8, -1)
     with torch.no_grad():
         towers = Towers(clip, trainer.tokens, torch.float32)
         whole, local = towers.pictures(batch.pixels, chosen, 4)
@@ -185,21 +243,91 @@ def test_one_matching_patch_is_enough():
     assert absent.abs() < 1e-6
 
 
-def test_training_goes_on_as_if_it_had_not_stopped(data, tmp_path):
-    straight = training.train(PROFILE, data, tmp_path / "a", config=TINY, evaluate=False)
-    training.train(PROFILE, data, tmp_path / "b", config=TINY, evaluate=False, stop_at=4)
-    resumed = training.train(PROFILE, data, tmp_path / "b", config=TINY, evaluate=False, resume=True)
+def test_presence_weighs_right_and_wrong_alike():
+    holds = torch.tensor([[True], [False], [False], [False]])
+    none = torch.zeros_like(holds)
+    assert presence(torch.where(holds, 20.0, -20.0), holds, none) < 1e-6
+    # Saying yes to all costs as much as saying no to all.
+    yes = presence(torch.full((4, 1), 5.0), holds, none)
+    assert torch.allclose(yes, presence(torch.full((4, 1), -5.0), holds, none))
+    # Nothing is known of the last two: only the second is wrong.
+    unsure = torch.tensor([[False], [False], [True], [True]])
+    logits = torch.tensor([[3.0], [-3.0], [9.0], [9.0]])
+    assert torch.allclose(presence(logits, holds, unsure), F.softplus(torch.tensor(-3.0)))
+
+
+def test_right_word_counts_what_was_asked():
+    wrong = torch.tensor([[False, True, False], [False, False, False]])
+    logits = torch.tensor([[1.0, 0.0, 50.0], [0.0, 9.0, 9.0]])
+    assert torch.allclose(right_word(logits, wrong), F.cross_entropy(logits[:1, :2], torch.tensor([0])))
+    assert right_word(logits, torch.zeros_like(wrong)) == 0.0
+
+
+def test_what_texts_share_says_where_to_look():
+    shared, red, blue = torch.eye(4)[:3]
+    # Something blue of another kind lies elsewhere in the picture.
+    patches = F.normalize(torch.stack([shared + red, blue, torch.eye(4)[3]]), dim=-1)[None]
+    texts = F.normalize(torch.stack([shared + red, shared + blue]), dim=-1)[None]
+    right, wrong = own_similarity(patches, texts)[0]
+    assert right > 0.9
+    assert wrong < 0.55
+
+
+def test_imitation_is_nought_for_the_guides_own_features():
+    guide_patches = F.normalize(torch.randn(2, 9, 8, generator=torch.Generator().manual_seed(0)), dim=-1)
+    other = guide_patches.roll(1, dims=1)
+    texts = guide_patches[0, :3]
+    assert patch_distance(guide_patches, guide_patches).abs() < 1e-6
+    assert answer_distance(guide_patches, guide_patches, texts) == 0.0
+    assert patch_distance(other, guide_patches) > 0.1
+    assert answer_distance(other, guide_patches, texts) > 0.1
+
+
+def test_a_patch_unlike_its_picture_weighs_more():
+    guide_patches = torch.eye(4)[torch.tensor([[0, 0, 0, 0, 0, 0, 0, 1]])]
+    one_ground, the_item = guide_patches.clone(), guide_patches.clone()
+    one_ground[0, 0] = the_item[0, 7] = torch.eye(4)[2]
+    assert patch_distance(the_item, guide_patches) > 2 * patch_distance(one_ground, guide_patches)
+
+
+@pytest.fixture(scope="module")
+def guided(both, tmp_path_factory):
+    """The folder of a guide of a few steps."""
+    folder = tmp_path_factory.mktemp("guide")
+    guide.train(GUIDE, *both, folder, config=TINY, evaluate=False)
+    return folder
+
+
+def _goes_on(run, folder, steps):
+    """A run in one go gives the same file as one that was ended and went on."""
+    straight = run(folder / "a")
+    run(folder / "b", stop_at=steps - 1)
+    resumed = run(folder / "b", resume=True)
     first, second = load_file(straight), load_file(resumed)
     assert first.keys() == second.keys()
     assert all(torch.equal(value, second[name]) for name, value in first.items())
-    steps = [json.loads(line) for line in (tmp_path / "b" / "log.jsonl").read_text().splitlines()]
-    figures = [line for line in steps if "loss" in line]
-    assert figures[-1]["step"] == PROFILE.steps
+    lines = [json.loads(line) for line in (folder / "b" / "log.jsonl").read_text().splitlines()]
+    figures = [line for line in lines if "loss" in line]
+    assert figures[-1]["step"] == steps
     assert all(np.isfinite(line["loss"]) and line["mentions"] <= 0.2 for line in figures)
 
 
-def test_only_tokens_in_use_learn(data):
-    trainer = training.Trainer(PROFILE, data, TINY)
+def test_the_guides_training_goes_on_as_if_it_had_not_stopped(both, tmp_path):
+    def run(out, **how):
+        return guide.train(GUIDE, *both, out, config=TINY, evaluate=False, **how)
+
+    _goes_on(run, tmp_path, GUIDE.steps)
+
+
+def test_training_goes_on_as_if_it_had_not_stopped(data, guided, tmp_path):
+    def run(out, **how):
+        return training.train(PROFILE, data, guided, out, evaluate=False, **how)
+
+    _goes_on(run, tmp_path, PROFILE.steps)
+
+
+def test_only_tokens_in_use_learn(both, data):
+    trainer = guide.Trainer(GUIDE, *both, TINY)
     before = trainer.clip.token_embedding.weight.detach().clone()
     for step in range(3):
         trainer.step(step)
@@ -213,21 +341,30 @@ def test_only_tokens_in_use_learn(data):
     assert float(trainer.clip.logit_scale.detach().exp()) <= 100.0
 
 
-def test_going_on_from_a_model_with_its_text_tower_frozen(data, tmp_path):
-    file = training.export(training.Trainer(PROFILE, data, TINY).model(), TINY, tmp_path, {})
-    start = load_file(file)
-    trainer = training.Trainer(replace(PROFILE, frozen_text=True), data, TINY, start)
+def test_the_text_tower_stays_the_guides(data, guided):
+    start = load_file(guided / "clip.safetensors")
+    trainer = training.Trainer(PROFILE, data, guided)
     for step in range(2):
         trainer.step(step)
-    after = {name: value.half() for name, value in trainer.model().state_dict().items()}
+    after = {name: value.half() for name, value in trainer.clip.state_dict().items()}
     changed = {name for name, value in after.items() if not torch.equal(value, start[name])}
-    assert changed
+    assert any(".resblocks." in name for name in changed)
     assert all(name.startswith("visual.") or name == "logit_scale" for name in changed)
 
 
-def test_export_loads_as_any_model_does(data, tmp_path):
-    trainer = training.Trainer(PROFILE, data, TINY)
-    file = training.export(trainer.model(), TINY, tmp_path, {"seed": "0"})
+def test_a_guide_of_other_patches_is_refused(data, guided, tmp_path):
+    for file in guided.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = json.loads((guided / "clip.json").read_text())
+    config["vision_cfg"]["patch_size"] = 16
+    (tmp_path / "clip.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"patches of 8"):
+        training.Trainer(PROFILE, data, tmp_path)
+
+
+def test_export_loads_as_any_model_does(both, data, tmp_path):
+    trainer = guide.Trainer(GUIDE, *both, TINY)
+    file = export(trainer.model(), TINY, tmp_path, {"seed": "0"})
     save_file(build_embeddings(), tmp_path / "pq.safetensors")
     quality = load_quality_model(weights=file, embeddings=tmp_path / "pq.safetensors")
     assert quality.geometry.size == (128, 128)
@@ -240,8 +377,8 @@ def test_export_loads_as_any_model_does(data, tmp_path):
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_evaluation_gives_all_figures(data):
-    trainer = training.Trainer(PROFILE, data, TINY)
+def test_evaluation_gives_all_figures(both):
+    trainer = guide.Trainer(GUIDE, *both, TINY)
     figures = evaluate_maps(trainer.model().eval(), validation_samples(3, 4), blocks=(5, 6))
     names = {"top1", "phrase_auc", "noun_auc", "colour_auc", "point_5", "iou_6", "iou_norm_6", "probe_natural"}
     assert names <= set(figures)
@@ -249,8 +386,13 @@ def test_evaluation_gives_all_figures(data):
     assert auc(torch.tensor([2.0, 3.0]), torch.tensor([0.0, 1.0])) == 1.0
 
 
-def test_profile_phases():
-    profile = replace(PROFILE, phases=((2, 1), (1, 4)))
-    assert profile.steps == 3
-    assert [profile.share(step) for step in range(4)] == [1, 1, 4, 4]
-    assert training._phases("2:1,1:4") == profile.phases
+def test_evaluation_of_the_guide_gives_the_same_figures(both):
+    trainer = guide.Trainer(GUIDE, *both, TINY)
+    figures = evaluate_guide(trainer.guide.eval(), trainer.model().eval(), validation_samples(3, 4))
+    assert {"top1", "noun_auc", "point_0", "iou_norm_0", "mention_rational"} <= set(figures)
+    assert all(0.0 <= value <= 1.0 for value in figures.values())
+
+
+def test_settings_keep_their_types():
+    changed = guide.settings(PROFILE, ["steps=7", "rate=1e-4", "device=cuda"])
+    assert changed == replace(PROFILE, steps=7, rate=1e-4, device="cuda")

@@ -37,7 +37,7 @@ def test_a_failed_stage_stops_the_recipe(tmp_path, monkeypatch):
         returncode = 3
 
     monkeypatch.setattr(recipe.subprocess, "run", lambda command: Failed())
-    with pytest.raises(SystemExit, match=r"training\.clip"):
+    with pytest.raises(SystemExit, match=r"training\.guide"):
         recipe.run(tmp_path, "cpu")
     assert not (tmp_path / "clip" / "done").exists()
 

@@ -42,14 +42,16 @@ class Stage:
 
 def stages(out: Path, profile: str) -> tuple[Stage, ...]:
     """The stages in their order. CLIP comes first: the embeddings are tuned to it and the UNet reads its text tower."""
-    clip, vae, unet, weights, judges = (out / name for name in ("clip", "vae", "unet", "weights", "judges"))
+    names = ("guide", "clip", "vae", "unet", "weights", "judges")
+    guide, clip, vae, unet, weights, judges = (out / name for name in names)
     model = clip / "clip.safetensors"
     embeddings = tuple(weights / f"pq_embeddings.{end}" for end in ("safetensors", "training.json"))
     common = ("--profile", profile)
     return (
+        Stage("training.guide", (*common, "--out", str(guide), "--resume"), (guide / "done",), (guide / "log.jsonl",)),
         Stage(
             "training.clip",
-            (*common, "--out", str(clip), "--resume"),
+            (*common, "--guide", str(guide), "--out", str(clip), "--resume"),
             (clip / "done",),
             (model, clip / "clip.json", clip / "log.jsonl"),
         ),

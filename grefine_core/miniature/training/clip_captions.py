@@ -59,6 +59,11 @@ def facts_of(scene: Scene, fault: str | None = None) -> tuple[int, ...]:
     return tuple(facts + ([_BIT[fault]] if fault else []))
 
 
+def word_bit(word: str) -> int:
+    """The bit of a word of the world."""
+    return _BIT[word]
+
+
 def phrase_bits(item: Item, plain: bool) -> int:
     """The bits of an item with all its modifiers, or (plain) of its kind alone."""
     return _item_bits(item, () if plain else item.modifiers)

@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import multiprocessing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from ...errors import InputError
 from ..captions import describe
 from ..world import SIDE
 from .clip_captions import MOST_FACTS, draw_mention, draw_short, facts_of, mentions_defect, with_mention
-from .clip_groups import GROUP, draw_group
+from .clip_groups import CLOSEUP, GROUP, draw_closeups, draw_group
+from .clip_swaps import Swap, ask, swaps
 from .loop import write_text
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ FULLS, SHORTS = 3, 8
 """Captions drawn for every picture, of which a step takes one each."""
 _FULL_LENGTH, _SHORT_LENGTH, _SHORT_FACTS = 76, 32, 2
 _PART = 250
-_WORLD = 2
+_WORLD = 3
 """Counts up when the world or its captions change, so that what was drawn before is not taken for it."""
 _VOCABULARY = 49408
 _STRANGE = 256
@@ -41,7 +42,7 @@ class ClipData:
     """Pictures with captions, tokens numbered within the vocabulary in use.
 
     Attributes:
-        images: (N, 128, 128, 3) uint8, in groups of ``GROUP``.
+        images: (N, side, side, 3) uint8, in groups of ``GROUP``.
         fulls: (N, FULLS, L) uint16 tokens, 0 behind the end.
         shorts: (N, SHORTS, l) uint16.
         facts: (N, MOST_FACTS) int64 bits of what the picture's captions tell of, 0 where there is less.
@@ -50,6 +51,7 @@ class ClipData:
         mentions: (N,) share of each picture's captions that mention a defect.
         vocabulary: (V,) int64, CLIP's number of every token in use; the first is 0.
         strange: (S,) int64, tokens that occur in no caption.
+        swaps: words that can be exchanged, by the numbers of their tokens.
     """
 
     images: NDArray[np.uint8]
@@ -61,19 +63,23 @@ class ClipData:
     mentions: NDArray[np.float32]
     vocabulary: Tensor
     strange: Tensor
+    swaps: dict[int, Swap]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step sees.
+    """What one step sees: B pictures, a full caption of each, S short ones in all.
 
     Attributes:
-        pixels: (B, 128, 128, 3) uint8.
+        pixels: (B, side, side, 3) uint8; 128 pixels a side, close-ups 64.
         full, full_ends: (B, L) and (B,) int64, numbers of the tokens, and of the last one of each text.
-        short, short_ends: the same of the short captions.
+        short, short_ends: the same of the short captions, (S, l) and (S,).
         same: (B, B) bool, picture i and full caption j: the caption is i's, word for word.
-        holds: (B, B) bool, picture i and short caption j: it holds of the picture.
-        unsure: (B, B) bool: whether it holds is not known.
+        holds: (B, S) bool, picture i and short caption j: it holds of the picture.
+        unsure: (B, S) bool: whether it holds is not known.
+        asked, asked_ends: (B, ANSWERS, l) and (B, ANSWERS) int64, a short caption of each picture, then the same with
+            a word exchanged.
+        wrong: (B, ANSWERS) bool: this one does not hold of the picture.
         mentions: share of the captions that mention a defect.
     """
 
@@ -85,25 +91,29 @@ class Batch:
     same: Tensor
     holds: Tensor
     unsure: Tensor
+    asked: Tensor
+    asked_ends: Tensor
+    wrong: Tensor
     mentions: float
 
 
-def make_data(folder: str | Path, groups: int, seed: int = 0, processes: int = 2) -> Path:
-    """Draw ``groups`` groups of pictures with their captions; what is there already stays.
+def make_data(folder: str | Path, groups: int, seed: int = 0, processes: int = 2, closeups: bool = False) -> Path:
+    """Draw ``groups`` groups of scenes, or of close-ups, with their captions; what is there already stays.
 
     Returns:
         The folder of this many groups: ``images.u8``, and for every 250 groups ``part-*.npz`` with tokens and
         ``captions-*.jsonl`` with the captions in words.
     """
-    folder = Path(folder) / f"clip-{_WORLD}-{seed}-{groups}"
+    side = CLOSEUP if closeups else SIDE
+    folder = Path(folder) / f"{'closeups' if closeups else 'clip'}-{_WORLD}-{seed}-{groups}"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "images.u8"
     if not path.exists():
         part = path.with_suffix(".part")
-        np.memmap(part, np.uint8, "w+", shape=(groups * GROUP, SIDE, SIDE, 3)).flush()
+        np.memmap(part, np.uint8, "w+", shape=(groups * GROUP, side, side, 3)).flush()
         part.replace(path)
     starts = [start for start in range(0, groups, _PART) if not (folder / f"part-{start:06d}.npz").exists()]
-    tasks = [(str(folder), start, min(groups, start + _PART), groups, seed) for start in starts]
+    tasks = [(str(folder), start, min(groups, start + _PART), groups, seed, closeups) for start in starts]
     if tasks and processes > 1:
         with multiprocessing.get_context("spawn").Pool(processes) as pool:
             for done, _ in enumerate(pool.imap_unordered(_make_part, tasks)):
@@ -114,44 +124,53 @@ def make_data(folder: str | Path, groups: int, seed: int = 0, processes: int = 2
     return folder
 
 
-def load_data(folder: Path) -> ClipData:
-    """Read what :func:`make_data` wrote, and number the tokens anew.
+def load_data(*folders: Path) -> tuple[ClipData, ...]:
+    """Read what :func:`make_data` wrote; all tokens are numbered anew, alike for all folders.
 
     Raises:
-        InputError: not drawn to the end, or more than 10 % of the pictures or captions are of defects.
+        InputError: not drawn to the end, or more than 10 % of the captions mention a defect.
     """
-    parts = [dict(np.load(part)) for part in sorted(folder.glob("part-*.npz"))]
-    shape = (sum(len(part["fulls"]) for part in parts), SIDE, SIDE, 3)
-    path = folder / "images.u8"
-    if not parts or not path.exists() or path.stat().st_size != math.prod(shape):
-        raise InputError(f"{folder}: the pictures were not drawn to the end; call make_data with the same arguments.")
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    fulls, shorts = joined["fulls"], joined["shorts"]
-    share = float(joined["mentions"].mean())
-    pictures = float(joined["faulty"].mean())
-    told = f"{len(fulls)} pictures, {pictures:.2%} with a defect, {share:.2%} of the captions mention one"
-    logger.info("%s", told)
-    if max(share, pictures) > _MOST_MENTIONS:
-        raise InputError(f"{folder}: {told}; at most {_MOST_MENTIONS:.0%} may.")
-    used = np.union1d(np.union1d(np.unique(fulls), np.unique(shorts)), [0])
+    read = [_read(folder) for folder in folders]
+    used = np.unique(np.concatenate([[0], *(part[name].ravel() for _, part in read for name in ("fulls", "shorts"))]))
     numbers = np.zeros(_VOCABULARY, np.uint16)
     numbers[used] = np.arange(len(used), dtype=np.uint16)
     unused = np.setdiff1d(np.arange(1, 40000), used)
     strange = np.random.default_rng(len(used)).choice(unused, _STRANGE, replace=False)
-    return ClipData(
-        images=np.memmap(path, np.uint8, "r", shape=shape),
-        fulls=numbers[fulls],
-        shorts=numbers[shorts],
-        facts=joined["facts"],
-        wanted=joined["wanted"],
-        open=joined["open"],
-        mentions=joined["mentions"],
-        vocabulary=torch.from_numpy(used.astype(np.int64)),
-        strange=torch.from_numpy(strange.astype(np.int64)),
+    table = _numbered({token: swap for token, swap in swaps().items() if token in used}, numbers)
+    return tuple(
+        ClipData(
+            images=images,
+            fulls=numbers[part["fulls"]],
+            shorts=numbers[part["shorts"]],
+            facts=part["facts"],
+            wanted=part["wanted"],
+            open=part["open"],
+            mentions=part["mentions"],
+            vocabulary=torch.from_numpy(used.astype(np.int64)),
+            strange=torch.from_numpy(strange.astype(np.int64)),
+            swaps=table,
+        )
+        for images, part in read
     )
 
 
-def draw_batch(data: ClipData, step: int, size: int, seed: int, strange: float = 0.15) -> Batch:
+def _read(folder: Path) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
+    parts = [dict(np.load(part)) for part in sorted(folder.glob("part-*.npz"))]
+    side = CLOSEUP if folder.name.startswith("closeups") else SIDE
+    shape = (sum(len(part["fulls"]) for part in parts), side, side, 3)
+    path = folder / "images.u8"
+    if not parts or not path.exists() or path.stat().st_size != math.prod(shape):
+        raise InputError(f"{folder}: the pictures were not drawn to the end; call make_data with the same arguments.")
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    share, faulty = (float(joined[name].mean()) for name in ("mentions", "faulty"))
+    told = f"{shape[0]} pictures, {faulty:.2%} with a defect, {share:.2%} of the captions mention one"
+    logger.info("%s", told)
+    if share > _MOST_MENTIONS:
+        raise InputError(f"{folder}: {told}; at most {_MOST_MENTIONS:.0%} may.")
+    return np.memmap(path, np.uint8, "r", shape=shape), joined
+
+
+def draw_batch(data: ClipData, step: int, size: int, seed: int, shorts: int = 1, strange: float = 0.15) -> Batch:
     """The batch of one step: whole groups, every group once an epoch, moved and mirrored pictures.
 
     Args:
@@ -159,25 +178,29 @@ def draw_batch(data: ClipData, step: int, size: int, seed: int, strange: float =
         step: number of the step, which with ``seed`` decides everything.
         size: pictures, a multiple of ``GROUP``.
         seed: of the draw.
+        shorts: short captions of each picture, up to ``SHORTS``.
         strange: share of captions that get a word which the tower never learns.
     """
     rng = np.random.default_rng([seed, 1, step])
     chosen = _groups_of(len(data.fulls) // GROUP, step, size // GROUP, seed)
     rows = (chosen[:, None] * GROUP + np.arange(GROUP)).ravel()
     full = data.fulls[rows, rng.integers(FULLS, size=size)]
-    which = rng.integers(SHORTS, size=size)
-    short, wanted, unsure = data.shorts[rows, which], data.wanted[rows, which], data.open[rows, which]
+    which = rng.random((size, SHORTS)).argsort(1)[:, :shorts].ravel()
+    owners = np.repeat(rows, shorts)
+    short, wanted, unsure = data.shorts[owners, which], data.wanted[owners, which], data.open[owners, which]
     # A picture holds what a caption says if each of its facts lies within one of the picture's.
     facts = data.facts[rows]
     inside = (wanted[None, :, :, None] & ~facts[:, None, None, :]) == 0
     holds = (inside & (facts != 0)[:, None, None, :]).any(-1)
     holds = (holds | (wanted == 0)[None]).all(-1)
-    own = np.eye(size, dtype=bool)
+    own = np.repeat(np.eye(size, dtype=bool), shorts, axis=1)
     same = (full[:, None] == full[None]).all(-1)
     unsure = holds & unsure[None] & ~own
     count = len(data.vocabulary)
     full_tokens, full_ends = _with_strange(full, rng, strange, count)
     short_tokens, short_ends = _with_strange(short, rng, strange, count)
+    first = short[::shorts].astype(np.int64)
+    asked, wrong = ask(first[:, : int((first != 0).sum(1).max())], wanted[::shorts], facts, data.swaps, rng)
     return Batch(
         pixels=torch.from_numpy(_moved(data.images, rows, rng)),
         full=full_tokens,
@@ -187,6 +210,9 @@ def draw_batch(data: ClipData, step: int, size: int, seed: int, strange: float =
         same=torch.from_numpy(same),
         holds=torch.from_numpy(holds & ~unsure),
         unsure=torch.from_numpy(unsure),
+        asked=torch.from_numpy(asked),
+        asked_ends=torch.from_numpy((asked != 0).sum(2) - 1),
+        wrong=torch.from_numpy(wrong),
         mentions=float(data.mentions[rows].mean()),
     )
 
@@ -203,13 +229,18 @@ def _groups_of(groups: int, step: int, count: int, seed: int) -> NDArray[np.int6
 
 
 def _moved(images: NDArray[np.uint8], rows: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Mirrored at random (no caption tells left from right), moved by up to four pixels, the edge repeated."""
-    pictures = np.empty((len(rows), SIDE, SIDE, 3), np.uint8)
+    """Mirrored at random (no caption tells left from right), moved by up to four pixels.
+
+    The edge of scenes is repeated; close-ups have something to spare.
+    """
+    side = images.shape[1]
+    spare = 4 if side == CLOSEUP else 0
+    pictures = np.empty((len(rows), side - 2 * spare, side - 2 * spare, 3), np.uint8)
     shifts = rng.integers(-4, 5, size=(len(rows), 2))
     mirrored = rng.random(len(rows)) < 0.5
-    reach = np.arange(SIDE)
+    reach = np.arange(spare, side - spare)
     for number, row in enumerate(rows):
-        ys, xs = (np.clip(reach + shift, 0, SIDE - 1) for shift in shifts[number])
+        ys, xs = (np.clip(reach + shift, 0, side - 1) for shift in shifts[number])
         pictures[number] = images[row][ys][:, xs[::-1] if mirrored[number] else xs]
     return pictures
 
@@ -229,15 +260,26 @@ def _with_strange(
     return torch.from_numpy(tokens[:, :longest].copy()), torch.from_numpy(lengths - 1)
 
 
-def _make_part(task: tuple[str, int, int, int, int]) -> None:
+def _numbered(table: dict[int, Swap], numbers: NDArray[np.uint16]) -> dict[int, Swap]:
+    """The table in the numbers of the tokens in use; what no caption has is in no question."""
+    return {
+        int(numbers[token]): replace(
+            swap, others=tuple((int(numbers[other]), bit) for other, bit in swap.others if other in table)
+        )
+        for token, swap in table.items()
+    }
+
+
+def _make_part(task: tuple[str, int, int, int, int, bool]) -> None:
     """Draw the groups from ``start`` to ``end`` into the files of a folder."""
     from open_clip.tokenizer import SimpleTokenizer
 
     torch.set_num_threads(1)
-    name, start, end, groups, seed = task
+    name, start, end, groups, seed, closeups = task
+    side = CLOSEUP if closeups else SIDE
     folder = Path(name)
     tokenizer = SimpleTokenizer()
-    images = np.memmap(folder / "images.u8", np.uint8, "r+", shape=(groups * GROUP, SIDE, SIDE, 3))
+    images = np.memmap(folder / "images.u8", np.uint8, "r+", shape=(groups * GROUP, side, side, 3))
     count = (end - start) * GROUP
     part: dict[str, NDArray[Any]] = {
         "fulls": np.zeros((count, FULLS, _FULL_LENGTH), np.uint16),
@@ -250,7 +292,7 @@ def _make_part(task: tuple[str, int, int, int, int]) -> None:
     }
     lines = []
     for index in range(start, end):
-        drawn, rng = draw_group(index, seed)
+        drawn, rng = (draw_closeups if closeups else draw_group)(index, seed)
         for number, picture in enumerate(drawn):
             row = (index - start) * GROUP + number
             images[index * GROUP + number] = picture.image
@@ -258,8 +300,8 @@ def _make_part(task: tuple[str, int, int, int, int]) -> None:
             shorts = [draw_short(picture.scene, rng) for _ in range(SHORTS)]
             if picture.fault:
                 fulls = [with_mention(text, picture.fault, rng) for text in fulls]
-                # Half of the short ones go on about what is shown.
-                shorts[::2] = [draw_mention(picture.fault, rng) for _ in shorts[::2]]
+                # The other short ones go on about what is shown: few captions in all may mention a defect.
+                shorts[0] = draw_mention(picture.fault, rng)
             for column, text in enumerate(fulls):
                 part["fulls"][row, column] = _tokens(tokenizer, text, _FULL_LENGTH)
             for column, short in enumerate(shorts):

@@ -5,10 +5,10 @@ Masks only score; nothing here goes back into a training.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ from .clip_captions import MENTIONS, facts_of, phrase_bits
 
 BLOCKS = (3, 4, 5, 6)
 _IN_ONE_PASS = 32
+#: Pictures and the number of blocks with V-V attention -> (n, 1 + h·w, C) at unit length.
+Encoder = Callable[[Sequence[np.ndarray], int], Tensor]
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,24 @@ def evaluate_maps(clip: nn.Module, samples: Samples, blocks: Sequence[int] = BLO
         threshold, of the map as it is and of that stretched to [0, 1]; ``probe_*``: clean against defective by a linear
         probe on class features; ``mention_*``: pixels in against pixels out of the defect by the map of its mention.
     """
+    return _figures(lambda pictures, depth: _encode(clip, pictures, depth), clip, samples, blocks)
+
+
+@torch.no_grad()
+def evaluate_guide(guide: nn.Module, clip: nn.Module, samples: Samples) -> dict[str, float]:
+    """The same figures of the guide's features, with ``clip``'s text tower; maps are named ``…_0``."""
+
+    def encode(pictures: Sequence[np.ndarray], _: int) -> Tensor:
+        parts = (_bytes(pictures[start : start + _IN_ONE_PASS]) for start in range(0, len(pictures), _IN_ONE_PASS))
+        encoded = [guide(part.to(next(guide.parameters()).device)) for part in parts]
+        return torch.cat([torch.cat([whole[:, None], local], 1).cpu() for whole, local in encoded])
+
+    return _figures(encode, clip, samples, (0,))
+
+
+def _figures(encode: Encoder, clip: nn.Module, samples: Samples, blocks: Sequence[int]) -> dict[str, float]:
     pictures = [sample.image for sample in samples.clean]
-    encoded = {depth: _encode(clip, pictures, depth) for depth in blocks}
+    encoded = {depth: encode(pictures, depth) for depth in blocks}
     whole = encoded[blocks[0]][:, 0]
     empty = _texts(clip, [""])
     captions = _texts(clip, [sample.caption.prompt for sample in samples.clean])
@@ -88,7 +106,7 @@ def evaluate_maps(clip: nn.Module, samples: Samples, blocks: Sequence[int] = BLO
     for depth in blocks:
         maps = torch.einsum("tpc,tc->tp", encoded[depth][owners][:, 1:], targets)
         result |= {f"{name}_{depth}": value for name, value in _map_figures(maps, masks).items()}
-    return result | _defect_figures(clip, samples, empty)
+    return result | _defect_figures(encode, clip, samples, empty, blocks[-1])
 
 
 def auc(higher: Tensor, lower: Tensor) -> float:
@@ -143,12 +161,11 @@ def _best_iou(maps: Tensor, truth: Tensor) -> float:
     return best
 
 
-def _defect_figures(clip: nn.Module, samples: Samples, empty: Tensor) -> dict[str, float]:
+def _defect_figures(encode: Encoder, clip: nn.Module, samples: Samples, empty: Tensor, depth: int) -> dict[str, float]:
     result = {}
-    depth = len(cast(Any, clip).visual.transformer.resblocks)
     for factor, defective in samples.defective.items():
-        encoded = _encode(clip, [sample.image for sample in defective], depth)
-        clean = _encode(clip, [sample.clean for sample in defective], 0)[:, 0]
+        encoded = encode([sample.image for sample in defective], depth)
+        clean = encode([sample.clean for sample in defective], 0)[:, 0]
         half = len(defective) // 2
         learned = torch.cat([encoded[:half, 0], clean[:half]])
         mean = learned.mean(0)
@@ -176,10 +193,13 @@ def _encode(clip: nn.Module, pictures: Sequence[np.ndarray], depth: int) -> Tens
     device = next(clip.parameters()).device
     encoded = []
     for start in range(0, len(pictures), _IN_ONE_PASS):
-        pixels = np.rint(255 * np.stack(pictures[start : start + _IN_ONE_PASS])).astype(np.uint8)
-        batch = normalise(torch.from_numpy(pixels).permute(0, 3, 1, 2), geometry(clip))
+        batch = normalise(_bytes(pictures[start : start + _IN_ONE_PASS]).permute(0, 3, 1, 2), geometry(clip))
         encoded.append(F.normalize(encode_image(clip, batch.to(device), depth).cpu(), dim=-1))
     return torch.cat(encoded)
+
+
+def _bytes(pictures: Sequence[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.rint(255 * np.stack(pictures)).astype(np.uint8))
 
 
 def _texts(clip: nn.Module, texts: list[str]) -> Tensor:

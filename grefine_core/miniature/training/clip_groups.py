@@ -11,13 +11,13 @@ from .. import defects, layout
 from ..draw import draw
 from ..layout import changed_item, fits, sample_scene, without
 from ..scene import Item, Scene
-from ..world import GROUNDS, SIDE, SIZES
+from ..world import COLOURS, FORMS, GROUNDS, PATTERNS, SIDE, SIZES, THINGS
 
 GROUP = 4
 """Pictures in a group."""
-PERIOD, DEFECTIVE = 8, 3
-"""Of every 8 groups 3 have one defective picture: 9.4 % of the pictures, of the 10 % that may be."""
-#: Kinds of the defects in turn; the rational ones are the hardest to see.
+CLOSEUP = 72
+"""Side of close-ups in pixels: those that a step sees, and 4 on each side to move them by."""
+#: Kinds of the one defect that each group has, in turn; the rational ones are the hardest to see.
 _FAULTS = ("rational", "technical", "natural", "rational", "technical", "natural", "rational")
 _SEED = 20261122
 _WAYS = ("colour", "pattern", "kind", "remove", "size", "count", "swap", "ground")
@@ -30,7 +30,7 @@ class Drawn:
 
     Attributes:
         scene: what it shows.
-        image: (128, 128, 3) uint8.
+        image: (side, side, 3) uint8.
         fault: name of its defect, or None.
     """
 
@@ -54,13 +54,48 @@ def draw_group(index: int, seed: int = 0) -> tuple[list[Drawn], np.random.Genera
             scenes.append(changed)
     images = [draw(scene) for scene in scenes]
     faults: list[str | None] = [None] * GROUP
-    if index % PERIOD < DEFECTIVE:
-        # Beside the same picture without it.
-        kind = _FAULTS[(index // PERIOD * DEFECTIVE + index % PERIOD) % len(_FAULTS)]
-        image, defect = defects.add(images[0], base, kind, rng, float(rng.uniform(0.0, 0.6)))
-        scenes[-1], images[-1], faults[-1] = base, image, defect.name
-    bytes_ = [np.rint(255 * np.clip(image, 0.0, 1.0)).astype(np.uint8) for image in images]
-    return [Drawn(*parts) for parts in zip(scenes, bytes_, faults, strict=True)], rng
+    # The last picture is the first one with a defect.
+    image, defect = defects.add(images[0], base, _FAULTS[index % len(_FAULTS)], rng, float(rng.uniform(0.0, 0.6)))
+    scenes[-1], images[-1], faults[-1] = base, image, defect.name
+    return [Drawn(*parts) for parts in zip(scenes, map(_bytes, images), faults, strict=True)], rng
+
+
+def draw_closeups(index: int, seed: int = 0) -> tuple[list[Drawn], np.random.Generator]:
+    """Draw group ``index`` of close-ups: one item each, cut out of a training scene of nothing else.
+
+    The four differ in the kind of their item alone, or, less often, in its colour or pattern.
+
+    Returns:
+        The pictures, ``CLOSEUP`` pixels a side, and the generator for their captions.
+    """
+    rng = np.random.default_rng([_SEED, seed, index, 1])
+    while True:
+        kind = str(rng.choice(FORMS)) if rng.random() < 0.8 else str(rng.choice(THINGS))
+        size, radius = (None, rng.uniform(15.0, 25.0)) if rng.random() < 0.7 else ("small", rng.uniform(12.0, 14.5))
+        form = kind in FORMS
+        colour = str(rng.choice(list(COLOURS))) if form else None
+        pattern = str(rng.choice(PATTERNS)) if form and rng.random() < 0.4 else None
+        y, x = (float(at) for at in SIDE / 2 + rng.uniform(-6.0, 6.0, 2))
+        item = Item(kind, colour, pattern, size, 1, y, x, float(radius))
+        base = Scene(str(rng.choice(GROUNDS)), (item,), (), int(rng.integers(1 << 31)))
+        if fits(base, "train"):
+            break
+    scenes = [base]
+    way = str(rng.choice(("kind", "colour", "pattern"), p=(0.6, 0.2, 0.2))) if form else "kind"
+    for _ in range(40):
+        changed = changed_item(base, 0, way, rng)
+        # Patterns are few; a form is not to be told from a thing.
+        if changed in scenes or changed.items[0].is_form != form or not fits(changed, "train"):
+            way = "kind" if way == "pattern" and len(scenes) == len(PATTERNS) else way
+            continue
+        scenes.append(changed)
+        if len(scenes) == GROUP:
+            break
+    while len(scenes) < GROUP:
+        scenes.append(base)
+    edge = (SIDE - CLOSEUP) // 2
+    images = [draw(scene)[edge : edge + CLOSEUP, edge : edge + CLOSEUP] for scene in scenes]
+    return [Drawn(scene, _bytes(image), None) for scene, image in zip(scenes, images, strict=True)], rng
 
 
 def change(scene: Scene, rng: np.random.Generator) -> Scene | None:
@@ -89,6 +124,10 @@ def change(scene: Scene, rng: np.random.Generator) -> Scene | None:
         changed = _replaced(scene, index, _resized(item, rng) if way == "size" else _recounted(item, rng))
         changed = changed if changed is not None and _has_room(changed, index) else None
     return changed if changed is not None and fits(changed, "train") else None
+
+
+def _bytes(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.rint(255 * np.clip(image, 0.0, 1.0)).astype(np.uint8)
 
 
 def _swapped(scene: Scene, index: int, rng: np.random.Generator) -> Scene | None:

@@ -127,28 +127,18 @@ class Towers:
         return F.layer_norm(x, (x.shape[-1],), norm.weight.to(x.dtype), norm.bias.to(x.dtype), norm.eps)
 
 
-def choose_patches(count: int, side: int, share: int, generator: torch.Generator) -> Tensor:
-    """Draw which patches a step looks at: some of every 2×2 block, so that no small item is missed altogether.
+def all_but_one(count: int, patches: int, generator: torch.Generator) -> Tensor:
+    """Numbers of the patches that a step looks at: all but one, drawn for each picture.
 
-    Args:
-        count: pictures.
-        side: patches along one side, even.
-        share: patches of each block: 1, 2 or 4.
-        generator: of the draw.
+    With the class token their number is then a multiple of 32 for 16×16 patches, without which the softmax of bfloat16
+    is several times slower.
 
     Returns:
-        (count, share·side²/4 - 1) int64. One is left out: with the class token the number of tokens is then a multiple
-        of 32 for 16×16 patches, without which the softmax of bfloat16 is several times slower.
+        (count, patches - 1) int64, ascending.
     """
-    half = side // 2
-    order = torch.rand(count, half * half, 4, generator=generator).argsort(-1)[..., :share]
-    block = torch.arange(half * half)[:, None]
-    row = 2 * (block // half) + order // 2
-    column = 2 * (block % half) + order % 2
-    patches = (row * side + column).flatten(1)
-    dropped = torch.randint(patches.shape[1], (count, 1), generator=generator)
-    kept = torch.arange(patches.shape[1] - 1)[None]
-    return patches.gather(1, kept + (kept >= dropped))
+    dropped = torch.randint(patches, (count, 1), generator=generator)
+    kept = torch.arange(patches - 1)[None]
+    return kept + (kept >= dropped)
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
