@@ -58,7 +58,7 @@ class Profile:
     groups: int = 16000
     batch: int = 32
     shorts: int = 2
-    steps: int = 4000
+    steps: int = 3300
     rate: float = 2e-3
     warmup: int = 100
     decay: float = 0.05
@@ -68,7 +68,7 @@ class Profile:
     captions: float = 0.5
     blocks: int = 6
     seed: int = 0
-    validate_every: int = 500
+    validate_every: int = 550
     device: str = "cpu"
 
 

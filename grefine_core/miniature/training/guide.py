@@ -59,7 +59,7 @@ class Profile:
     warmup: int = 100
     decay: float = 0.05
     seed: int = 0
-    validate_every: int = 500
+    validate_every: int = 600
     device: str = "cpu"
 
 

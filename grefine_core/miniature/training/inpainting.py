@@ -61,7 +61,7 @@ class Profile:
         compiled: whether the loss is compiled; needs a compiler.
     """
 
-    steps: int = 5000
+    steps: int = 5800
     batch: int = 32
     rate: float = 8e-4
     warmup: int = 200
