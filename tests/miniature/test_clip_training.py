@@ -168,6 +168,9 @@ def test_questions_exchange_one_word_and_are_wrong_of_the_picture(data):
     different = (batch.asked != batch.asked[:, :1]).sum(2)
     assert (different[batch.wrong] == 1).all()
     assert (different <= 1).all()
+    without = clip_data.draw_batch(data, 0, 16, 0, questions=False)
+    assert without.asked.numel() == 0
+    assert torch.equal(without.short, batch.short)
     assert (data.vocabulary[batch.asked].gather(2, batch.asked_ends[..., None]) == 49407).all()
 
 

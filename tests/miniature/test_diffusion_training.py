@@ -297,3 +297,16 @@ def assert_same_weights(one, other):
     assert first.keys() == second.keys()
     for name, value in first.items():
         assert torch.equal(value, second[name]), name
+
+
+def test_errors_of_means_cost_more_than_those_that_cancel():
+    unit, weight = torch.zeros(1, 4, 16, 16), torch.ones(1, 1, 16, 16)
+    lifted = torch.full_like(unit, 0.1)
+    cancelling = lifted * (1 - 2 * (torch.arange(16) % 2))
+
+    def loss(error: torch.Tensor, coarse: float) -> float:
+        return float(inpainting.loss_of(lambda *_, **__: (error,), unit, None, None, unit, weight, coarse))
+
+    assert loss(lifted, 0.0) == pytest.approx(loss(cancelling, 0.0))
+    assert loss(cancelling, 0.25) == pytest.approx(0.01)
+    assert loss(lifted, 0.25) == pytest.approx(0.01 * (1 + 0.25 * 16))

@@ -27,9 +27,10 @@ from .clip_files import export, load_guide
 from .clip_guide import PATCH, Guide
 from .clip_imitation import answer_distance, patch_distance
 from .clip_loss import contrastive
+from .clip_run import run
 from .clip_towers import Towers, all_but_one
 from .guide import settings
-from .loop import Journal, Rates, keep_memory, load_checkpoint, run_steps, save_checkpoint, today
+from .loop import Rates, keep_memory
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ class Trainer:
         matrices = [value for name, value in named if ".resblocks." in name and value.ndim == 2]
         others = [value for name, value in named if not (".resblocks." in name and value.ndim == 2)]
         self.parameters = [*matrices, *others]
-        # Muon needs about half of AdamW's steps for the blocks' matrices; it is not made for the rest.
+        # Muon is made for the matrices within blocks, AdamW takes the rest.
         self.optimisers: list[torch.optim.Optimizer] = [
             torch.optim.Muon(matrices, profile.rate, profile.decay, adjust_lr_fn="match_rms_adamw"),
             torch.optim.AdamW(others, profile.rate, (0.9, 0.98), 1e-6, weight_decay=0.0, fused=True),
@@ -121,7 +122,7 @@ class Trainer:
     def step(self, step: int) -> dict[str, Tensor]:
         """Do step ``step``; its losses and figures."""
         profile, device = self.profile, self.profile.device
-        batch = draw_batch(self.data, step, profile.batch, profile.seed, profile.shorts)
+        batch = draw_batch(self.data, step, profile.batch, profile.seed, profile.shorts, questions=False)
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = self.rates.at(step)
@@ -195,39 +196,18 @@ def train(
         stop_at: leave off after so many steps, with a checkpoint.
         evaluate: whether to measure maps on validation scenes now and then.
     """
-    out = Path(out)
-    journal = Journal(out / "log.jsonl")
     trainer = Trainer(profile, data, Path(guide))
-    checkpoint = out / "checkpoint.pt"
-    if resume and checkpoint.exists():
-        trainer.load(load_checkpoint(checkpoint))
-        journal.cut(trainer.done)
-    elif journal.path.exists():
-        journal.path.unlink()
-    journal.write(event="start", step=trainer.done, date=today(), tokens=len(data.vocabulary), **asdict(profile))
 
-    def note(step: int) -> dict[str, str]:
-        return {"seed": str(profile.seed), "steps": str(step), "date": today()}
-
-    def validate(step: int) -> None:
+    def validate(_: int) -> dict[str, float]:
         from .clip_evaluation import evaluate_maps, validation_samples
 
-        clip = trainer.clip.eval()
-        journal.write(event="validation", step=step, **evaluate_maps(clip, validation_samples()))
-        clip.train()
-        export(clip, trainer.config, out, note(step))
+        figures = evaluate_maps(trainer.clip.eval(), validation_samples())
+        trainer.clip.train()
+        return figures
 
-    run_steps(
-        trainer.done,
-        profile.steps,
-        trainer.step,
-        journal=journal,
-        checkpoint=lambda step: save_checkpoint(checkpoint, step, trainer.state()),
-        validate=validate if evaluate else None,
-        validate_every=profile.validate_every,
-        stop_at=stop_at,
-    )
-    return export(trainer.clip, trainer.config, out, note(trainer.done))
+    logged = {"tokens": len(data.vocabulary), **asdict(profile)}
+    note = run(trainer, Path(out), logged, validate if evaluate else None, resume=resume, stop_at=stop_at)
+    return export(trainer.clip, trainer.config, out, note)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

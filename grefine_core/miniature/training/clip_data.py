@@ -170,7 +170,15 @@ def _read(folder: Path) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
     return np.memmap(path, np.uint8, "r", shape=shape), joined
 
 
-def draw_batch(data: ClipData, step: int, size: int, seed: int, shorts: int = 1, strange: float = 0.15) -> Batch:
+def draw_batch(
+    data: ClipData,
+    step: int,
+    size: int,
+    seed: int,
+    shorts: int = 1,
+    strange: float = 0.15,
+    questions: bool = True,
+) -> Batch:
     """The batch of one step: whole groups, every group once an epoch, moved and mirrored pictures.
 
     Args:
@@ -180,6 +188,7 @@ def draw_batch(data: ClipData, step: int, size: int, seed: int, shorts: int = 1,
         seed: of the draw.
         shorts: short captions of each picture, up to ``SHORTS``.
         strange: share of captions that get a word which the tower never learns.
+        questions: whether words are exchanged; without, the batch has no such texts.
     """
     rng = np.random.default_rng([seed, 1, step])
     chosen = _groups_of(len(data.fulls) // GROUP, step, size // GROUP, seed)
@@ -200,7 +209,10 @@ def draw_batch(data: ClipData, step: int, size: int, seed: int, shorts: int = 1,
     full_tokens, full_ends = _with_strange(full, rng, strange, count)
     short_tokens, short_ends = _with_strange(short, rng, strange, count)
     first = short[::shorts].astype(np.int64)
-    asked, wrong = ask(first[:, : int((first != 0).sum(1).max())], wanted[::shorts], facts, data.swaps, rng)
+    first = first[:, : int((first != 0).sum(1).max())]
+    asked, wrong = np.zeros((size, 0, first.shape[1]), np.int64), np.zeros((size, 0), bool)
+    if questions:
+        asked, wrong = ask(first, wanted[::shorts], facts, data.swaps, rng)
     return Batch(
         pixels=torch.from_numpy(_moved(data.images, rows, rng)),
         full=full_tokens,

@@ -22,8 +22,9 @@ from .clip_data import ClipData, draw_batch, load_data, make_data
 from .clip_files import CONFIG, export, export_guide
 from .clip_guide import Guide
 from .clip_loss import contrastive, local_similarity, own_similarity, presence, right_word
+from .clip_run import run
 from .clip_towers import Towers
-from .loop import Journal, Rates, keep_memory, load_checkpoint, run_steps, save_checkpoint, today
+from .loop import Rates, keep_memory
 
 logger = logging.getLogger(__name__)
 
@@ -204,37 +205,18 @@ def train(
         stop_at: leave off after so many steps, with a checkpoint.
         evaluate: whether to measure maps on validation scenes now and then.
     """
-    out = Path(out)
-    journal = Journal(out / "log.jsonl")
     trainer = Trainer(profile, data, closeups, config)
-    checkpoint = out / "checkpoint.pt"
-    if resume and checkpoint.exists():
-        trainer.load(load_checkpoint(checkpoint))
-        journal.cut(trainer.done)
-    elif journal.path.exists():
-        journal.path.unlink()
-    journal.write(event="start", step=trainer.done, date=today(), tokens=len(data.vocabulary), **asdict(profile))
 
-    def validate(step: int) -> None:
+    def validate(_: int) -> dict[str, float]:
         from .clip_evaluation import evaluate_guide, validation_samples
 
         trainer.guide.eval()
-        journal.write(
-            event="validation", step=step, **evaluate_guide(trainer.guide, trainer.model(), validation_samples())
-        )
+        figures = evaluate_guide(trainer.guide, trainer.model(), validation_samples())
         trainer.guide.train()
+        return figures
 
-    run_steps(
-        trainer.done,
-        profile.steps,
-        trainer.step,
-        journal=journal,
-        checkpoint=lambda step: save_checkpoint(checkpoint, step, trainer.state()),
-        validate=validate if evaluate else None,
-        validate_every=profile.validate_every,
-        stop_at=stop_at,
-    )
-    note = {"seed": str(profile.seed), "steps": str(trainer.done), "date": today()}
+    logged = {"tokens": len(data.vocabulary), **asdict(profile)}
+    note = run(trainer, Path(out), logged, validate if evaluate else None, resume=resume, stop_at=stop_at)
     export(trainer.model(), trainer.config, out, note)
     return export_guide(trainer.guide, out, note)
 
