@@ -16,7 +16,7 @@ from grefine_core.errors import InputError
 from grefine_core.miniature.layout import fits, sample_scene
 from grefine_core.miniature.scene import Item, Scene
 from grefine_core.miniature.training import clip as training
-from grefine_core.miniature.training import clip_data, guide
+from grefine_core.miniature.training import clip_data, guide, loop
 from grefine_core.miniature.training.clip_captions import draw_mention, draw_short, facts_of, mentions_defect
 from grefine_core.miniature.training.clip_evaluation import auc, evaluate_guide, evaluate_maps, validation_samples
 from grefine_core.miniature.training.clip_files import export
@@ -397,5 +397,5 @@ def test_evaluation_of_the_guide_gives_the_same_figures(both):
 
 
 def test_settings_keep_their_types():
-    changed = guide.settings(PROFILE, ["steps=7", "rate=1e-4", "device=cuda"])
+    changed = loop.changed(PROFILE, ["steps=7", "rate=1e-4", "device=cuda"])
     assert changed == replace(PROFILE, steps=7, rate=1e-4, device="cuda")

@@ -14,10 +14,17 @@ from safetensors.torch import load_file, save_file
 from grefine_core.errors import ModelFileError
 from grefine_core.miniature import diffusion
 from grefine_core.miniature.training import autoencoder, inpainting
+from grefine_core.miniature.training.clip_groups import GROUP, draw_closeups
 from grefine_core.miniature.training.damage import damage
-from grefine_core.miniature.training.latents import cached_latents, masked_input, shrink_masks, tokenize
-from grefine_core.miniature.training.pictures import cached_pictures, scene_at
-from grefine_core.miniature.training.views import CAPTIONS, view_at
+from grefine_core.miniature.training.latents import (
+    cached_closeups,
+    cached_latents,
+    masked_input,
+    shrink_masks,
+    tokenize,
+)
+from grefine_core.miniature.training.pictures import SEED, cached_pictures, scene_at
+from grefine_core.miniature.training.views import CAPTIONS, CLOSEUP_SIDE, closeup_at, view_at
 from grefine_core.miniature.world import HELD_BACK
 from grefine_core.standins.naming import even_scale, fill_by_name
 
@@ -26,8 +33,9 @@ SMALL = replace(
     checked=2, compiled=False,
 )  # fmt: skip
 SMALL_UNET = replace(
-    inpainting.PROFILES["cpu"], steps=4, batch=2, log_every=1, validate_every=2, checked=32, compiled=False
-)
+    inpainting.PROFILES["cpu"], steps=4, batch=2, first=1, again=2, log_every=1, validate_every=2, checked=32,
+    compiled=False,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +52,11 @@ def untrained():
 @pytest.fixture(scope="module")
 def latents(tmp_path_factory, untrained, pictures):
     return cached_latents(tmp_path_factory.mktemp("latents"), untrained, pictures, 6)
+
+
+@pytest.fixture(scope="module")
+def closeups(tmp_path_factory, untrained):
+    return cached_closeups(tmp_path_factory.mktemp("closeups"), untrained, 8)
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +158,20 @@ def test_views(pictures):
     assert np.array_equal(again.mask, view_at(3, pictures).mask)
 
 
+def test_closeups_show_one_item_that_is_masked():
+    for index in range(40):
+        view = closeup_at(index)
+        assert view.picture.shape == (CLOSEUP_SIDE, CLOSEUP_SIDE, 3)
+        assert view.picture.dtype == np.uint8
+        assert view.mask.shape == (CLOSEUP_SIDE, CLOSEUP_SIDE)
+        assert len(view.captions) == CAPTIONS
+        scene = draw_closeups(index // GROUP, SEED)[0][index % GROUP].scene
+        item = np.round([scene.items[0].x, scene.items[0].y]).astype(int) - 32
+        assert view.mask[item[1], item[0]]
+    assert closeup_at(3).captions == closeup_at(3).captions
+    assert not np.array_equal(closeup_at(0).picture, closeup_at(1).picture)
+
+
 def test_damage_keeps_shape_and_range(pictures):
     rng = np.random.default_rng(0)
     picture = pictures[0][:64, :64].astype(np.float32) / 255
@@ -189,6 +216,15 @@ def test_latents_are_those_of_the_views(latents, untrained, pictures):
             error = torch.from_numpy(np.array(found)).float() - mode[0]
             assert error.abs().mean() < 0.02 * mode.abs().mean()
     assert np.array_equal(latents.tokens[4].astype(int), tokenize(view.captions).numpy())
+
+
+def test_closeups_are_a_quarter_of_a_scene(closeups, untrained):
+    assert closeups.clean.shape == (8, 4, 8, 8)
+    picture = autoencoder.to_network(closeup_at(5).picture[None])
+    with torch.no_grad():
+        mode = untrained.encode(picture).latent_dist.mode() * diffusion.SCALING
+    error = torch.from_numpy(np.array(closeups.clean[5])).float() - mode[0]
+    assert error.abs().mean() < 0.02 * mode.abs().mean()
 
 
 def test_latents_are_encoded_anew_for_another_encoder(tmp_path, pictures, untrained):
@@ -245,10 +281,10 @@ def test_autoencoder_learns(tmp_path):
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_inpainting_resumed_is_as_uninterrupted(tmp_path, latents, clip):
-    whole = inpainting.train(tmp_path / "whole", SMALL_UNET, latents, latents, clip)
-    assert inpainting.train(tmp_path / "parts", SMALL_UNET, latents, latents, clip, stop_at=3) is None
-    parts = inpainting.train(tmp_path / "parts", SMALL_UNET, latents, latents, clip, resume=True)
+def test_inpainting_resumed_is_as_uninterrupted(tmp_path, latents, closeups, clip):
+    whole = inpainting.train(tmp_path / "whole", SMALL_UNET, latents, closeups, latents, clip)
+    assert inpainting.train(tmp_path / "parts", SMALL_UNET, latents, closeups, latents, clip, stop_at=3) is None
+    parts = inpainting.train(tmp_path / "parts", SMALL_UNET, latents, closeups, latents, clip, resume=True)
     assert whole is not None
     assert parts is not None
     assert_same_weights(whole, parts)
@@ -257,11 +293,18 @@ def test_inpainting_resumed_is_as_uninterrupted(tmp_path, latents, clip):
         assert handle.metadata()["network"] == "unet"
 
 
-def test_inpainting_learns(tmp_path, latents, clip):
+def test_inpainting_learns(tmp_path, latents, closeups, clip):
     profile = replace(SMALL_UNET, steps=24, batch=4, rate=2e-3, warmup=4, validate_every=100, log_every=6)
-    inpainting.train(tmp_path, profile, latents, latents, clip)
-    losses = [entry["loss"] for entry in figures(tmp_path / "unet.log.jsonl") if "loss" in entry]
+    inpainting.train(tmp_path, profile, latents, closeups, latents, clip)
+    losses = [entry["loss_of_scenes"] for entry in figures(tmp_path / "unet.log.jsonl") if "loss_of_scenes" in entry]
     assert losses[-1] < 0.8 * losses[0]
+
+
+def test_closeups_come_first_and_then_again(tmp_path, latents, closeups, clip):
+    inpainting.train(tmp_path, replace(SMALL_UNET, steps=6, first=2, again=4), latents, closeups, latents, clip)
+    steps = [entry for entry in figures(tmp_path / "unet.log.jsonl") if "loss" in entry]
+    assert ["loss_of_closeups" in entry for entry in steps] == [True, True, False, False, True, False]
+    assert ["loss_of_scenes" in entry for entry in steps] == [False, False, True, True, False, True]
 
 
 def test_batch_is_noised_as_stable_diffusion_does(latents):

@@ -29,8 +29,7 @@ from .clip_imitation import answer_distance, patch_distance
 from .clip_loss import contrastive
 from .clip_run import run
 from .clip_towers import Towers, all_but_one
-from .guide import settings
-from .loop import Rates, keep_memory
+from .loop import Rates, changed, keep_memory
 
 logger = logging.getLogger(__name__)
 
@@ -223,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     keep_memory()
-    profile = settings(PROFILES[options.profile], options.set)
+    profile = changed(PROFILES[options.profile], options.set)
     folder = make_data(options.data or options.out.parent / "data" / "clip", profile.groups, 0, options.processes)
     (data,) = load_data(folder)
     file = train(profile, data, options.guide, options.out, resume=options.resume)

@@ -11,7 +11,7 @@ import argparse
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from .clip_guide import Guide
 from .clip_loss import contrastive, local_similarity, own_similarity, presence, right_word
 from .clip_run import run
 from .clip_towers import Towers
-from .loop import Rates, keep_memory
+from .loop import Rates, changed, keep_memory
 
 logger = logging.getLogger(__name__)
 
@@ -221,12 +221,6 @@ def train(
     return export_guide(trainer.guide, out, note)
 
 
-def settings(profile: Any, changes: Sequence[str]) -> Any:
-    """The profile with changes given as NAME=VALUE."""
-    named = dict(change.split("=", 1) for change in changes)
-    return replace(profile, **{name: type(getattr(profile, name))(value) for name, value in named.items()})
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Train the guide and the text tower of the miniature CLIP.")
@@ -239,7 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     keep_memory()
-    profile = settings(PROFILES[options.profile], options.set)
+    profile = changed(PROFILES[options.profile], options.set)
     folder = options.data or options.out.parent / "data" / "clip"
     scenes = make_data(folder, profile.groups, 0, options.processes)
     data, closeups = load_data(scenes, make_data(folder, profile.closeups, 0, options.processes, closeups=True))

@@ -5,6 +5,7 @@
 
 It learns from clean training scenes alone: their latents, the latents of what random masks leave of them, their
 captions through the frozen text half of the miniature CLIP, every tenth caption left out for classifier-free guidance.
+Close-ups of one item come first, and again every few steps: a quarter of a scene's area, so four times as many a step.
 Writes DIR/unet.safetensors (an average over the last steps' weights), DIR/unet.log.jsonl and DIR/checkpoint.pt.
 """
 
@@ -23,11 +24,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..diffusion import SCHEDULER_CONFIG, build, load, save, text_states
-from .latents import Latents, cached_latents, tokenize
+from .latents import Latents, cached_closeups, cached_latents, tokenize
 from .loop import (
     Averaged,
     Journal,
     Rates,
+    changed,
     keep_memory,
     load_checkpoint,
     noise,
@@ -51,6 +53,8 @@ class Profile:
         rate, warmup: highest learning rate, and steps until it is reached.
         average: decay of the averaged weights, those that are exported.
         views, pictures: number of examples, and of scenes that they show.
+        closeups: number of examples that show one item.
+        first, again: so many steps with close-ups at the start, and later one in so many.
         unconditional: share of examples without their caption.
         partial: share of examples with their second caption.
         gamma: least signal-to-noise ratio from which on less noise counts less.
@@ -68,6 +72,9 @@ class Profile:
     average: float = 0.998
     views: int = 16000
     pictures: int = 24000
+    closeups: int = 16000
+    first: int = 1000
+    again: int = 3
     unconditional: float = 0.1
     partial: float = 0.3
     gamma: float = 5.0
@@ -84,7 +91,9 @@ class Profile:
 
 PROFILES = {
     "cpu": Profile(),
-    "gpu": Profile(steps=60000, batch=128, average=0.9995, views=240000, pictures=60000, device="cuda", checked=256),
+    "gpu": Profile(
+        steps=60000, batch=128, average=0.9995, views=240000, pictures=60000, closeups=60000, device="cuda", checked=256
+    ),
 }
 
 
@@ -97,7 +106,7 @@ def noise_levels() -> Tensor:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step needs, on one device: noisy latents (n, 4, 16, 16) and so on; ``weight`` (n, 1, 16, 16)."""
+    """What one step needs: noisy latents (n, 4, 16, 16), of close-ups (n, 4, 8, 8); ``weight`` (n, 1, 16, 16)."""
 
     noisy: Tensor
     mask: Tensor
@@ -139,7 +148,7 @@ def draw_batch(latents: Latents, profile: Profile, empty: Tensor, rng: np.random
 def loss_of(
     unet: Any, inputs: Tensor, times: Tensor, states: Tensor, unit: Tensor, weight: Tensor, coarse: float
 ) -> Tensor:
-    """Weighted mean squared error of the noise that is predicted from ``inputs`` (n, 9, 16, 16), and of its means."""
+    """Weighted mean squared error of the noise that is predicted from ``inputs`` (n, 9, h, w), and of its means."""
     with torch.autocast(inputs.device.type, torch.bfloat16):
         guess = unet(inputs, times, states, return_dict=False)[0]
     error = guess.float() - unit
@@ -160,6 +169,7 @@ def train(
     out: str | Path,
     profile: Profile,
     latents: Latents,
+    closeups: Latents,
     validation: Latents,
     clip: nn.Module,
     *,
@@ -173,6 +183,7 @@ def train(
         out: folder for the weights, the journal and the checkpoint.
         profile: the settings.
         latents: of the training views.
+        closeups: of the training close-ups.
         validation: of validation views, for the figures in the journal.
         clip: the miniature CLIP, an open_clip module; it stays as it is.
         resume: go on from the checkpoint in ``out``, if there is one.
@@ -212,7 +223,9 @@ def train(
 
     def one_step(step: int) -> dict[str, Tensor]:
         rng = step_seed(profile.seed, step)
-        values = prepared(draw_batch(latents, profile, empty, rng, profile.batch))
+        near_by = step < profile.first or step % profile.again == 0
+        source, count = (closeups, 4 * profile.batch) if near_by else (latents, profile.batch)
+        values = prepared(draw_batch(source, profile, empty, rng, count))
         for group in optimizer.param_groups:
             group["lr"] = rates.at(step)
         error = loss(unet, *values, profile.coarse)
@@ -221,7 +234,7 @@ def train(
         torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
         optimizer.step()
         average.update(step)
-        return {"loss": error}
+        return {"loss": error, "loss_of_closeups" if near_by else "loss_of_scenes": error}
 
     checked = build("unet").to(device).eval()
 
@@ -266,7 +279,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for weights, journal and checkpoint")
     parser.add_argument("--data", type=Path, help="folder for pictures and latents; default: OUT/data")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in OUT")
-    parser.add_argument("--steps", type=int, help="another number of steps")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="other settings of the profile")
     parser.add_argument("--no-compile", action="store_true", help="where there is no compiler; about half as fast")
     parser.add_argument("--prepare", action="store_true", help="only draw and encode the pictures; needs no CLIP")
     options = parser.parse_args(arguments)
@@ -274,21 +287,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error("--clip is needed, except with --prepare")
     keep_memory()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    profile = PROFILES[options.profile]
-    compiled = profile.compiled and not options.no_compile
-    profile = replace(profile, steps=options.steps or profile.steps, compiled=compiled)
+    profile = changed(PROFILES[options.profile], options.set)
+    profile = replace(profile, compiled=profile.compiled and not options.no_compile)
     data = options.data or options.out / "data"
     autoencoder = load(options.vae, "vae").to(profile.device)
     given: dict[str, Any] = {"device": profile.device, "compiled": profile.compiled}
     pictures = cached_pictures(data, profile.pictures)
     latents = cached_latents(data, autoencoder, pictures, profile.views, **given)
+    closeups = cached_closeups(data, autoencoder, profile.closeups, **given)
     given["compiled"] = False
     known = cached_pictures(data, 256, "validation")
     validation = cached_latents(data, autoencoder, known, 256, "validation", **given)
     if options.prepare:
         return
     clip, _ = load_clip(options.clip)
-    train(options.out, profile, latents, validation, clip, resume=options.resume)
+    train(options.out, profile, latents, closeups, validation, clip, resume=options.resume)
 
 
 if __name__ == "__main__":

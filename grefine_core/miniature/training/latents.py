@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ..world import Split
 from .autoencoder import to_network
 from .loop import write_text
 from .pictures import SEED
-from .views import CAPTIONS, View, view_at
+from .views import CAPTIONS, CLOSEUP_SIDE, View, closeup_at, view_at
 
 logger = logging.getLogger(__name__)
 _CHUNK = 32
@@ -34,9 +35,9 @@ class Latents:
     """All views; the arrays lie on disk.
 
     Attributes:
-        clean: (n, 4, 16, 16) float16, scaled to unit variance.
+        clean: (n, 4, 16, 16) float16, of close-ups (n, 4, 8, 8); scaled to unit variance.
         masked: the same of the pictures whose masked part is grey (0 in [-1, 1]).
-        mask: (n, 16, 16) bool, where to paint.
+        mask: (n, 16, 16) or (n, 8, 8) bool, where to paint.
         tokens: (n, ``CAPTIONS``, 77) uint16, filled up with END tokens.
     """
 
@@ -94,82 +95,103 @@ def cached_latents(
     What was made with another encoder, of other views, or with another count or seed is not used. An interruption costs
     some views.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = folder / f"views-{split}-{count}"
-    note = Path(f"{stem}.json")
-    made_from = {"encoder": _digest(autoencoder), "views": _mark(pictures, split, seed), "count": count, "seed": seed}
-    state = json.loads(note.read_text(encoding="utf-8")) if note.exists() else {}
-    done = int(state["done"]) if state.get("made_from") == made_from else 0
-    if done < count:
-        _encode(stem, note, made_from, done, autoencoder, pictures, split, device, compiled)
-    return _open(stem, count, "r")
+    made_from = {"encoder": _digest(autoencoder), "count": count, "seed": seed}
+    views = partial(view_at, pictures=pictures, split=split, seed=seed)
+    work = _Work(Path(folder) / f"views-{split}-{count}", views, LATENT_SIDE, made_from, len(pictures))
+    return work.latents(autoencoder, device, compiled)
 
 
-def _open(stem: Path, count: int, mode: Any) -> Latents:
-    side = (LATENT_SIDE, LATENT_SIDE)
-
-    def array(name: str, dtype: Any, *shape: int) -> Any:
-        return np.memmap(f"{stem}.{name}", dtype, mode, shape=(count, *shape))
-
-    return Latents(
-        array("clean", np.float16, LATENT_CHANNELS, *side),
-        array("masked", np.float16, LATENT_CHANNELS, *side),
-        array("mask", np.bool_, *side),
-        array("tokens", np.uint16, CAPTIONS, TEXT_LENGTH),
-    )
-
-
-def _encode(
-    stem: Path,
-    note: Path,
-    made_from: dict[str, Any],
-    done: int,
+def cached_closeups(
+    folder: str | Path,
     autoencoder: Any,
-    pictures: NDArray[np.uint8],
-    split: Split,
-    device: str,
-    compiled: bool,
-) -> None:
-    from tqdm import tqdm
+    count: int,
+    *,
+    seed: int = SEED,
+    device: str = "cpu",
+    compiled: bool = False,
+) -> Latents:
+    """Close-ups 0 … ``count`` - 1 of the training split through the encoder, kept as :func:`cached_latents` does."""
+    made_from = {"encoder": _digest(autoencoder), "count": count, "seed": seed}
+    views = partial(closeup_at, seed=seed)
+    work = _Work(Path(folder) / f"closeups-{count}", views, CLOSEUP_SIDE // FACTOR, made_from, count)
+    return work.latents(autoencoder, device, compiled)
 
-    count, seed = int(made_from["count"]), int(made_from["seed"])
-    arrays = _open(stem, count, "r+" if done else "w+")
 
-    def means(batch: Tensor) -> Tensor:
-        with torch.autocast(device, torch.bfloat16):
-            return autoencoder.quant_conv(autoencoder.encoder(batch))[:, :LATENT_CHANNELS].float() * SCALING
+@dataclass(frozen=True)
+class _Work:
+    """Views to be encoded into the files ``stem``.*; ``of`` is how many pictures they show."""
 
-    encode = torch.compile(means, dynamic=False) if compiled else means
-    for number, first in enumerate(tqdm(range(done, count, _CHUNK), "encoding", mininterval=10, disable=None)):
-        part = slice(first, min(first + _CHUNK, count))
-        views = [view_at(index, pictures, split, seed) for index in range(first, part.stop)]
-        batch, masks = _stacked(views)
-        smooth = torch.from_numpy(np.random.default_rng([seed, first]).random(len(views)) < 0.5)
-        with torch.no_grad():
-            both = torch.cat([batch, masked_input(batch, masks)])
-            latents = encode(both.to(device, memory_format=torch.channels_last)).cpu().to(torch.float16).numpy()
-        arrays.clean[part], arrays.masked[part] = latents[: len(views)], latents[len(views) :]
-        arrays.mask[part] = shrink_masks(masks, smooth).numpy()
-        tokens = tokenize([text for view in views for text in view.captions])
-        arrays.tokens[part] = tokens.view(len(views), CAPTIONS, TEXT_LENGTH).numpy().astype(np.uint16)
-        if (number + 1) % _NOTED == 0 or part.stop == count:
-            arrays.flush()
-            write_text(note, json.dumps({"done": part.stop, "made_from": made_from}))
+    stem: Path
+    view: Callable[[int], View]
+    side: int
+    made_from: dict[str, Any]
+    of: int
+
+    def latents(self, autoencoder: Any, device: str, compiled: bool) -> Latents:
+        self.stem.parent.mkdir(parents=True, exist_ok=True)
+        note = Path(f"{self.stem}.json")
+        made_from = {**self.made_from, "views": self.mark()}
+        count = int(made_from["count"])
+        state = json.loads(note.read_text(encoding="utf-8")) if note.exists() else {}
+        done = int(state["done"]) if state.get("made_from") == made_from else 0
+        if done < count:
+            self.encode(note, made_from, done, autoencoder, device, compiled)
+        return self.arrays("r")
+
+    def arrays(self, mode: Any) -> Latents:
+        count = int(self.made_from["count"])
+
+        def array(name: str, dtype: Any, *shape: int) -> Any:
+            return np.memmap(f"{self.stem}.{name}", dtype, mode, shape=(count, *shape))
+
+        return Latents(
+            array("clean", np.float16, LATENT_CHANNELS, self.side, self.side),
+            array("masked", np.float16, LATENT_CHANNELS, self.side, self.side),
+            array("mask", np.bool_, self.side, self.side),
+            array("tokens", np.uint16, CAPTIONS, TEXT_LENGTH),
+        )
+
+    def encode(
+        self, note: Path, made_from: dict[str, Any], done: int, autoencoder: Any, device: str, compiled: bool
+    ) -> None:
+        from tqdm import tqdm
+
+        count, seed = int(made_from["count"]), int(made_from["seed"])
+        arrays = self.arrays("r+" if done else "w+")
+
+        def means(batch: Tensor) -> Tensor:
+            with torch.autocast(device, torch.bfloat16):
+                return autoencoder.quant_conv(autoencoder.encoder(batch))[:, :LATENT_CHANNELS].float() * SCALING
+
+        encode = torch.compile(means, dynamic=False) if compiled else means
+        for number, first in enumerate(tqdm(range(done, count, _CHUNK), "encoding", mininterval=10, disable=None)):
+            part = slice(first, min(first + _CHUNK, count))
+            views = [self.view(index) for index in range(first, part.stop)]
+            batch, masks = _stacked(views)
+            smooth = torch.from_numpy(np.random.default_rng([seed, first]).random(len(views)) < 0.5)
+            with torch.no_grad():
+                both = torch.cat([batch, masked_input(batch, masks)])
+                latents = encode(both.to(device, memory_format=torch.channels_last)).cpu().to(torch.float16).numpy()
+            arrays.clean[part], arrays.masked[part] = latents[: len(views)], latents[len(views) :]
+            arrays.mask[part] = shrink_masks(masks, smooth).numpy()
+            tokens = tokenize([text for view in views for text in view.captions])
+            arrays.tokens[part] = tokens.view(len(views), CAPTIONS, TEXT_LENGTH).numpy().astype(np.uint16)
+            if (number + 1) % _NOTED == 0 or part.stop == count:
+                arrays.flush()
+                write_text(note, json.dumps({"done": part.stop, "made_from": made_from}))
+
+    def mark(self) -> str:
+        """Of the first few views."""
+        digest = hashlib.sha256(str(self.of).encode())
+        for index in range(_MARKED):
+            view = self.view(index)
+            digest.update(repr(view.captions).encode() + view.picture.tobytes() + view.mask.tobytes())
+        return digest.hexdigest()
 
 
 def _stacked(views: Sequence[View]) -> tuple[Tensor, Tensor]:
     batch = to_network(np.stack([view.picture for view in views]))
     return batch, torch.from_numpy(np.stack([view.mask for view in views]))[:, None]
-
-
-def _mark(pictures: NDArray[np.uint8], split: Split, seed: int) -> str:
-    """Of the first few views."""
-    digest = hashlib.sha256(str(len(pictures)).encode())
-    for index in range(_MARKED):
-        view = view_at(index, pictures, split, seed)
-        digest.update(repr(view.captions).encode() + view.picture.tobytes() + view.mask.tobytes())
-    return digest.hexdigest()
 
 
 def _digest(autoencoder: Any) -> str:

@@ -11,8 +11,9 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,17 @@ from torch import Tensor, nn
 logger = logging.getLogger(__name__)
 #: Numbers of settings in glibc's malloc.h.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
+
+
+def changed(profile: Any, changes: Sequence[str]) -> Any:
+    """The profile, a data class, with changes given as NAME=VALUE."""
+    named = dict(change.split("=", 1) for change in changes)
+    values = {name: _parsed(value, type(getattr(profile, name))) for name, value in named.items()}
+    return replace(profile, **values)
+
+
+def _parsed(text: str, kind: type) -> Any:
+    return text in ("1", "true", "True") if kind is bool else kind(text)
 
 
 @dataclass(frozen=True)
@@ -147,7 +159,7 @@ def run_steps(
     Args:
         start: number of steps done before.
         steps: number of steps of the whole training.
-        one_step: does one step, returns its figures as scalars; their means are logged.
+        one_step: does one step, returns its figures as scalars, not always all; their means are logged.
         journal: where they go.
         checkpoint: keeps the state after so many steps.
         log_every: steps between two lines.
@@ -159,17 +171,20 @@ def run_steps(
     from tqdm import tqdm
 
     sums: dict[str, Tensor] = {}
+    counts: Counter[str] = Counter()
     count, since, kept_at = 0, time.monotonic(), time.monotonic()
     end = steps if stop_at is None else min(steps, stop_at)
     for step in tqdm(range(start, end), initial=start, total=steps, mininterval=10, disable=None):
         for name, value in one_step(step).items():
             sums[name] = sums.get(name, torch.zeros(())) + value.detach().float().cpu()
+            counts[name] += 1
         count += 1
         done = step + 1
         if done % log_every == 0 or done == end:
             pace = count / max(1e-9, time.monotonic() - since)
-            journal.write(step=done, steps_per_s=pace, **{name: float(value) / count for name, value in sums.items()})
-            sums, count, since = {}, 0, time.monotonic()
+            means = {name: float(value) / counts[name] for name, value in sums.items()}
+            journal.write(step=done, steps_per_s=pace, **means)
+            sums, counts, count, since = {}, Counter(), 0, time.monotonic()
         if validate is not None and (done % validate_every == 0 or done == steps):
             validate(done)
             since = time.monotonic()
