@@ -24,6 +24,7 @@ from grefine_core.miniature.training.latents import (
     tokenize,
 )
 from grefine_core.miniature.training.pictures import SEED, cached_pictures, scene_at
+from grefine_core.miniature.training.text_cache import TextCache
 from grefine_core.miniature.training.views import CAPTIONS, CLOSEUP_SIDE, closeup_at, view_at
 from grefine_core.miniature.world import HELD_BACK
 from grefine_core.standins.naming import even_scale, fill_by_name
@@ -119,6 +120,21 @@ def test_text_states_are_those_of_the_text_encoder(clip):
     states = diffusion.text_states(clip, tokens)
     assert states.shape == (2, 77, diffusion.TEXT_WIDTH)
     assert torch.allclose(states, seen["states"], atol=1e-5)
+
+
+def test_states_are_computed_once(clip):
+    calls = []
+    handle = clip.ln_final.register_forward_hook(lambda module, inputs, output: calls.append(len(output)))
+    cache = TextCache(clip)
+    tokens = tokenize(["a red circle", "a tree", "a red circle"])
+    first = cache(tokens)
+    again = cache(tokenize(["a tree", "a house"]))
+    handle.remove()
+    assert calls == [2, 1]
+    wanted = diffusion.text_states(clip, tokens)
+    assert torch.allclose(first, wanted, atol=2e-3)
+    assert torch.equal(again[0], first[1])
+    assert first.dtype == torch.float32
 
 
 # Pictures and views

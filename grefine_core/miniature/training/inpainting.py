@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..diffusion import SCHEDULER_CONFIG, build, load, save, text_states
+from ..diffusion import SCHEDULER_CONFIG, build, load, save
 from .latents import Latents, cached_closeups, cached_latents, tokenize
 from .loop import (
     Averaged,
@@ -39,6 +39,7 @@ from .loop import (
     today,
 )
 from .pictures import SEED, cached_pictures
+from .text_cache import TextCache
 
 logger = logging.getLogger(__name__)
 _CHECKS = 1 << 40  # no step has such a number
@@ -195,7 +196,7 @@ def train(
     torch.manual_seed(profile.seed)
     device = profile.device
     clip = clip.to(device).eval()
-    empty = tokenize([""])[0]
+    empty, states_of = tokenize([""])[0], TextCache(clip)
     unet = build("unet").to(device, memory_format=torch.channels_last).train()
     if device == "cpu":
         plain_attention(unet)
@@ -217,7 +218,7 @@ def train(
 
     def prepared(batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         inputs = torch.cat([batch.noisy, batch.mask, batch.masked], dim=1)
-        states = text_states(clip, batch.tokens.to(device))
+        states = states_of(batch.tokens)
         inputs = inputs.to(device, memory_format=torch.channels_last)
         return inputs, batch.times.to(device), states, batch.unit.to(device), batch.weight.to(device)
 
