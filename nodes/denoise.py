@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from ..grefine_core.refine.protocols import Progress
 from . import inputs
-from .host import check_interrupted
+from .host import check_interrupted, explained
 from .schedule import SamplingPlan, check_sampler, plan_sampling
 
 LARGEST_CFG = 100.0
@@ -76,7 +77,7 @@ def sample(
     model = models.model
     plan = plan_sampling(model, settings.sampler_name, settings.scheduler, steps, strength)
     noise = comfy.sample.prepare_noise(latent, seed)
-    try:
+    with explained(f"sampling {latent.shape[-1]}×{latent.shape[-2]} latent cells", hint):
         return comfy.sample.sample_custom(
             model,
             noise,
@@ -90,9 +91,21 @@ def sample(
             disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
             seed=min(seed, 2**64 - 2),  # some samplers add one
         )
-    except comfy.model_management.OOM_EXCEPTION as error:
-        size = f"{latent.shape[-1]}×{latent.shape[-2]} latent cells"
-        raise comfy.model_management.OOM_EXCEPTION(f"Out of memory while sampling {size}. {hint}") from error
+
+
+def latent_previews(device: torch.device, latent_format: Any) -> Callable[[Tensor], Tensor | None]:
+    """What makes small pictures `(1, h, w, 3)` of latents in the UNet's scale; None for all if the user wants none."""
+    previewer = latent_preview.get_previewer(device, latent_format)
+
+    def preview(denoised: Tensor) -> Tensor | None:
+        if previewer is None:
+            return None
+        import numpy as np
+
+        picture = previewer.decode_latent_to_preview(denoised)
+        return torch.from_numpy(np.asarray(picture.convert("RGB"), dtype=np.float32) / 255.0).unsqueeze(0)
+
+    return preview
 
 
 class _Report:
@@ -100,20 +113,12 @@ class _Report:
 
     def __init__(self, model: Any, total: int, progress: Progress | None) -> None:
         self._total, self._progress, self._done = total, progress, 0
-        self._previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
+        self._preview = latent_previews(model.load_device, model.model.latent_format)
 
     def __call__(self, denoised: Tensor) -> None:
         self._done += 1
         if self._progress is not None:
             self._progress(self._done, self._total, self._preview(denoised))
-
-    def _preview(self, denoised: Tensor) -> Tensor | None:
-        if self._previewer is None:
-            return None
-        import numpy as np
-
-        picture = self._previewer.decode_latent_to_preview(denoised)
-        return torch.from_numpy(np.asarray(picture.convert("RGB"), dtype=np.float32) / 255.0).unsqueeze(0)
 
 
 class _Watched:

@@ -15,40 +15,52 @@ from ..grefine_core.refine.protocols import Inpainter, Progress
 from . import inputs, stage_work
 from .denoise import LARGEST_CFG
 from .fields import CATEGORY, InpaintPipelineType
-from .host import DEVICES, adopt, compute_device, known, model_files, model_path, ready, schema, searched
+from .host import (
+    DEVICES,
+    adopt,
+    compute_device,
+    explained,
+    known,
+    model_files,
+    model_path,
+    model_roots,
+    ready,
+    schema,
+    searched,
+)
 from .stage1_common import crop_options, find_stage1_work, refine_pictures, refined_image_output, stage1_inputs
 
 _FOLDERS, _FILES = "diffusers", "checkpoints"
-_INDEX = "model_index.json"
+_INDEX, _SUFFIXES = "model_index.json", (".safetensors",)
 #: Memory that a crop needs beside the weights: the host's own estimate for decoding in float32, its hungriest moment.
 _BYTES_PER_PIXEL = 2178 * 4
 
 
-def pipelines() -> list[str]:
+def pipelines(suffixes: tuple[str, ...] = _SUFFIXES) -> list[str]:
     """Names of what can be loaded: folders with a model index in `models/diffusers`, files in `models/checkpoints`."""
     found = {
         path.parent.relative_to(root).as_posix()
-        for root in _roots()
+        for root in model_roots(_FOLDERS)
         for depth in ("*", "*/*")
         for path in root.glob(f"{depth}/{_INDEX}")
     }
-    return [*sorted(found), *model_files(_FILES, (".safetensors",))]
+    return [*sorted(found), *model_files(_FILES, suffixes)]
 
 
-def pipeline_path(value: object, name: str) -> Path:
+def pipeline_path(value: object, name: str, suffixes: tuple[str, ...] = _SUFFIXES) -> Path:
     """The folder or file of that name.
 
     Raises:
         InputError: not there; the folders searched are listed.
     """
     given = inputs.file_name(value, name)
-    if any((root / given / _INDEX).is_file() for root in _roots()):
+    if any((root / given / _INDEX).is_file() for root in model_roots(_FOLDERS)):
         return model_path(_FOLDERS, given, name, folder=True)
-    if given in model_files(_FILES, (".safetensors",)):
+    if given in model_files(_FILES, suffixes):
         return model_path(_FILES, given, name)
     raise InputError(
         f"{name}: {given!r} was not found. Searched for folders with a {_INDEX} in {searched(_FOLDERS)}, for "
-        f".safetensors files in {searched(_FILES)}. Put it there, then refresh the page (key R)."
+        f"{' and '.join(suffixes)} files in {searched(_FILES)}. Put it there, then refresh the page (key R)."
     )
 
 
@@ -192,7 +204,8 @@ class GRefineStage1InpaintDiffusers(io.ComfyNode):
 
         def engine(place: int) -> _Sized:
             side = max(min_side, native_side, *work.pictures.items[place].shape[1:3])
-            ready(loaded, memory=side * side * _BYTES_PER_PIXEL)
+            with explained("bringing the pipeline onto its device", "Choose device cpu in Load Inpaint Pipeline."):
+                ready(loaded, memory=side * side * _BYTES_PER_PIXEL)
             sampler = LatentSampler(loaded.pipe, guidance_scale=cfg, negative_prompt=negatives[place])
             return _Sized(DiffusersInpainter(sampler), min_side, native_side)
 
@@ -200,9 +213,3 @@ class GRefineStage1InpaintDiffusers(io.ComfyNode):
             return io.NodeOutput(refine_pictures(work, values, engine, prompts))
         finally:
             comfy.model_management.soft_empty_cache()
-
-
-def _roots() -> list[Path]:
-    import folder_paths
-
-    return [Path(root) for root in folder_paths.get_folder_paths(_FOLDERS)]

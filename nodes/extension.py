@@ -18,6 +18,7 @@ NODES = {
     "plan": ("GRefinePlan",),
     "stage1": ("GRefineStage1Inpaint",),
     "diffusers_pipeline": ("GRefineLoadInpaintPipeline", "GRefineStage1InpaintDiffusers"),
+    "pasd": ("GRefineLoadPASD",),
     "stage2": ("GRefineRestorerFromModel", "GRefineStage2Restore"),
     "guard": ("GRefineNoHarmGuard",),
     "report": ("GRefineQualityReport",),
@@ -30,8 +31,8 @@ class GRefineExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """All nodes; an error in one module is an error of the pack, not a silent gap in it.
 
-        The model folder is registered here: hosts up to 0.8 at least never call `on_load`, and the nodes' schemas list
-        its files.
+        The model folders are registered here: hosts up to 0.8 at least never call `on_load`, and the nodes' schemas
+        list their files.
         """
         register_model_folders()
         return [

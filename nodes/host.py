@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -22,6 +23,7 @@ from comfy_api.latest import io
 from torch import Tensor, nn
 
 from ..grefine_core.errors import InputError
+from ..grefine_core.memory import OutOfMemory, is_out_of_memory
 from ..grefine_core.models.files import SUFFIXES as WEIGHTS
 from .inputs import file_name
 
@@ -29,6 +31,8 @@ log = logging.getLogger(__name__)
 
 #: The kind of model folder that is ours: `models/grefine`, or whatever extra_model_paths.yaml says under this name.
 FOLDER = "grefine"
+#: PASD's own kind, `models/pasd`: its weights lie in folders of several gigabytes that people know by this name.
+PASD_FOLDER = "pasd"
 CALIBRATIONS = (".json",)
 DEVICES = ("auto", "cpu")
 
@@ -54,16 +58,17 @@ def schema(*, search_aliases: list[str] | None = None, **keywords: Any) -> io.Sc
 
 
 def register_model_folders() -> None:
-    """Add `models/grefine` and its file types to the host's folders.
+    """Add `models/grefine` and `models/pasd` and their file types to the host's folders.
 
-    extra_model_paths.yaml is read before packs load and may have named the kind already: its paths stay, and stay in
+    extra_model_paths.yaml is read before packs load and may have named a kind already: its paths stay, and stay in
     front, and its set of extensions (empty, which would list every file) is extended.
     """
-    default = str(Path(folder_paths.models_dir) / FOLDER)
-    paths, extensions = folder_paths.folder_names_and_paths.get(FOLDER, ([], set()))
-    merged = ([*paths, *([] if default in paths else [default])], {*extensions, *WEIGHTS, *CALIBRATIONS})
-    folder_paths.folder_names_and_paths[FOLDER] = merged
-    folder_paths.filename_list_cache.pop(FOLDER, None)
+    for kind in (FOLDER, PASD_FOLDER):
+        default = str(Path(folder_paths.models_dir) / kind)
+        paths, extensions = folder_paths.folder_names_and_paths.get(kind, ([], set()))
+        merged = ([*paths, *([] if default in paths else [default])], {*extensions, *WEIGHTS, *CALIBRATIONS})
+        folder_paths.folder_names_and_paths[kind] = merged
+        folder_paths.filename_list_cache.pop(kind, None)
 
 
 def model_files(kind: str, suffixes: Iterable[str]) -> list[str]:
@@ -79,21 +84,27 @@ def model_folders(kind: str, suffixes: Iterable[str]) -> list[str]:
 
 
 def model_path(kind: str, value: object, name: str, *, folder: bool = False) -> Path:
-    """The file (or folder) `value` inside the model folders of `kind`.
+    """The file (or folder) `value` inside the model folders of `kind`. A file has to be one that the host lists there.
 
     Raises:
         InputError: not there, or a name that leads out of the folders; the folders searched are listed.
     """
     relative = file_name(value, name).replace("\\", "/")
-    for root in folder_paths.get_folder_paths(kind):
-        path = Path(root) / relative
-        if path.is_dir() if folder else path.is_file():
-            return path
+    if folder or relative in _listing(kind):
+        for root in folder_paths.get_folder_paths(kind):
+            path = Path(root) / relative
+            if path.is_dir() if folder else path.is_file():
+                return path
     raise InputError(
         f"{name}: {relative!r} was not found. Searched: {searched(kind)}. Put the file there, then refresh the page "
         "(key R); other places can be added under "
         f"{kind!r} in extra_model_paths.yaml."
     )
+
+
+def model_roots(kind: str) -> list[Path]:
+    """The folders of `kind`, in the order in which they are searched."""
+    return [Path(root) for root in folder_paths.get_folder_paths(kind)]
 
 
 def searched(kind: str) -> str:
@@ -161,6 +172,17 @@ def compute_device(choice: str = "auto") -> torch.device:
     return torch.device("cpu") if choice == "cpu" else comfy.model_management.get_torch_device()
 
 
+def network_dtype(device: torch.device) -> torch.dtype:
+    """The type in which a UNet computes on `device`, as the host (and its user's flags) would have it.
+
+    Of float16, bfloat16 and float32 only: what the host stores smaller, or casts as it goes, is none of our networks'.
+    """
+    memory, kinds = comfy.model_management, [torch.float16, torch.bfloat16, torch.float32]
+    stored = memory.unet_dtype(device=device, supported_dtypes=kinds)
+    computed = memory.unet_manual_cast(stored, device, kinds) or stored
+    return computed if computed in kinds else torch.float32
+
+
 def adopt(owner: Any, module: nn.Module, device: str = "auto") -> None:
     """Give `module`, which belongs to `owner`, to the host's memory manager.
 
@@ -184,6 +206,34 @@ def ready(owner: Any, memory: int = 0) -> None:
     patcher = _patchers.get(owner)
     if patcher is not None:
         comfy.model_management.load_models_gpu([patcher], memory_required=memory, force_full_load=True)
+
+
+@contextmanager
+def explained(what: str, advice: str) -> Iterator[None]:
+    """Where memory runs out inside, say in plain words at what, and what to do.
+
+    Raises:
+        OOM_EXCEPTION: the host's, which unloads all models then. What says so itself already goes through as it is.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if (
+            isinstance(error, OutOfMemory)
+            or not is_out_of_memory(error)
+            or str(error).startswith("Out of memory while")
+        ):
+            raise
+        raise comfy.model_management.OOM_EXCEPTION(f"Out of memory while {what}. {advice}") from error
+
+
+def make_room(owner: Any) -> None:
+    """Move every other model off the device of `owner`'s module, and give back what torch keeps for later."""
+    memory, patcher = comfy.model_management, _patchers.get(owner)
+    if patcher is not None:
+        own = [loaded for loaded in memory.current_loaded_models if loaded.model is patcher]
+        memory.free_memory(1e30, patcher.load_device, keep_loaded=own)
+    memory.soft_empty_cache()
 
 
 def to_host(tensor: Tensor) -> Tensor:

@@ -140,7 +140,7 @@ class GRefineStage2Restore(io.ComfyNode):
                     multiline=True,
                     dynamic_prompts=False,
                     optional=True,
-                    tooltip="For restorers that read a caption themselves. Restorer from Model has its own.",
+                    tooltip="For restorers that read a caption themselves (PASD). Restorer from Model has its own.",
                 ),
             ],
             outputs=[
@@ -168,7 +168,7 @@ class GRefineStage2Restore(io.ComfyNode):
             return io.NodeOutput(list(work.batches))
         count = len(work.pictures)
         restorers = [
-            inputs.instance(value, "restorer", Restorer, "a restorer (from Restorer from Model)")  # type: ignore[type-abstract]
+            inputs.instance(value, "restorer", Restorer, "a restorer (from Load PASD or Restorer from Model)")  # type: ignore[type-abstract]
             for value in inputs.per_picture(values["restorer"], "restorer", count)
         ]
         prompts = stage_work.prompts(values.get("prompt") or [""], "prompt", count)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from . import common, options
+from . import common, options, pasd_options
 
 
 def add_command(commands: Any) -> None:
@@ -33,6 +33,7 @@ def add_command(commands: Any) -> None:
     common.add_measure_options(parser)
     options.add_mask_options(parser)
     options.add_plan_options(parser)
+    pasd_options.add_restorer_options(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -41,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Write ``NAME.png``, ``NAME.sheet.png`` and ``NAME.json`` for every picture."""
     from ..pictures import Picture, find_pictures
 
+    pasd_options.check_restorer_options(arguments)
     files = find_pictures(arguments.images)
     names = common.unique_stems(files)
     written = {(Path(arguments.output) / f"{name}.png").resolve() for name in names.values()}
@@ -48,7 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--output {arguments.output}: would overwrite {min(lost)}; choose another folder.")
     folder = common.output_folder(arguments.output)
     model = common.load_model(arguments)
-    engines = Engines(partial(_load_pipeline, arguments))
+    restorer = partial(pasd_options.load_restorer, arguments) if arguments.restorer == "pasd" else None
+    engines = Engines(partial(load_pipeline, arguments), restorer)
 
     def work(picture: Picture) -> dict[str, Any]:
         prompt = common.prompt_for(picture, arguments.prompt)
@@ -65,21 +68,29 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class Engines:
-    """The two stages' engines from one inpainter, read from disk by ``load`` only when a picture needs them."""
+    """The two stages' engines, read from disk only when a picture needs them.
 
-    def __init__(self, load: Callable[[], Any]) -> None:
+    ``load`` gives the inpainter, ``load_restorer`` the restorer; without it the restorer is made of the inpainter.
+    """
+
+    def __init__(self, load: Callable[[], Any], load_restorer: Callable[[], Any] | None = None) -> None:
         self._load = lru_cache(maxsize=1)(load)
+        self._load_restorer = lru_cache(maxsize=1)(load_restorer or self._of_the_inpainter)
 
     def inpainter(self) -> Any:
         """The engine of stage 1."""
         return self._load()
 
     def restorer(self) -> Any:
-        """The engine of stage 2, of the same weights."""
+        """The engine of stage 2."""
+        return self._load_restorer()
+
+    def _of_the_inpainter(self) -> Any:
         return self._load().restorer()
 
 
-def _load_pipeline(arguments: argparse.Namespace) -> Any:
+def load_pipeline(arguments: argparse.Namespace) -> Any:
+    """The inpainting pipeline that the options name, without progress bars of its own."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
@@ -135,11 +146,12 @@ def refine_picture(
             assess=partial(assess, **chosen),
         )
     # The guard has encoded this picture already: its factors cost next to nothing.
-    factors = perceptual_quality(model, outcome.image, arguments.formula).factors
+    after = perceptual_quality(model, outcome.image, chosen["calibration"], chosen.get("importance", (1.0, 1.0, 1.0)))
     report = replace(
         outcome.reports[0],
         notes=(*notes, *outcome.reports[0].notes),
-        factors_after={name: float(value[0]) for name, value in factors.items()},
+        factors_after={name: float(value[0]) for name, value in after.factors.items()},
+        worst_region_after=float(after.worst_region[0]),
     )
     described = report_json(report)
     sheet = comparison_sheet(picture.image, outcome.image, [report])

@@ -43,11 +43,11 @@ def encode_prompts(
     wanted = split_prompt(pipe.tokenizer, prompt)
     unwanted = split_prompt(pipe.tokenizer, negative or "")
     length = max(len(wanted), len(unwanted))
-    positive = _encode(pipe, wanted + [[]] * (length - len(wanted)), device)
+    positive = encode_pieces(pipe, wanted + [[]] * (length - len(wanted)), device)
     if not any(unwanted) and getattr(pipe.config, "force_zeros_for_empty_prompt", False):
         pooled = None if positive.pooled is None else torch.zeros_like(positive.pooled)
         return positive, TextCondition(torch.zeros_like(positive.sequence), pooled)
-    return positive, _encode(pipe, unwanted + [[]] * (length - len(unwanted)), device)
+    return positive, encode_pieces(pipe, unwanted + [[]] * (length - len(unwanted)), device)
 
 
 def split_prompt(tokenizer: Any, prompt: str) -> list[list[Weighted]]:
@@ -107,7 +107,8 @@ def _words(tokenizer: Any, text: str) -> list[list[int]]:
     return [word for word in words if word]
 
 
-def _encode(pipe: Any, pieces: list[list[Weighted]], device: torch.device) -> TextCondition:
+def encode_pieces(pipe: Any, pieces: list[list[Weighted]], device: torch.device) -> TextCondition:
+    """Encode the pieces that :func:`split_prompt` gives with ``pipe``'s tokenizers and text encoders."""
     penultimate = hasattr(pipe, "text_encoder_2")  # SDXL reads the layer before the last, SD 1.5 the last
     encoders = [(pipe.tokenizer, pipe.text_encoder)]
     if penultimate:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import GRefineError
+from ..memory import OutOfMemory, is_out_of_memory
 from ..refine.protocols import Progress
 from .prompts import TextCondition, encode_prompts
 from .schedule import make_schedule
@@ -74,13 +74,15 @@ class LatentSampler:
 
         Raises:
             InputError: strength or steps out of range.
-            GRefineError: out of memory, with what to do.
+            OutOfMemory: with what to do.
         """
         try:
             return self._run(image, mask, prompt, strength, steps, seed, progress)
-        except torch.cuda.OutOfMemoryError as e:
+        except (RuntimeError, MemoryError) as e:
+            if not is_out_of_memory(e):
+                raise
             size = f"{image.shape[2]}x{image.shape[1]}"
-            raise GRefineError(
+            raise OutOfMemory(
                 f"Out of memory while sampling {size} pixels with the diffusers engine. "
                 'Choose smaller crops, or load the pipeline in float16 or with offload="model" (or "sequential").'
             ) from e

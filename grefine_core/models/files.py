@@ -86,11 +86,11 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         raise
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path, *, mmap: bool = False) -> dict[str, Tensor]:
     """Read a weight file into a flat dictionary of CPU tensors.
 
     Accepts safetensors, and torch archives that hold tensors only (optionally under ``state_dict``, ``model`` or
-    ``params``; a leading ``module.`` of data-parallel training is dropped).
+    ``params``; a leading ``module.`` of data-parallel training is dropped). ``mmap``: see :func:`read_pickle`.
 
     Raises:
         ModelFileError: damaged or cut short, of another format, a TorchScript archive, or holding code or objects
@@ -103,7 +103,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         except Exception as error:
             raise _damaged(path, error) from error
-    tensors = _unwrap(read_pickle(path))
+    tensors = _unwrap(read_pickle(path, mmap=mmap))
     if tensors is None:
         raise ModelFileError(f"{path}: holds no dictionary of named tensors, so it is not a file of weights.")
     if tensors and all(name.startswith("module.") for name in tensors):
@@ -111,8 +111,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def read_pickle(path: Path) -> Any:
+def read_pickle(path: Path, *, mmap: bool = False) -> Any:
     """Read a torch archive with ``weights_only=True``.
+
+    ``mmap`` leaves the tensors on the disk until they are used, for those who copy only some of them.
 
     Raises:
         ModelFileError: as :func:`read_tensors`.
@@ -124,7 +126,7 @@ def read_pickle(path: Path) -> Any:
             "timm/vit_base_patch16_clip_224.openai, or `model.safetensors` of openai/clip-vit-base-patch16."
         )
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap and zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         raise ModelFileError(
             f"{path}: is damaged, or holds something other than tensors, which could run code when it is read. Such "

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from .resize import strips
 
 #: Fewer known pixels than this say nothing about a cast.
 _FEWEST = 64
@@ -21,12 +27,84 @@ def match_color(images: Tensor, reference: Tensor, where: Tensor | None = None) 
     Returns:
         ``(1, H, W, 3)`` clamped to [0, 1]; ``images`` itself where too few pixels can be compared.
     """
-    if where is None:
-        ours, theirs = images.flatten(1, 2)[0], reference.flatten(1, 2)[0]
-    else:
-        ours, theirs = images[where], reference[where]
-    if ours.shape[0] < _FEWEST:
+    color = color_match(images, reference, where)
+    if color is None:
         return images
-    gain = theirs.std(dim=0) / ours.std(dim=0).clamp_min(1e-4)
-    gain = gain.clamp(1.0 / _LARGEST_GAIN, _LARGEST_GAIN)
-    return ((images - ours.mean(dim=0)) * gain + theirs.mean(dim=0)).clamp(0.0, 1.0)
+    matched = torch.empty_like(images, memory_format=torch.contiguous_format)
+    for rows in strips(images.shape[1]):
+        matched[:, rows] = color(images[:, rows])
+    return matched
+
+
+def color_match(images: Tensor, reference: Tensor, where: Tensor | None = None) -> Callable[[Tensor], Tensor] | None:
+    """The correction that ``match_color`` applies, for parts of ``images``; None where there is nothing to compare."""
+    if (images[..., 0].numel() if where is None else int(where.sum())) < _FEWEST:
+        return None
+    (mean, spread), (wanted, wanted_spread) = _moments(images, where), _moments(reference, where)
+    gain = (wanted_spread / spread.clamp_min(1e-4)).clamp(1.0 / _LARGEST_GAIN, _LARGEST_GAIN)
+    return lambda part: (part - mean).mul_(gain).add_(wanted).clamp_(0.0, 1.0)
+
+
+def _moments(images: Tensor, where: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of every channel (3,) over the pixels of ``where``; one channel at a time."""
+    means, spreads = [], []
+    for values in images.unbind(-1):
+        chosen = values if where is None else values[where]
+        means.append(chosen.mean())
+        spreads.append(chosen.std())
+    return torch.stack(means), torch.stack(spreads)
+
+
+def wavelet_color(images: Tensor, reference: Tensor, levels: int = 5) -> Tensor:
+    """Give ``images`` the low frequencies of ``reference``: its colours and light, and their own detail.
+
+    The split is an undecimated wavelet transform, a binomial 3x3 blur whose taps lie twice as far apart at every level
+    (the colour fix of PASD and of other diffusion models for super-resolution).
+
+    Args:
+        images: ``(B, H, W, 3)``.
+        reference: the same size.
+        levels: of the split; everything coarser than about ``2 ** levels`` pixels comes from ``reference``.
+
+    Returns:
+        ``(B, H, W, 3)``, not clamped: sharp edges may lie somewhat outside [0, 1].
+    """
+    return images + _coarse(reference - images, levels)
+
+
+def adain_color(images: Tensor, reference: Tensor) -> Tensor:
+    """Give every channel of ``images`` the mean and the standard deviation that it has in ``reference``.
+
+    As ``match_color``, but without its limits and picture by picture of a batch (adaptive instance normalisation).
+
+    Args:
+        images: ``(B, H, W, 3)``.
+        reference: the same number of pictures, of any size.
+
+    Returns:
+        ``(B, H, W, 3)``, not clamped.
+    """
+    (mean, spread), (wanted_mean, wanted_spread) = _statistics(images), _statistics(reference)
+    return (images - mean) / spread * wanted_spread + wanted_mean
+
+
+def _coarse(images: Tensor, levels: int) -> Tensor:
+    """The low frequencies of ``(B, H, W, 3)``; linear in the pictures."""
+    planes = images.permute(0, 3, 1, 2)
+    channels = planes.shape[1]
+    taps = torch.tensor([0.25, 0.5, 0.25], dtype=planes.dtype, device=planes.device).repeat(channels, 1)
+    for level in range(levels):
+        far = 2**level
+        # One axis after the other: the binomial kernel is their product.
+        planes = F.pad(planes, (far, far, 0, 0), mode="replicate")
+        planes = F.conv2d(planes, taps[:, None, None, :], dilation=(1, far), groups=channels)
+        planes = F.pad(planes, (0, 0, far, far), mode="replicate")
+        planes = F.conv2d(planes, taps[:, None, :, None], dilation=(far, 1), groups=channels)
+    return planes.permute(0, 2, 3, 1)
+
+
+def _statistics(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation ``(B, 1, 1, 3)``, the latter never 0."""
+    correction = 1 if images.shape[1] * images.shape[2] > 1 else 0
+    spread = (images.var(dim=(1, 2), keepdim=True, correction=correction) + 1e-5).sqrt()
+    return images.mean(dim=(1, 2), keepdim=True), spread

@@ -8,13 +8,19 @@ from torch import Tensor
 
 from .crops import Box, CropPlan
 
+STRIP = 256
+
 
 def resize_images(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize ``(B, h, w, 3)`` to ``size`` (height, width): bicubic, antialiased, clamped to [0, 1]."""
     if tuple(images.shape[1:3]) == size:
         return images
-    planes = F.interpolate(images.permute(0, 3, 1, 2), size=size, mode="bicubic", align_corners=False, antialias=True)
-    return planes.permute(0, 2, 3, 1).clamp(0.0, 1.0)
+    resized = images.new_empty(images.shape[0], *size, images.shape[-1])
+    for channel in range(images.shape[-1]):  # each by itself: the temporaries are those of one
+        plane = images[..., channel].unsqueeze(1)
+        plane = F.interpolate(plane, size=size, mode="bicubic", align_corners=False, antialias=True)
+        resized[..., channel] = plane[:, 0].clamp_(0.0, 1.0)
+    return resized
 
 
 def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
@@ -41,19 +47,28 @@ def cut(values: Tensor, box: Box) -> Tensor:
     return values[:, top:bottom, left:right]
 
 
+def strips(height: int) -> list[slice]:
+    """Rows of a picture, some at a time, for work whose temporaries would be as large as the picture."""
+    return [slice(start, min(start + STRIP, height)) for start in range(0, height, STRIP)]
+
+
 def to_sample(images: Tensor, masks: Tensor | None, plan: CropPlan) -> tuple[Tensor, Tensor | None]:
-    """Cut, pad and resize pictures ``(1, H, W, 3)`` and masks ``(1, H, W)`` as planned; new contiguous tensors.
+    """Pad and resize crops ``(1, *plan.size, 3)`` and masks ``(1, *plan.size)`` as planned; new contiguous tensors.
 
     The mask is continued into the padding like the picture: a repaint that touches the border is not held back by
     smeared edge pixels that count as "known".
     """
-    sample = resize_images(pad_images(cut(images, plan.box), plan.padded), plan.sample).clone(
-        memory_format=torch.contiguous_format
-    )
+    sample = _own(resize_images(pad_images(images, plan.padded), plan.sample), images)
     if masks is None:
         return sample, None
-    mask = pad_images(cut(masks, plan.box).unsqueeze(-1), plan.padded)[..., 0]
-    return sample, resize_masks(mask, plan.sample).clone(memory_format=torch.contiguous_format)
+    mask = pad_images(masks.unsqueeze(-1), plan.padded)[..., 0]
+    return sample, _own(resize_masks(mask, plan.sample), masks)
+
+
+def _own(made: Tensor, given: Tensor) -> Tensor:
+    """``made`` contiguous, and no view of what was ``given``: engines may write into it."""
+    shared = made.untyped_storage().data_ptr() == given.untyped_storage().data_ptr()
+    return made.clone(memory_format=torch.contiguous_format) if shared else made.contiguous()
 
 
 def from_sample(sample: Tensor, plan: CropPlan) -> Tensor:

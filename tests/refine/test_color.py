@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from grefine_core.refine.color import match_color
+from grefine_core.refine.color import adain_color, match_color, wavelet_color
 
 
 def test_matches_mean_and_spread():
@@ -34,3 +34,27 @@ def test_flat_pictures_stay_finite_and_in_range():
     assert torch.isfinite(out).all()
     assert out.min() >= 0
     assert out.max() <= 1
+
+
+def test_wavelet_color_takes_the_coarse_part_from_the_reference():
+    generator = torch.Generator().manual_seed(0)
+    detail = torch.rand(2, 90, 110, 3, generator=generator) * 0.1
+    reference = torch.linspace(0.2, 0.6, 110).view(1, 1, 110, 1).expand(2, 90, 110, 3)
+    out = wavelet_color(reference + detail + torch.tensor([0.2, -0.1, 0.0]), reference)
+    torch.testing.assert_close(out.mean(dim=(1, 2)), reference.mean(dim=(1, 2)), atol=2e-3, rtol=0)
+    torch.testing.assert_close(out.std(dim=1).mean(), detail.std(dim=1).mean(), atol=2e-3, rtol=0)
+
+
+def test_wavelet_color_of_equal_and_of_tiny_pictures():
+    images = torch.rand(1, 20, 3, 3)
+    assert torch.equal(wavelet_color(images, images), images)
+    assert wavelet_color(torch.rand(1, 1, 1, 3), torch.rand(1, 1, 1, 3)).shape == (1, 1, 1, 3)
+
+
+def test_adain_color_is_per_picture():
+    images, reference = torch.rand(2, 20, 30, 3), torch.rand(2, 15, 15, 3) * torch.tensor([0.2, 0.9]).view(2, 1, 1, 1)
+    out = adain_color(images, reference)
+    torch.testing.assert_close(out.mean(dim=(1, 2)), reference.mean(dim=(1, 2)), atol=1e-4, rtol=0)
+    torch.testing.assert_close(out.std(dim=(1, 2)), reference.std(dim=(1, 2)), atol=1e-3, rtol=0)
+    assert torch.isfinite(adain_color(images[:, :1, :1], reference)).all()
+    assert torch.isfinite(adain_color(torch.zeros(1, 8, 8, 3), reference[:1])).all()

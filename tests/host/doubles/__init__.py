@@ -6,6 +6,7 @@ Loaded by the host beside the pack under test; nothing of it ships, and nothing 
 ``GRefineDoubleVAE``           VAE of block means: exact on flat blocks, any number of channels and any factor
 ``GRefineDoubleConditioning``  CONDITIONING that carries a colour
 ``GRefineDoubleRestorer``      GREFINE_RESTORER that is none of the host's models
+``GRefineDoubleShortMemory``   PASD as GREFINE_RESTORER that runs out of memory over so many latent cells; logs calls
 ``GRefineTinyUNet``            MODEL with a real, tiny, seeded network: sd15, sdxl (4 or 9 channels), flux
 ``GRefineTinyTextEncoder``     CLIP with the host's real tokenizer and a tiny, seeded text model (see ``tiny_clip``)
 ``GRefineTinyVAE``             VAE with a real, tiny, seeded autoencoder
@@ -15,6 +16,7 @@ Loaded by the host beside the pack under test; nothing of it ships, and nothing 
 """
 
 from .paint import BlockMeanVAE, PaintConditioning, PaintModel, TintRestorer
+from .short_memory import ShortMemory
 from .tensors import CaptureTensors, LoadTensor, Values
 from .tiny_clip import TinyTextEncoder
 from .tiny_models import TinyControlNet, TinyUNet, TinyVAE
@@ -24,6 +26,7 @@ NODE_CLASS_MAPPINGS = {
     "GRefineDoubleVAE": BlockMeanVAE,
     "GRefineDoubleConditioning": PaintConditioning,
     "GRefineDoubleRestorer": TintRestorer,
+    "GRefineDoubleShortMemory": ShortMemory,
     "GRefineTinyUNet": TinyUNet,
     "GRefineTinyTextEncoder": TinyTextEncoder,
     "GRefineTinyVAE": TinyVAE,
