@@ -21,6 +21,9 @@ END_POSITION = 20
 
 SHIPPED = Path(__file__).parent / "data" / "pq_embeddings.safetensors"
 
+FEATURES = ".features"
+"""Ends the names of text features (2, C) in a file: those of a text encoder that was trained with the embeddings."""
+
 _PREFIX, _CONTEXT, _SUFFIX = (f"prompt_learner.{name}" for name in ("token_prefix", "ctx", "token_suffix"))
 _LENGTHS = {_PREFIX: 1, _CONTEXT: 16, _SUFFIX: 60}
 
@@ -107,15 +110,42 @@ def check_embedding_set(embeddings: Mapping[str, object], source: str = "embeddi
     return checked
 
 
+def load_text_features(path: object) -> dict[str, Tensor] | None:
+    """The text features (2, C) float32 of every factor that a file brings along, as projected: of embeddings whose own
+    text encoder was trained with them and is not kept. None for everything else that ``load_embedding_set`` takes.
+
+    Raises:
+        ModelFileError: the file is damaged, or has them for some factors only.
+    """
+    if not isinstance(path, str | Path):
+        return None
+    file = Path(path).expanduser()
+    if file.suffix.lower() != ".safetensors" or not file.is_file():
+        return None
+    tensors = read_tensors(file)
+    found = {name.removesuffix(FEATURES): tensor for name, tensor in tensors.items() if name.endswith(FEATURES)}
+    if not found:
+        return None
+    shapes = {tuple(tensor.shape) for tensor in found.values()}
+    if set(found) != set(FACTORS) or len(shapes) > 1 or next(iter(shapes))[:-1] != (2,):
+        raise ModelFileError(f"{file}: its text features are not (2, C) for each of {', '.join(FACTORS)}.")
+    return {name: found[name].to(torch.float32) for name in FACTORS}
+
+
 def save_embedding_set(
-    embeddings: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str] | None = None
+    embeddings: Mapping[str, Tensor],
+    path: str | Path,
+    metadata: Mapping[str, str] | None = None,
+    text_features: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write the four factors into one safetensors file that :func:`load_embedding_set` reads back exactly.
 
-    An older file is replaced as a whole. ``metadata`` may carry the factors' bounds, see ``cask.METADATA_KEY``.
+    An older file is replaced as a whole. ``metadata`` may carry the factors' bounds, see ``cask.METADATA_KEY``;
+    ``text_features`` are for :func:`load_text_features`.
     """
     notes = {"format": "grefine-pq-embeddings-1", **(metadata or {})}
-    write_tensors(Path(path), check_embedding_set(embeddings), notes)
+    features = {f"{name}{FEATURES}": tensor for name, tensor in (text_features or {}).items()}
+    write_tensors(Path(path), {**check_embedding_set(embeddings), **features}, notes)
 
 
 def assemble(prefix: Tensor, context: Tensor, suffix: Tensor) -> Tensor:
@@ -146,7 +176,7 @@ def _from_authors(file: Path) -> Tensor:
 
 
 def _from_safetensors(file: Path) -> dict[str, Tensor]:
-    tensors = read_tensors(file)
+    tensors = {name: tensor for name, tensor in read_tensors(file).items() if not name.endswith(FEATURES)}
     if not tensors:
         raise ModelFileError(
             f"{file}: is empty; expected embeddings (2, {CONTEXT_LENGTH}, width) named by their factor."

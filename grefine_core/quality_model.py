@@ -17,9 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .cask import PerceptualBounds, load_perceptual_bounds
-from .embeddings import END_POSITION, check_embedding_set, load_embedding_set
+from .embeddings import END_POSITION, check_embedding_set, load_embedding_set, load_text_features
 from .errors import InputError
 from .feature_cache import FeatureCache, picture_key, weights_state
+from .memory import OutOfMemory, empty_cache, is_out_of_memory
 from .preprocess import check_resolution, geometry, normalise, preprocess
 from .surgery import DEFAULT_BLOCKS, encode_image, vision_tower
 from .tensors import as_images
@@ -28,6 +29,7 @@ from .text_encoder import encode_embeddings, encode_tokens, end_positions, text_
 if TYPE_CHECKING:
     from .alignment.banks import Banks
     from .alignment.calibration import Calibration
+    from .alignment.measuring import AlignmentEncoder
 
 Tokenizer = Callable[[Sequence[str]], Tensor]
 Embeddings = Mapping[str, Tensor] | Mapping[str, str | Path] | str | Path | None
@@ -71,6 +73,10 @@ class QualityModel:
         name: what to call the model in reports and calibration files.
         perceptual_bounds: β of PQ-Map; None for those in the embeddings' file, else the paper's.
         banks: the words that AQ-Map contrasts phrases with; None for the shipped ones.
+        factor_features: factor -> (2, C), what the embeddings mean to a text encoder that was trained with them; None
+            for those in the embeddings' file, else what this model's text encoder makes of them.
+        alignment_encoder: what AQ-Map measures with instead of this CLIP (``grefine_core.imagereward``), with words of
+            its own; ``calibration`` is its then. PQ-Map is CLIP's in any case.
 
     Raises:
         InputError: the image encoder is no ViT, the embeddings are of another text encoder, or a bad option.
@@ -91,6 +97,8 @@ class QualityModel:
         name: str | None = None,
         perceptual_bounds: PerceptualBounds | None = None,
         banks: Banks | str | Path | None = None,
+        factor_features: Mapping[str, Tensor] | None = None,
+        alignment_encoder: AlignmentEncoder | None = None,
     ) -> None:
         from .alignment.banks import as_banks
 
@@ -107,6 +115,13 @@ class QualityModel:
         self.perceptual_bounds = perceptual_bounds or load_perceptual_bounds(embeddings)
         self.calibration = calibration
         self.banks = as_banks(banks)
+        self._tuned = self._checked_features(factor_features or load_text_features(embeddings))
+        if alignment_encoder is not None and not callable(getattr(alignment_encoder, "measure", None)):
+            raise InputError(
+                "alignment_encoder: expected ImageReward (see load_image_reward) or None for the model's own CLIP, got "
+                f"{type(alignment_encoder).__name__}."
+            )
+        self.alignment_encoder = alignment_encoder
         self.name = name or type(clip).__name__
         self._tokenizer = tokenizer
         self._images = FeatureCache(cache_size)
@@ -124,8 +139,14 @@ class QualityModel:
 
     @property
     def module(self) -> nn.Module:
-        """The open_clip model itself, for a host's memory manager to move."""
+        """The open_clip model itself."""
         return self._module
+
+    @property
+    def networks(self) -> nn.Module:
+        """All that a host's memory manager has to move: the open_clip model, and with it the alignment encoder's."""
+        other = getattr(self.alignment_encoder, "module", None)
+        return nn.ModuleList([self._module, other]) if isinstance(other, nn.Module) else self._module
 
     @property
     def device(self) -> torch.device:
@@ -145,12 +166,14 @@ class QualityModel:
 
     def to(self, *args: Any, **kwargs: Any) -> QualityModel:
         """Move the weights as ``nn.Module.to`` does; returns the same object."""
-        self._module.to(*args, **kwargs)
+        self.networks.to(*args, **kwargs)
         return self
 
     def clear_cache(self, texts: bool = True) -> None:
         """Forget the features of all pictures, and those of all texts unless told not to."""
         self._images.clear()
+        if self.alignment_encoder is not None:
+            self.alignment_encoder.clear_cache()
         if texts:
             self._texts.clear()
             self._pairs.clear()
@@ -181,9 +204,7 @@ class QualityModel:
         for start in range(0, len(new), IMAGE_BATCH):
             part = list(new.items())[start : start + IMAGE_BATCH]
             batch = normalise(pixels[[index for _, index in part]], self.geometry)
-            tokens = encode_image(self._module, batch.to(self.device), self.blocks).cpu()
-            self.encoder_calls += 1
-            self.pictures_encoded += len(part)
+            tokens = self._in_parts(batch, self._encode_images, "pictures")
             for (key, _), features in zip(part, tokens, strict=True):
                 # A copy: a view would keep the features of the whole batch alive.
                 found[key] = features.clone() if len(part) > 1 else features
@@ -211,6 +232,8 @@ class QualityModel:
     @torch.no_grad()
     def factor_features(self) -> dict[str, Tensor]:
         """factor -> (2, C) float32 on the CPU, good and bad, as projected; computed once (method, section 2)."""
+        if self._tuned is not None:
+            return dict(self._tuned)
         state = weights_state(self._module)
         stacked = self._pairs.get(state)
         if stacked is None:
@@ -255,6 +278,36 @@ class QualityModel:
             self._tokenizer = SimpleTokenizer(context_length=self.context_length)
         return self._tokenizer
 
+    def _encode_images(self, batch: Tensor) -> Tensor:
+        """Tokens of normalised pictures in one forward pass."""
+        tokens = encode_image(self._module, batch.to(self.device), self.blocks).cpu()
+        self.encoder_calls += 1
+        self.pictures_encoded += len(batch)
+        return tokens
+
+    def _encode_tokens(self, tokens: Tensor) -> Tensor:
+        return encode_tokens(self._module, tokens).cpu()
+
+    def _in_parts(self, batch: Tensor, encode: Callable[[Tensor], Tensor], what: str) -> Tensor:
+        """``encode(batch)``; where memory is too short for that, of both its halves, and so on.
+
+        Raises:
+            OutOfMemory: not even one fits.
+        """
+        try:
+            return encode(batch)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(batch) == 1:
+                raise OutOfMemory(
+                    f"Out of memory while measuring {what} on {self.device} at {self.resolution[0]}×"
+                    f"{self.resolution[1]} pixels. Load the quality model with device cpu, or with a lower resolution."
+                ) from error
+        empty_cache()  # outside of the handler: the error held on to tensors
+        middle = len(batch) // 2
+        return torch.cat([self._in_parts(part, encode, what) for part in (batch[:middle], batch[middle:])])
+
     def _encode_texts(self, texts: list[str]) -> Tensor:
         tokens = self.tokenizer(texts)
         tower = text_tower(self._module)
@@ -266,12 +319,23 @@ class QualityModel:
         features = torch.empty(len(texts), self._width_of_features())
         for number in bucket.unique():
             chosen = bucket == number
-            features[chosen] = encode_tokens(self._module, tokens[chosen]).cpu()
+            features[chosen] = self._in_parts(tokens[chosen], self._encode_tokens, "texts")
         return F.normalize(features, dim=-1)
 
     def _width_of_features(self) -> int:
         visual = vision_tower(self._module)
         return int(visual.proj.shape[1]) if visual.proj is not None else int(visual.ln_post.weight.shape[0])
+
+    def _checked_features(self, features: Mapping[str, Tensor] | None) -> dict[str, Tensor] | None:
+        if features is None:
+            return None
+        widths = {name: tuple(features[name].shape) for name in self.embeddings if name in features}
+        if set(widths) != set(self.embeddings) or set(widths.values()) != {(2, self._width_of_features())}:
+            raise InputError(
+                f"factor_features: {widths}; expected (2, {self._width_of_features()}) for each of "
+                f"{', '.join(self.embeddings)}. They belong to the model that they were trained for."
+            )
+        return {name: features[name].detach().float().cpu() for name in self.embeddings}
 
     def _checked_embeddings(self, embeddings: Embeddings) -> dict[str, Tensor]:
         if embeddings is None or isinstance(embeddings, str | Path):

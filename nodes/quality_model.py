@@ -10,6 +10,7 @@ from comfy_api.latest import io
 
 from ..grefine_core.alignment import banks_path, calibration_path
 from ..grefine_core.errors import InputError
+from ..grefine_core.imagereward import LOCALISATIONS
 from ..grefine_core.models import load_quality_model
 from ..grefine_core.quality_model import QualityModel
 from . import host, inputs
@@ -18,6 +19,7 @@ from .fields import CATEGORY, QualityModelType
 #: Pictures measured at once: between them the user's cancel is looked at.
 BATCH = 8
 PUBLISHED = "published"
+CLIP = "CLIP"
 CONFIGS = ("open_clip_config.json", "config.json")
 #: open_clip's plain ViTs. Others are recognised by the `open_clip_config.json` beside their weights.
 ARCHITECTURES = (
@@ -44,9 +46,11 @@ def quality_of(value: object) -> QualityModel:
         InputError: no quality model.
     """
     quality = inputs.instance(value, "quality_model", QualityModel, "the output of Load Quality Model")
-    rows, columns = quality.grid
+    grids = [quality.grid, *([] if quality.alignment_encoder is None else [quality.alignment_encoder.grid])]
+    tokens = max(1 + rows * columns for rows, columns in grids)
     # Activations of one pass: about a hundred vectors of the encoder's width for each token, four bytes each.
-    host.ready(quality, memory=BATCH * (1 + rows * columns) * 1024 * 4 * 100)
+    with host.explained("loading the quality model", "Choose device cpu in Load Quality Model."):
+        host.ready(quality, memory=BATCH * tokens * 1024 * 4 * 100)
     return quality
 
 
@@ -92,7 +96,7 @@ class GRefineLoadQualityModel(io.ComfyNode):
                     options=["auto", *_calibration_choices(weights)],
                     default="auto",
                     tooltip="Bounds of the alignment scores, made by `grefine calibrate`. auto takes "
-                    "<clip file>.calibration.json if it is there.",
+                    "<file that measures alignment>.calibration.json if it is there.",
                     **fine,
                 ),
                 io.Int.Input(
@@ -111,6 +115,24 @@ class GRefineLoadQualityModel(io.ComfyNode):
                     tooltip="auto leaves it to ComfyUI's memory manager; cpu keeps the graphics memory free.",
                     **fine,
                 ),
+                io.Combo.Input(
+                    "alignment_encoder",
+                    options=[CLIP, *weights],
+                    default=CLIP,
+                    optional=True,
+                    tooltip="What AQ-Map measures with: the same CLIP, or ImageReward's weights (ImageReward.pt in "
+                    "models/grefine), which the paper starts from. PQ-Map always uses CLIP.",
+                    **fine,
+                ),
+                io.Combo.Input(
+                    "alignment_maps",
+                    options=list(LOCALISATIONS),
+                    default=LOCALISATIONS[0],
+                    optional=True,
+                    tooltip="With ImageReward: how a phrase is found in the picture. gradient: gradient times "
+                    "attention; values: V-V attention; slices: one part of the picture at a time, which is slow.",
+                    **fine,
+                ),
             ],
             outputs=[
                 QualityModelType.Output(
@@ -120,12 +142,13 @@ class GRefineLoadQualityModel(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, clip_name: object = None) -> bool | str:
+    def validate_inputs(cls, clip_name: object = None, alignment_encoder: object = None) -> bool | str:
         """Name the folders that were searched before anything runs; a linked name is only known later."""
-        if clip_name is None:
-            return True
         try:
-            host.model_path(host.FOLDER, clip_name, "clip_name")
+            if clip_name is not None:
+                host.model_path(host.FOLDER, clip_name, "clip_name")
+            if alignment_encoder not in (None, CLIP):
+                host.model_path(host.FOLDER, alignment_encoder, "alignment_encoder")
         except InputError as error:
             return str(error)
         return True
@@ -134,24 +157,34 @@ class GRefineLoadQualityModel(io.ComfyNode):
     def fingerprint_inputs(cls, **chosen: object) -> Any:
         """Load again when a file was replaced under its old name."""
         try:
-            paths = _files(chosen.get("clip_name"), chosen.get("embeddings"), chosen.get("calibration"))
+            names = ("clip_name", "embeddings", "calibration", "alignment_encoder")
+            paths = _files(*(chosen.get(name) for name in names))
         except InputError:  # a linked name, not known yet, or a missing file, which `execute` will name
             return "unknown"
         words = banks_path(paths[0])  # found by the loader itself, if it is there
-        tops = [path for path in (*paths, words if words.is_file() else None) if path is not None]
+        tops = [path for path in (*paths, *_beside(paths[3]), words if words.is_file() else None) if path is not None]
         files = [path for top in tops for path in (sorted(top.iterdir()) if top.is_dir() else [top])]
         stamps = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files]
         return repr((sorted(chosen.items()), stamps))
 
     @classmethod
     def execute(
-        cls, clip_name: str, architecture: str, embeddings: str, calibration: str, resolution: int, device: str
+        cls,
+        clip_name: str,
+        architecture: str,
+        embeddings: str,
+        calibration: str,
+        resolution: int,
+        device: str,
+        alignment_encoder: str = CLIP,
+        alignment_maps: str = LOCALISATIONS[0],
     ) -> io.NodeOutput:
         """Load the files and hand the model to the host's memory manager."""
         architecture = inputs.choice(architecture, "architecture", ARCHITECTURES)
         device = inputs.choice(device, "device", host.DEVICES)
         side = inputs.whole_number(resolution, "resolution", 0, 2048)
-        clip, learned, table = _files(clip_name, embeddings, calibration)
+        ways = inputs.choice(alignment_maps, "alignment_maps", LOCALISATIONS)
+        clip, learned, table, encoder = _files(clip_name, embeddings, calibration, alignment_encoder)
         # Weights made in inference mode would not count their writes, by which the caches know that they changed.
         with torch.inference_mode(False):
             quality = load_quality_model(
@@ -160,8 +193,10 @@ class GRefineLoadQualityModel(io.ComfyNode):
                 embeddings=learned,
                 resolution=side or None,
                 calibration=table,
+                alignment_encoder=encoder,
+                alignment_maps=ways,
             )
-        host.adopt(quality, quality.module, device)
+        host.adopt(quality, quality.networks, device)
         return io.NodeOutput(quality)
 
 
@@ -179,8 +214,11 @@ def _calibration_choices(weights: list[str]) -> list[str]:
     return [name for name in tables if name not in configs and PurePosixPath(name).name not in CONFIGS]
 
 
-def _files(clip_name: object, embeddings: object, calibration: object) -> tuple[Path, Path | None, Path | None]:
-    """The chosen files: weights, embeddings (None: those that come with the pack), calibration (None: none).
+def _files(
+    clip_name: object, embeddings: object, calibration: object, alignment_encoder: object
+) -> tuple[Path, Path | None, Path | None, Path | None]:
+    """The chosen files: weights, embeddings (None: those that come with the pack), calibration (None: none), weights of
+    the encoder for alignment (None: CLIP itself).
 
     Raises:
         InputError: one is not there; the folders searched are listed.
@@ -189,7 +227,18 @@ def _files(clip_name: object, embeddings: object, calibration: object) -> tuple[
     learned = None
     if embeddings != PUBLISHED:
         learned = host.model_path(host.FOLDER, embeddings, "embeddings", folder=str(embeddings).endswith("/"))
+    encoder = None
+    if alignment_encoder not in (None, CLIP):
+        encoder = host.model_path(host.FOLDER, alignment_encoder, "alignment_encoder")
     if calibration != "auto":
-        return clip, learned, host.model_path(host.FOLDER, calibration, "calibration")
-    beside = calibration_path(clip)
-    return clip, learned, beside if beside.is_file() else None
+        return clip, learned, host.model_path(host.FOLDER, calibration, "calibration"), encoder
+    beside = calibration_path(encoder or clip)
+    return clip, learned, beside if beside.is_file() else None, encoder
+
+
+def _beside(encoder: Path | None) -> list[Path]:
+    """Files that belong to the weights of the encoder for alignment: its sizes and its contrast words, where it has
+    any."""
+    if encoder is None:
+        return []
+    return [path for path in (encoder.with_suffix(".json"), banks_path(encoder)) if path.is_file()]

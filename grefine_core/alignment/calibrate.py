@@ -17,7 +17,7 @@ from ..quality_model import QualityModel
 from ..syntax.tree import PromptTree
 from ..tensors import as_images
 from .calibration import SCORINGS, Bounds, Calibration, Scoring
-from .measuring import Measurement, measure, trees_of
+from .measuring import Measurement, encoder_of, measure_pictures, measured_by, trees_of
 from .results import Defect
 
 logger = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ def calibrate(
         quantile=float(quantile),
         pictures=pictures,
         phrases=len(heads["contrast"]),
-        model=model.name,
+        model=measured_by(model),
         made_on=made_on or date.today().isoformat(),
     )
 
@@ -134,12 +134,12 @@ def calibrate_with_truth(
             pairs = zip(truth, one.scores, strict=False)
             known[name] += [(true, *score) for true, score in pairs if true is not None and score is not None]
     return Calibration(
-        bounds={name: _best_bounds(known[name], name, syntax) for name in SCORINGS},
+        bounds={name: best_bounds(known[name], name, syntax) for name in SCORINGS},
         scoring=scoring,
         temperature=temperature,
         pictures=pictures,
         phrases=len(known["contrast"]),
-        model=model.name,
+        model=measured_by(model),
         made_on=made_on or date.today().isoformat(),
     )
 
@@ -160,8 +160,8 @@ def best_bound(unmatched: Sequence[float], matched: Sequence[float]) -> tuple[fl
     return float(bounds[best]), float(f1[best])
 
 
-def _best_bounds(known: Sequence[tuple[Defect, float, float]], scoring: str, syntax: bool) -> Bounds:
-    """Bounds of one way of scoring from (truth, as_i, an_i) of every phrase."""
+def best_bounds(known: Sequence[tuple[Defect, float, float]], scoring: str, syntax: bool = True) -> Bounds:
+    """Bounds of one way of scoring from (truth, as_i, an_i) of every phrase; see :func:`calibrate_with_truth`."""
     missing = [head for true, _, head in known if true == "noun"]
     there = [head for true, _, head in known if true != "noun"]
     other = [whole for true, whole, _ in known if true == "modifier"]
@@ -204,8 +204,11 @@ def _measure_both(
     temperature: float | None,
     syntax: bool = True,
 ) -> dict[Scoring, list[Measurement]]:
-    features = model.features_of(pictures)
-    return {name: measure(model, features, trees, name, temperature=temperature, syntax=syntax) for name in SCORINGS}
+    features = model.features_of(pictures) if encoder_of(model) is None else None
+    return {
+        name: measure_pictures(model, pictures, trees, name, temperature=temperature, syntax=syntax, features=features)
+        for name in SCORINGS
+    }
 
 
 def _with_truth(sample: object, number: int) -> tuple[Tensor, PromptTree, list[Defect | None]]:

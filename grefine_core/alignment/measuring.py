@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..quality_model import ImageFeatures, QualityModel
 from ..syntax.tree import PromptTree
 from .calibration import Scoring
-from .scoring import head_score, phrase_score, prompt_score
+from .scoring import Similarities, head_score, phrase_score, prompt_score
 from .texts import EMPTY, PromptTexts, prompt_texts
 from .verdicts import region_map
 
@@ -31,6 +31,67 @@ class Measurement:
     """as_T."""
     maps: tuple[Tensor | None, ...]
     """Similarity map of every phrase (h, w) in [0, 1]."""
+    grid: tuple[int, int]
+    """(h, w)."""
+
+
+class AlignmentEncoder(Protocol):
+    """What measures alignment in the place of the quality model's CLIP (``QualityModel.alignment_encoder``)."""
+
+    name: str
+    """In reports and calibration files."""
+
+    def measure(
+        self,
+        pictures: Tensor,
+        trees: Sequence[PromptTree],
+        scoring: Scoring,
+        template: str = "{}",
+        include_style: bool = False,
+        temperature: float | None = None,
+        *,
+        syntax: bool = True,
+        subtract_empty: bool = True,
+    ) -> list[Measurement]:
+        """As :func:`measure`, of pictures (B, H, W, 3) that went through ``as_images``."""
+        ...
+
+    def clear_cache(self) -> None:
+        """Forget all pictures."""
+        ...
+
+
+def encoder_of(model: QualityModel) -> AlignmentEncoder | None:
+    """What measures alignment in the place of the model's CLIP; None for CLIP itself."""
+    return getattr(model, "alignment_encoder", None)
+
+
+def measured_by(model: QualityModel) -> str:
+    """The name of what measures alignment."""
+    encoder = encoder_of(model)
+    return model.name if encoder is None else encoder.name
+
+
+def measure_pictures(
+    model: QualityModel,
+    pictures: Tensor,
+    trees: Sequence[PromptTree],
+    scoring: Scoring,
+    template: str = "{}",
+    include_style: bool = False,
+    temperature: float | None = None,
+    *,
+    syntax: bool = True,
+    subtract_empty: bool = True,
+    features: ImageFeatures | None = None,
+) -> list[Measurement]:
+    """:func:`measure` with whatever encoder the model has for alignment; ``features`` are those of its CLIP."""
+    encoder = encoder_of(model)
+    options = (trees, scoring, template, include_style, temperature)
+    if encoder is not None:
+        return encoder.measure(pictures, *options, syntax=syntax, subtract_empty=subtract_empty)
+    features = features or model.features_of(pictures)
+    return measure(model, features, *options, syntax=syntax, subtract_empty=subtract_empty)
 
 
 @torch.no_grad()
@@ -76,13 +137,7 @@ def measure(
     for index, parsed in enumerate(trees):
         collected = once[id(parsed)]
         similarity = dict(zip(texts, similarities[index], strict=True))
-        scores: list[tuple[float, float] | None] = []
-        for phrase in collected.phrases:
-            if phrase is None:
-                scores.append(None)
-                continue
-            head = head_score(phrase, similarity, tau, scoring)
-            scores.append((phrase_score(phrase, head, similarity, tau, scoring), head))
+        scores = phrase_scores(collected, similarity, tau, scoring)
         score, whole = 1.0, None
         if collected.pieces:
             whole = _whole_prompt(collected, vectors, row)
@@ -98,8 +153,22 @@ def measure(
             scores = [(score, 1.0)] * phrases
             own_map = None if whole is None else region_map((patches @ (whole - empty)).unflatten(-1, features.grid))
             maps = (own_map,) * phrases
-        result.append(Measurement(tuple(scores), score, maps))
+        result.append(Measurement(tuple(scores), score, maps, features.grid))
     return result
+
+
+def phrase_scores(
+    collected: PromptTexts, similarity: Similarities, temperature: float, scoring: Scoring
+) -> list[tuple[float, float] | None]:
+    """(as_i, an_i) of every phrase of one picture from its similarity to each text; None where not measured."""
+    scores: list[tuple[float, float] | None] = []
+    for phrase in collected.phrases:
+        if phrase is None:
+            scores.append(None)
+            continue
+        head = head_score(phrase, similarity, temperature, scoring)
+        scores.append((phrase_score(phrase, head, similarity, temperature, scoring), head))
+    return scores
 
 
 def as_one_phrase(tree: PromptTree, include_style: bool = False) -> PromptTree:

@@ -15,7 +15,7 @@ from ..quality_model import ImageFeatures, QualityModel
 from ..syntax.tree import PromptTree
 from ..tensors import as_images
 from .calibration import Calibration, Scoring
-from .measuring import as_one_phrase, measure, trees_of
+from .measuring import as_one_phrase, measure_pictures, measured_by, trees_of
 from .results import AlignmentQuality, Assessment
 from .verdicts import (
     DEFAULT_PENALTY,
@@ -54,7 +54,7 @@ def alignment_quality(
     """Measure how well pictures match their prompts (method, section 3).
 
     Args:
-        model: the quality model.
+        model: the quality model; if it has an ``alignment_encoder`` (ImageReward), that one measures, else its CLIP.
         images: (B, H, W, 3) float32 in [0, 1]; never written to.
         prompt: one prompt for all pictures, or one for each. Markup (weights, LoRA tags, …) is not read as content. A
             blank prompt asks for nothing: score 1, nothing marked.
@@ -66,7 +66,7 @@ def alignment_quality(
         template: wording around phrases and heads, e.g. "a photo of {}"; the method has them as they are.
         calibration: bounds; without it the model's own, without those the defaults (one warning).
         tree: the parsed prompt or prompts, instead of parsing ``prompt``.
-        features: image features at hand already.
+        features: image features of the model's CLIP, if they are at hand already.
         syntax: False for the prompt as one phrase, without a tree: as_1 = as_T, unmatched below β_p, marked where its
             own map is. ``phrases`` then holds that one alone. An ablation.
         missing_at: where a thing that is not in the picture is marked: at its "ancestor" (the method's; the whole image
@@ -85,21 +85,25 @@ def alignment_quality(
     ways = Ways(scoring, aggregate, include_style, template, calibration, syntax, missing_at, subtract_empty, penalty)
     pictures = as_images(images)
     trees = trees_of(prompt, tree, len(pictures))
-    features = features or model.features_of(pictures)
-    return _from_features(model, features, pictures, trees, ways)
+    return _measured(model, features, pictures, trees, ways)
 
 
 @torch.no_grad()
-def _from_features(
-    model: QualityModel, features: ImageFeatures, pictures: Tensor, trees: Sequence[PromptTree], ways: Ways
+def _measured(
+    model: QualityModel,
+    features: ImageFeatures | None,
+    pictures: Tensor,
+    trees: Sequence[PromptTree],
+    ways: Ways,
+    map_size: tuple[int, int] | None = None,
 ) -> AlignmentQuality:
-    """:func:`alignment_quality` behind its checks; of ``pictures`` (B, H, W, 3) only size and device are used."""
+    """:func:`alignment_quality` behind its checks; ``features`` of the model's CLIP, where they are at hand."""
     chosen = ways.calibration or model.calibration or _uncalibrated(model)
     way = ways.scoring or chosen.scoring
     bounds = chosen.bounds[way]
-    measured = measure(
+    measured = measure_pictures(
         model,
-        features,
+        pictures,
         trees,
         way,
         ways.template,
@@ -107,6 +111,7 @@ def _from_features(
         chosen.temperature,
         syntax=ways.syntax,
         subtract_empty=ways.subtract_empty,
+        features=features,
     )
 
     verdicts, scores, maps = [], [], []
@@ -116,9 +121,9 @@ def _from_features(
         ratios = [ratio(score, bounds, ways.penalty) for score in one.scores if score is not None]
         verdicts.append(verdict)
         scores.append(alignment_score(one.prompt, ratios, ways.aggregate))
-        maps.append(defect_map(verdict, one.maps, features.grid))
+        maps.append(defect_map(verdict, one.maps, one.grid))
     small = torch.stack(maps).unsqueeze(1).to(pictures.device)
-    size = (pictures.shape[1], pictures.shape[2])
+    size = map_size or (pictures.shape[1], pictures.shape[2])
     # Bilinear: unlike bicubic it neither leaves [0, 1] nor makes a zero map anything but zero.
     enlarged = F.interpolate(small, size=size, mode="bilinear", align_corners=False)[:, 0]
     return AlignmentQuality(
@@ -145,8 +150,12 @@ def assess(
     missing_at: MissingAt = "ancestor",
     subtract_empty: bool = True,
     penalty: Penalty = DEFAULT_PENALTY,
+    map_size: tuple[int, int] | None = None,
 ) -> Assessment:
     """PQ-Map and AQ-Map of the same pictures from one image encode; arguments as in the two functions.
+
+    Args:
+        map_size: (height, width) of the maps of both, pixels; None for the pictures' own.
 
     Raises:
         InputError: as :func:`perceptual_quality` and :func:`alignment_quality`.
@@ -158,8 +167,8 @@ def assess(
     trees = trees_of(prompt, tree, len(pictures))
     features = model.features_of(pictures)
     return Assessment(
-        perceptual=from_features(model, features, pictures, calibration, weights),
-        alignment=_from_features(model, features, pictures, trees, ways),
+        perceptual=from_features(model, features, pictures, calibration, weights, map_size),
+        alignment=_measured(model, features, pictures, trees, ways, map_size),
     )
 
 
@@ -169,6 +178,6 @@ def _uncalibrated(model: QualityModel) -> Calibration:
         logger.warning(
             "AQ-Map of %s is not calibrated: default bounds decide what counts as matched. Measure them once on "
             "pictures that match their prompts: grefine calibrate --images FOLDER.",
-            model.name,
+            measured_by(model),
         )
-    return Calibration(model=model.name)
+    return Calibration(model=measured_by(model))

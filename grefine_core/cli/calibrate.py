@@ -30,7 +30,10 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--images", nargs="+", required=True, metavar="PATH", help="folders or files of good pictures")
     parser.add_argument("--prompts", metavar="CSV", help="columns 'image' (file name) and 'prompt'")
     parser.add_argument(
-        "-o", "--output", metavar="FILE", help="default: beside the CLIP weights, where every later call finds it"
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="default: beside the weights that measure alignment, where every later call finds it",
     )
     parser.add_argument("--quantile", type=float, default=0.05, help="share of good phrases below the bounds")
     common.add_model_options(parser)
@@ -43,12 +46,15 @@ def run(arguments: argparse.Namespace) -> int:
     from ..alignment import calibrate
     from ..alignment.calibration import calibration_path
     from ..models.finding import find_clip, weight_file
+    from ..models.loading import alignment_file
     from ..pictures import find_pictures
 
     files = find_pictures(arguments.images)
     prompts = _read_prompts(Path(arguments.prompts)) if arguments.prompts else {}
     arguments.calibration = None
-    weights = weight_file(arguments.clip) if arguments.clip else find_clip()
+    weights = alignment_file(arguments.alignment_encoder)
+    if weights is None:
+        weights = weight_file(arguments.clip) if arguments.clip else find_clip()
     target = Path(arguments.output) if arguments.output else calibration_path(weights)
     common.output_folder(target.parent)
     model = common.load_model(arguments)

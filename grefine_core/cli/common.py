@@ -45,6 +45,19 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--calibration", metavar="FILE", help="bounds from 'grefine calibrate'; default: beside the weights"
     )
+    group.add_argument(
+        "--alignment-encoder",
+        default="clip",
+        metavar="NAME",
+        help="what AQ measures with: 'clip' (default), 'imagereward' (found in the model folders), or a file of "
+        "ImageReward's weights",
+    )
+    group.add_argument(
+        "--alignment-maps",
+        choices=("gradient", "values", "slices"),
+        default="gradient",
+        help="how ImageReward finds phrases: gradient times attention, V-V attention, or one part at a time (slow)",
+    )
     group.add_argument("--resolution", type=int, metavar="PX", help="measure at this side; default: the model's own")
     group.add_argument("--device", default="auto", help="'auto', 'cpu', 'cuda', 'cuda:1', 'mps'")
 
@@ -108,6 +121,8 @@ def load_model(arguments: argparse.Namespace) -> QualityModel:
         resolution=arguments.resolution,
         device=pick_device(arguments.device),
         calibration=arguments.calibration,
+        alignment_encoder=arguments.alignment_encoder,
+        alignment_maps=arguments.alignment_maps,
     )
 
 

@@ -39,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _score(picture: Any, model: Any, arguments: argparse.Namespace) -> dict[str, Any]:
     from ..alignment import assess
+    from ..markup import strip_markup
     from ..perceptual import perceptual_quality
 
     prompt = common.prompt_for(picture, arguments.prompt, needed=False)
@@ -49,10 +50,14 @@ def _score(picture: Any, model: Any, arguments: argparse.Namespace) -> dict[str,
         perceptual, alignment = both.perceptual, both.alignment
     result: dict[str, Any] = {
         "perceptual": float(perceptual.score[0]),
+        "worst_region": float(perceptual.worst_region[0]),
         "factors": {name: float(value[0]) for name, value in perceptual.factors.items()},
         "prompt": prompt,
         "alignment": None if alignment is None else float(alignment.score[0]),
     }
+    rewards = getattr(model.alignment_encoder, "rewards", None)
+    if rewards is not None and prompt is not None:
+        result["reward"] = float(rewards(picture.image, strip_markup(prompt))[0])
     if alignment is not None:
         result["phrases"] = [
             {
@@ -69,11 +74,16 @@ def _score(picture: Any, model: Any, arguments: argparse.Namespace) -> dict[str,
 
 def _in_words(result: dict[str, Any]) -> str:
     factors = ", ".join(f"{name} {value:.3f}" for name, value in result["factors"].items())
-    lines = [str(result["image"]), f"  perceptual  {result['perceptual']:.3f}   ({factors})"]
+    lines = [
+        str(result["image"]),
+        f"  perceptual  {result['perceptual']:.3f}   ({factors}; worst region {result['worst_region']:.3f})",
+    ]
     if result["alignment"] is None:
         lines.append("  alignment   not measured: no prompt")
         return "\n".join(lines)
     lines.append(f"  alignment   {result['alignment']:.3f}   {result['prompt']}")
+    if "reward" in result:
+        lines.append(f"  reward      {result['reward']:+.3f}   (ImageReward)")
     missed = {"noun": "not in the picture", "modifier": "not as described"}
     for phrase in result["phrases"]:
         if phrase["defect"] != "none":

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from ..alignment.banks import Banks, find_banks
 from ..alignment.calibration import Calibration, find_calibration
+from ..alignment.measuring import measured_by
 from ..cask import load_perceptual_bounds
-from ..embeddings import load_embedding_set
+from ..embeddings import load_embedding_set, load_text_features
 from ..errors import InputError, ModelFileError
 from ..quality_model import QualityModel
 from .architectures import AUTO, Architecture, build, by_name, detect, tokenizer_of
@@ -21,8 +22,12 @@ from .files import existing_file, read_tensors
 from .finding import Folders, find_clip, weight_file
 from .state_dicts import check, to_open_clip
 
+if TYPE_CHECKING:
+    from ..imagereward import ImageReward
+
 logger = logging.getLogger(__name__)
 
+CLIP_ITSELF, IMAGE_REWARD = "clip", "imagereward"
 Paths = str | Path | Mapping[str, str | Path]
 
 
@@ -39,6 +44,8 @@ def load_quality_model(
     cache_size: int | None = None,
     banks: str | Path | Banks | None = None,
     blocks: int | None = None,
+    alignment_encoder: str | Path | ImageReward | None = None,
+    alignment_maps: str | None = None,
 ) -> QualityModel:
     """Load the quality model from local files.
 
@@ -53,12 +60,16 @@ def load_quality_model(
         resolution: side to measure at, pixels; None for the model's own.
         device: where to put the weights.
         dtype: float32, float16 or bfloat16.
-        calibration: a calibration or its file; None: the file beside the weights or the embeddings, if there is one.
+        calibration: a calibration or its file; None: the file beside the weights or the embeddings, if there is one;
+            with an ``alignment_encoder`` of a file, the one beside that file.
         folders: where to look for weights; None for ``model_folders()``.
         cache_size: pictures whose features are kept.
         banks: the words that AQ-Map contrasts phrases with, or their file; None: ``<stem>.banks.json`` beside the
             weights, if it is there, else those that come with the package.
         blocks: last blocks with V-V attention; None for CLIP Surgery's six, 0 for an ordinary encode.
+        alignment_encoder: what AQ-Map measures with: None or "clip" for this CLIP, "imagereward" for ImageReward's
+            weights, looked for as these are, or the path of such weights, or an ``ImageReward`` in memory.
+        alignment_maps: how ImageReward finds phrases in a picture, see ``ImageReward``; None for its default.
 
     Returns:
         The model, ready to measure.
@@ -72,8 +83,9 @@ def load_quality_model(
     file = find_clip(folders) if weights is None else weight_file(weights)
     clip, architecture = load_clip(file, model, device, dtype)
     beside = embeddings if isinstance(embeddings, str | Path) else None
+    encoder, own = _alignment_encoder(alignment_encoder, alignment_maps, device, dtype, folders)
     if calibration is None:
-        calibration = find_calibration(file, beside)
+        calibration = find_calibration(file, beside) if encoder is None else find_calibration(own)
     elif not isinstance(calibration, Calibration):
         calibration = Calibration.load(existing_file(calibration, "calibration"))
     options: dict[str, Any] = {"cache_size": cache_size, "blocks": blocks}
@@ -86,12 +98,48 @@ def load_quality_model(
         tokenizer_of(architecture),
         name=_short_name(architecture),
         perceptual_bounds=load_perceptual_bounds(embeddings),
+        factor_features=load_text_features(embeddings),
         banks=find_banks(file) if banks is None else banks,
+        alignment_encoder=encoder,
         **options,
     )
-    if calibration is not None and calibration.model not in ("", quality.name):
-        logger.warning("The calibration was made with %s, not with %s.", calibration.model, quality.name)
+    if calibration is not None and calibration.model not in ("", measured_by(quality)):
+        logger.warning("The calibration was made with %s, not with %s.", calibration.model, measured_by(quality))
     return quality
+
+
+def alignment_file(chosen: object, folders: Folders = None) -> Path | None:
+    """The weights that the choice of an alignment encoder means; None for CLIP itself.
+
+    Raises:
+        InputError, ModelFileError: they are not there.
+    """
+    if chosen is None or chosen == CLIP_ITSELF:
+        return None
+    if chosen == IMAGE_REWARD:
+        from ..imagereward import find_image_reward
+
+        return find_image_reward(folders)
+    return existing_file(chosen, "alignment encoder")
+
+
+def _alignment_encoder(
+    chosen: str | Path | ImageReward | None,
+    maps: str | None,
+    device: str | torch.device,
+    dtype: torch.dtype,
+    folders: Folders,
+) -> tuple[ImageReward | None, Path | None]:
+    """The encoder, None for CLIP itself, and its file, if it has one."""
+    if chosen is not None and not isinstance(chosen, str | Path):
+        return chosen, None
+    file = alignment_file(chosen, folders)
+    if file is None:
+        return None, None
+    from ..imagereward import load_image_reward
+
+    options = {} if maps is None else {"maps": maps}
+    return load_image_reward(file, device=device, dtype=dtype, folders=folders, **options), file
 
 
 def load_clip(

@@ -36,7 +36,7 @@ class ModelEntry:
     """Bytes, about; exact only where ``sha256`` is known."""
     sha256: str | None = None
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """Some tensors by which the file is recognised."""
+    """Some tensors by which the file is recognised; none for a file that holds no tensors."""
     shipped: Path | None = None
     """Its place in the package, if it comes with it."""
 
@@ -95,6 +95,39 @@ EMBEDDINGS = ModelEntry(
     shipped=SHIPPED,
 )
 
+IMAGE_REWARD = ModelEntry(
+    id="imagereward",
+    title="ImageReward 1.0",
+    used_for="another encoder for AQ-Map, beside the quality model's CLIP (needs bert-base-uncased-vocab, too)",
+    licence="Apache-2.0",
+    source="https://github.com/THUDM/ImageReward",
+    names=("ImageReward.pt", "ImageReward.safetensors"),
+    repository="THUDM/ImageReward",
+    file="ImageReward.pt",
+    size=1_790_000_000,
+    shapes={
+        "blip.visual_encoder.pos_embed": (1, 197, 1024),
+        "blip.visual_encoder.blocks.23.attn.qkv.weight": (3072, 1024),
+        "blip.text_encoder.embeddings.word_embeddings.weight": (30524, 768),
+        "blip.text_encoder.encoder.layer.11.crossattention.self.key.weight": (768, 1024),
+        "mlp.layers.0.weight": (1024, 768),
+        "mlp.layers.7.weight": (1, 16),
+    },
+)
+
+BERT_VOCABULARY = ModelEntry(
+    id="bert-base-uncased-vocab",
+    title="Vocabulary of bert-base-uncased",
+    used_for="ImageReward's tokenizer",
+    licence="Apache-2.0",
+    source=f"{HUB}/google-bert/bert-base-uncased",
+    names=("bert-base-uncased-vocab.txt",),
+    repository="google-bert/bert-base-uncased",
+    file="vocab.txt",
+    size=231_508,
+    sha256="07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+)
+
 
 def _sdxl(
     part: str,
@@ -121,9 +154,58 @@ def _sdxl(
     )
 
 
+SD15 = ModelEntry(
+    id="sd15-checkpoint",
+    title="Stable Diffusion 1.5 (half precision)",
+    used_for="Stage-2: what PASD stands on; any other Stable Diffusion 1.5 does as well (ComfyUI: models/checkpoints)",
+    licence="CreativeML Open RAIL-M",
+    source=f"{HUB}/Comfy-Org/stable-diffusion-v1-5-archive",
+    names=("v1-5-pruned-emaonly-fp16.safetensors", "v1-5-pruned-emaonly.safetensors"),
+    repository="Comfy-Org/stable-diffusion-v1-5-archive",
+    file="v1-5-pruned-emaonly-fp16.safetensors",
+    size=2_130_000_000,
+    shapes={
+        "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight": (49408, 768),
+        "first_stage_model.encoder.conv_in.weight": (128, 3, 3, 3),
+        "model.diffusion_model.input_blocks.0.0.weight": (320, 4, 3, 3),
+    },
+)
+
+
+def _pasd(variant: str, checkpoint: str) -> tuple[ModelEntry, ModelEntry]:
+    """UNet and ControlNet of one of PASD's variants; both go into the folder that its authors chose."""
+    light, rrdb = "light" in variant, "rrdb" in variant
+    own = ("up_blocks.1.attentions.0.proj_in_plus" if light else "up_blocks.1.pixel_attentions.0.proj_in") + ".weight"
+    dense = {"controlnet_cond_embedding.preprocesser.0.rdb1.conv1.weight": (16, 16, 3, 3)} if rrdb else {}
+    unet: dict[str, tuple[int, ...]] = {"conv_in.weight": (320, 4, 3, 3), own: (1280, 1280, 1, 1)}
+    controlnet: dict[str, tuple[int, ...]] = {"controlnet_mid_block.weight": (1280, 1280, 1, 1), **dense}
+
+    def entry(part: str, size: int, shapes: Mapping[str, tuple[int, ...]]) -> ModelEntry:
+        repository = "yangtao9009/PASD"
+        file = f"{variant}/{checkpoint}/{part.lower()}/diffusion_pytorch_model.safetensors"
+        return ModelEntry(
+            id=f"{variant.replace('_', '-')}-{part.lower()}",
+            title=f"PASD ({variant}), {part}",
+            used_for=f"Stage-2, with the {'ControlNet' if part == 'UNet' else 'UNet'} beside it and a Stable Diffusion "
+            "1.5 (ComfyUI: models/pasd)",
+            licence="Apache-2.0",
+            source=f"{HUB}/{repository}",
+            names=(file,),
+            repository=repository,
+            file=file,
+            size=size,
+            shapes=shapes,
+        )
+
+    size = 3_550_000_000 if light else 4_430_000_000
+    return entry("UNet", size, unet), entry("ControlNet", 1_450_000_000, controlnet)
+
+
 REGISTRY: tuple[ModelEntry, ...] = (
     CLIP,
     EMBEDDINGS,
+    IMAGE_REWARD,
+    BERT_VOCABULARY,
     _sdxl(
         part="inpainting-unet",
         title="SDXL inpainting 0.1, UNet (half precision)",
@@ -160,6 +242,11 @@ REGISTRY: tuple[ModelEntry, ...] = (
         size=167_000_000,
         shapes={"encoder.conv_in.weight": (128, 3, 3, 3), "decoder.conv_out.weight": (3, 128, 3, 3)},
     ),
+    SD15,
+    *_pasd("pasd", "checkpoint-100000"),
+    *_pasd("pasd_light", "checkpoint-120000"),
+    *_pasd("pasd_rrdb", "checkpoint-100000"),
+    *_pasd("pasd_light_rrdb", "checkpoint-100000"),
 )
 
 

@@ -86,10 +86,17 @@ def _rename(name: str) -> str:
     return name
 
 
+_ADVICE = "Take the file that belongs to the model, or name the model that belongs to the file (--architecture)."
+
+
 def check(
-    file: Path, found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]], model: str
+    file: Path,
+    found: Mapping[str, tuple[int, ...]],
+    expected: Mapping[str, tuple[int, ...]],
+    model: str,
+    advice: str = _ADVICE,
 ) -> None:
-    """Compare names and shapes.
+    """Compare names and shapes; ``advice`` ends the error's message.
 
     Raises:
         ModelFileError: anything missing, surplus or of another shape; the first few of each, and how many there are.
@@ -106,7 +113,4 @@ def check(
         for what, names in (("missing", missing), ("of another shape", other), ("not of this model", surplus))
         if names
     ]
-    raise ModelFileError(
-        f"{file}: these are not the weights of {model}: {'; '.join(parts)}. Take the file that belongs to the model, "
-        "or name the model that belongs to the file (--architecture)."
-    )
+    raise ModelFileError(f"{file}: these are not the weights of {model}: {'; '.join(parts)}. {advice}")

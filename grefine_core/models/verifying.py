@@ -36,7 +36,7 @@ def verify_file(path: str | Path, entry: ModelEntry, compute_hash: bool = False)
         ModelFileError: missing, damaged, or another model's; says which tensors or hashes differ.
     """
     file = existing_file(path, entry.id)
-    shapes = dict(read_shapes(file))
+    shapes = dict(read_shapes(file)) if entry.shapes else {}
     if is_transformers(shapes) and "visual.conv1.weight" in entry.shapes:
         from .files import read_tensors
 

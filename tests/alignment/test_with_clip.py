@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from grefine_core import QualityModel, alignment_quality, assess, perceptual_quality
-from grefine_core.alignment.quality import measure
+from grefine_core.alignment.measuring import measure
 from grefine_core.quality_model import ImageFeatures
 
 PROMPT = "a red balloon above an old stone castle, two white swans on the lake, 8k"

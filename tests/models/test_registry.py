@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from grefine_core.embeddings import SHIPPED
+from grefine_core.engines.pasd.folders import find_checkpoint
 from grefine_core.errors import InputError, ModelFileError
 from grefine_core.models import (
     REGISTRY,
@@ -37,7 +42,7 @@ def test_every_entry_says_what_a_user_has_to_know():
         assert entry.source.startswith("https://")
         assert entry.used_for
         assert entry.names
-        assert entry.shapes
+        assert entry.shapes or entry.sha256  # something to know it by
         assert entry.size_text != "size not recorded"
         assert entry.hash_text == (entry.sha256 or "hash not recorded")
         assert (entry.url is None) == (entry.shipped is not None)
@@ -45,7 +50,7 @@ def test_every_entry_says_what_a_user_has_to_know():
 
 
 def test_hashes_are_only_recorded_for_files_at_hand():
-    assert [entry.id for entry in REGISTRY if entry.sha256] == ["pq-embeddings"]
+    assert [entry.id for entry in REGISTRY if entry.sha256] == ["pq-embeddings", "bert-base-uncased-vocab"]
 
 
 def test_ids():
@@ -113,6 +118,13 @@ def test_a_changed_file_fails_by_its_hash(tmp_path):
         verify_file(copy, entry_of("pq-embeddings"))
 
 
+def test_a_file_without_tensors_is_known_by_its_hash(tmp_path):
+    file = tmp_path / "bert-base-uncased-vocab.txt"
+    file.write_text("[PAD]\n")
+    with pytest.raises(ModelFileError, match="sha256"):
+        verify_file(file, entry_of("bert-base-uncased-vocab"))
+
+
 def test_clip_in_the_layout_of_transformers_verifies(tmp_path):
     shapes = {
         "vision_model.embeddings.class_embedding": (768,),
@@ -127,3 +139,25 @@ def test_clip_in_the_layout_of_transformers_verifies(tmp_path):
         {name: torch.zeros(shape, dtype=torch.uint8) for name, shape in shapes.items()}, tmp_path / "model.safetensors"
     )
     assert verify_file(tmp_path / "model.safetensors", entry_of("clip-vit-b-16")).entry.id == "clip-vit-b-16"
+
+
+def test_pasds_files_are_known_by_what_the_published_ones_have(tmp_path):
+    keys = Path(__file__).parents[1] / "engines" / "pasd" / "data" / "pasd_keys.json.gz"
+    published = json.loads(gzip.decompress(keys.read_bytes()))
+    alike = {"pasd_rrdb_unet": "pasd_unet", "pasd_light_rrdb_unet": "pasd_light_unet"}
+    alike["pasd_light_controlnet"] = "pasd_controlnet"
+    entries = [entry for entry in REGISTRY if entry.id.startswith("pasd-")]
+    assert len(entries) == 8
+    for entry in entries:
+        own = entry.id.replace("-", "_")
+        tensors = {name: tuple(shape) for name, shape in published[alike.get(own, own)].items()}
+        assert entry.shapes.items() <= tensors.items(), entry.id
+        if own.endswith("unet"):
+            assert not entry.shapes.items() <= published["stock_sd15_unet"].items()
+        # Saved as it lies in the repository, it is a folder that can be loaded.
+        assert entry.names == (entry.file,)
+        (tmp_path / entry.file).parent.mkdir(parents=True)
+        (tmp_path / entry.file).touch()
+        assert locate(entry, [tmp_path]) == tmp_path / entry.file
+    for variant in {entry.file.split("/")[0] for entry in entries}:
+        assert find_checkpoint(tmp_path / variant).parent == tmp_path / variant

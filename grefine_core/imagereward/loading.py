@@ -1,0 +1,139 @@
+"""ImageReward from files. Nothing is fetched; files that are not there are an error that says what to do."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..alignment.banks import Banks, find_banks
+from ..errors import InputError, ModelFileError
+from ..models.files import existing_file, read_tensors
+from ..models.finding import Folders, locate, model_folders
+from ..models.registry import IMAGE_REWARD
+from ..models.state_dicts import check
+from .model import ImageReward
+from .names import POSITION_IDS, network_name, published_name, published_shapes
+from .network import ImageRewardNetwork, position_ids
+from .sizes import Sizes, sizes_of
+from .tokenizer import EXTRA, TextTokenizer, find_vocabulary, read_vocabulary
+
+logger = logging.getLogger(__name__)
+
+
+def load_image_reward(
+    weights: str | Path,
+    vocabulary: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    *,
+    folders: Folders = None,
+    banks: Banks | str | Path | None = None,
+    **options: Any,
+) -> ImageReward:
+    """Load ImageReward as an encoder of AQ-Map.
+
+    Args:
+        weights: the published ``ImageReward.pt``, or a file of the same names as safetensors; a smaller network names
+            its sizes in ``<stem>.json`` beside it (``Sizes.save``).
+        vocabulary: bert-base-uncased's ``vocab.txt`` or ``tokenizer.json``; None: looked for (``find_vocabulary``).
+        device: where to put the weights.
+        dtype: float32, float16 or bfloat16.
+        folders: where to look for the vocabulary; None for ``model_folders()``.
+        banks: the words that phrases are contrasted with, or their file; None: ``<stem>.banks.json`` beside the
+            weights, if it is there, else those that come with the package.
+        options: further arguments of :class:`ImageReward` (``maps``, ``view``, …).
+
+    Raises:
+        InputError: an unknown device, type or option.
+        ModelFileError: a file is not there, is damaged, or is another model's; the differing weights are named.
+    """
+    file = existing_file(weights, "ImageReward")
+    sizes = sizes_of(file)
+    words = Path(vocabulary) if vocabulary is not None else find_vocabulary(file, folders)
+    tokens = read_vocabulary(words, sizes.vocabulary - len(EXTRA))
+    network = load_network(file, sizes, device, dtype)
+    return ImageReward(
+        network,
+        TextTokenizer(tokens, sizes.text_length),
+        banks=find_banks(file) if banks is None else banks,
+        **{"name": file.stem, **options},
+    )
+
+
+def load_network(
+    weights: str | Path,
+    sizes: Sizes | None = None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> ImageRewardNetwork:
+    """Load the network alone, after comparing every name and shape; without gradients, in evaluation mode.
+
+    Takes the published layout (a torch archive of tensors, also with data-parallel training's ``module.`` before every
+    name, or safetensors). Archives with anything but tensors in them are refused.
+
+    Args:
+        weights: the file.
+        sizes: of the network; None: as the file beside the weights says, else the published ones.
+        device: where to put the weights.
+        dtype: float32, float16 or bfloat16.
+
+    Raises:
+        InputError: an unknown device or type.
+        ModelFileError: damaged, or weights are missing, surplus or of another shape: the first of them are listed.
+    """
+    if dtype not in (torch.float32, torch.float16, torch.bfloat16):
+        raise InputError(f"dtype: expected float32, float16 or bfloat16, got {dtype}.")
+    file = existing_file(weights, "ImageReward")
+    sizes = sizes or sizes_of(file)
+    tensors = read_tensors(file)
+    # Weights made in inference mode could not be differentiated through.
+    with torch.inference_mode(False):
+        with torch.device("meta"):
+            network = ImageRewardNetwork(sizes)
+        expected = published_shapes(network)
+        if POSITION_IDS not in tensors:
+            del expected[POSITION_IDS]
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        check(file, shapes, expected, "ImageReward", _ADVICE)
+        wanted = {published_name(name): name for name in network.state_dict()}
+        named = {
+            wanted[name]: tensor.clone().to(dtype) if tensor.is_inference() else tensor.to(dtype)
+            for name, tensor in tensors.items()
+            if network_name(name) is not None
+        }
+        network.load_state_dict(named, assign=True)
+        embeddings: Any = network.text_encoder.embeddings
+        embeddings.position_ids = position_ids(network.sizes)
+        empty = [name for name, tensor in network.named_buffers() if tensor.is_meta]
+        if empty:
+            raise ModelFileError(f"{file}: gives no values for {', '.join(empty[:4])}; this transformers is too new.")
+        try:
+            return network.requires_grad_(False).eval().to(device=device)
+        except (RuntimeError, AssertionError) as error:
+            raise InputError(f"device: the network cannot be put on {str(device)!r} ({str(error)[:200]}).") from error
+
+
+_ADVICE = (
+    f"Take {IMAGE_REWARD.file} of {IMAGE_REWARD.repository}; a network of another size names its sizes in a JSON file "
+    "beside its weights."
+)
+
+
+def find_image_reward(folders: Folders = None) -> Path:
+    """The published weights, in the model folders or Hugging Face's local cache.
+
+    Raises:
+        ModelFileError: nowhere; says where they were looked for and how to get them.
+    """
+    found = locate(IMAGE_REWARD, folders)
+    if found is None:
+        searched = model_folders() if folders is None else folders
+        raise ModelFileError(
+            f"ImageReward: no weights found. Looked for {', '.join(IMAGE_REWARD.names)} in "
+            f"{', '.join(map(str, searched))} and in Hugging Face's local cache. Get them with `grefine models "
+            f"download {IMAGE_REWARD.id}` ({IMAGE_REWARD.size_text}), or put the file there yourself, or give its path."
+        )
+    return found

@@ -1,0 +1,162 @@
+"""ImageReward's network, of transformers' BLIP parts: a ViT, a BERT that reads the picture by cross-attention, a head.
+
+The reference (THUDM/ImageReward, Apache-2.0) is BLIP's code of 2022 with a head of five linear layers. Two things
+differ from the library's defaults and show in no name and no shape: the image encoder's norms have eps 1e-6, and the
+text encoder has twelve heads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .sizes import PUBLISHED, Sizes
+
+REWARD_MEAN = 0.16717362830052426
+REWARD_STD = 1.0333394966054072
+"""Mean and spread of the head's output over the pictures it was trained on; rewards are given relative to them."""
+
+
+class ImageRewardNetwork(nn.Module):
+    """The network, with random weights (see ``load_network`` for published ones), in evaluation mode.
+
+    Submodules: ``vision_model``, ``text_encoder``, ``vision_proj``, ``text_proj`` (BLIP's joint space, of which the
+    reward makes no use) and ``mlp`` (the head).
+
+    Args:
+        sizes: of the network.
+    """
+
+    def __init__(self, sizes: Sizes = PUBLISHED) -> None:
+        from transformers import BlipTextConfig, BlipTextModel, BlipVisionConfig, BlipVisionModel
+
+        super().__init__()
+        self.sizes = sizes
+        # Only plain attention can say where it looked.
+        plain: dict[str, Any] = {"attn_implementation": "eager", "hidden_act": "gelu"}
+        vision = BlipVisionConfig(
+            hidden_size=sizes.vision_width,
+            intermediate_size=sizes.vision_mlp,
+            num_hidden_layers=sizes.vision_layers,
+            num_attention_heads=sizes.vision_heads,
+            image_size=sizes.image_size,
+            patch_size=sizes.patch_size,
+            layer_norm_eps=1e-6,
+            **plain,
+        )
+        text = BlipTextConfig(
+            vocab_size=sizes.vocabulary,
+            hidden_size=sizes.text_width,
+            encoder_hidden_size=sizes.vision_width,
+            intermediate_size=sizes.text_mlp,
+            num_hidden_layers=sizes.text_layers,
+            num_attention_heads=sizes.text_heads,
+            max_position_embeddings=sizes.positions,
+            layer_norm_eps=1e-12,
+            # As in the published configuration; only training has any of it.
+            hidden_dropout_prob=0.1,
+            attention_probs_dropout_prob=0.1,
+            # Creates the cross-attentions; the forward pass is never a decoder's.
+            is_decoder=True,
+            pad_token_id=0,
+            # [DEC] begins what BLIP writes, and [SEP] ends it; nothing is written here.
+            bos_token_id=sizes.vocabulary - 2,
+            sep_token_id=min(102, sizes.vocabulary - 1),
+            **plain,
+        )
+        self.vision_model = BlipVisionModel(vision)
+        self.text_encoder = BlipTextModel(text, add_pooling_layer=False)
+        layers: Any = self.text_encoder.encoder.layer
+        for layer in layers:
+            own = layer.crossattention.self
+            own.key, own.value = SharedLinear.like(own.key), SharedLinear.like(own.value)
+        self.vision_proj = nn.Linear(sizes.vision_width, sizes.joint_width)
+        self.text_proj = nn.Linear(sizes.text_width, sizes.joint_width)
+        self.mlp = Head(sizes.text_width)
+        self.eval()
+
+    def image_embeds(self, pixel_values: Tensor) -> Tensor:
+        """All tokens of pictures, class token first: (B, 3, n, n) normalised -> (B, 1 + h·w, vision width)."""
+        weight = self.vision_proj.weight
+        pixels = pixel_values.to(device=weight.device, dtype=weight.dtype)
+        # Not the pooled output, which goes through the last norm a second time.
+        states: Tensor = self.vision_model(pixel_values=pixels).last_hidden_state
+        return states
+
+    def text_states(
+        self, input_ids: Tensor, attention_mask: Tensor, image_embeds: Tensor | None, attentions: bool = False
+    ) -> Any:
+        """transformers' output of the text encoder over (B, L) token ids, looking at ``image_embeds`` (B, N, width).
+
+        None instead of pictures runs the texts alone. ``attentions`` records the attention probabilities. One picture
+        for many texts is best given as ``tokens.expand(B, -1, -1)``: its keys and values are then computed once.
+        """
+        device = self.vision_proj.weight.device
+        return self.text_encoder(
+            input_ids=input_ids.to(device),
+            attention_mask=attention_mask.to(device),
+            encoder_hidden_states=image_embeds,
+            output_attentions=attentions,
+            return_dict=True,
+        )
+
+    def reward(self, text_cls: Tensor) -> Tensor:
+        """Rewards (B,) of the text encoder's class tokens (B, text width), after looking at the picture."""
+        raw: Tensor = self.mlp(text_cls)[:, 0].float()
+        return (raw - REWARD_MEAN) / REWARD_STD
+
+    def forward(self, pixel_values: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Rewards (B,) of pictures (B, 3, n, n) for texts (B, L), one each."""
+        embeds = self.image_embeds(pixel_values)
+        return self.reward(self.text_states(input_ids, attention_mask, embeds).last_hidden_state[:, 0])
+
+
+class Head(nn.Module):
+    """Five linear layers without activations between them; the numbers of its layers are in the weights' names."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(width, 1024),
+            nn.Dropout(0.2),
+            nn.Linear(1024, 128),
+            nn.Dropout(0.2),
+            nn.Linear(128, 64),
+            nn.Dropout(0.1),
+            nn.Linear(64, 16),
+            nn.Linear(16, 1),
+        )
+
+    def forward(self, states: Tensor) -> Tensor:
+        """(B, width) -> (B, 1)."""
+        result: Tensor = self.layers(states)
+        return result
+
+
+class SharedLinear(nn.Linear):
+    """A linear layer that works once on an input which is one and the same for the whole batch (an expanded view).
+
+    Keys and values of one picture for hundreds of texts would otherwise be most of the work.
+    """
+
+    @classmethod
+    def like(cls, layer: nn.Linear) -> SharedLinear:
+        """The same layer, with the same parameters."""
+        shared = cls(layer.in_features, layer.out_features, layer.bias is not None, device="meta")
+        shared.weight, shared.bias = layer.weight, layer.bias
+        return shared
+
+    def forward(self, states: Tensor) -> Tensor:
+        """(B, N, in) -> (B, N, out)."""
+        if states.ndim == 3 and len(states) > 1 and states.stride(0) == 0:
+            once = F.linear(states[:1], self.weight, self.bias)
+            return once.expand(len(states), -1, -1)
+        return F.linear(states, self.weight, self.bias)
+
+
+def position_ids(sizes: Sizes) -> Tensor:
+    """The text encoder's only buffer, which is in no file of today's transformers."""
+    return torch.arange(sizes.positions).expand((1, -1))
