@@ -37,6 +37,10 @@ class PerceptualQuality:
     """PQ, (B, H, W) float32 in [0, 1]; high is good."""
     defect_map: Tensor
     """1 − PQ: high where the picture is bad."""
+    worst_region: Tensor
+    """(B,) float32 in [0, 1]: the lowest mean of PQ over any 3 × 3 neighbouring patches; high is good. Ours, not the
+    paper's: PS averages over the picture, so a hole in a good one hardly lowers it. With the "released" calibration,
+    which stretches every map from 0 to 1, it compares no pictures with each other."""
 
 
 def perceptual_quality(
@@ -46,6 +50,7 @@ def perceptual_quality(
     importance: Sequence[float] | Mapping[str, float] = (1.0, 1.0, 1.0),
     *,
     features: ImageFeatures | None = None,
+    map_size: tuple[int, int] | None = None,
 ) -> PerceptualQuality:
     """Measure the perceptual quality of pictures (method, section 2).
 
@@ -61,9 +66,11 @@ def perceptual_quality(
         importance: factors on the bounds of technical, rational, natural, each above 0; the authors' script also names
             (1.0, 0.6, 0.8). Smaller: that defect counts less.
         features: image features of the same pictures, if they are at hand already.
+        map_size: (height, width) of the maps, pixels; None for the pictures' own. Whoever wants the scores alone saves
+            the memory with (1, 1).
 
     Returns:
-        Score (B,), factors, quality map and defect map (B, H, W), on the device of ``images``.
+        Score (B,), factors, quality map and defect map (B, H, W), worst region (B,), on the device of ``images``.
 
     Raises:
         InputError: bad pictures, an unknown calibration, or a bad importance.
@@ -72,7 +79,7 @@ def perceptual_quality(
     weights = check_options(calibration, importance)
     pictures = as_images(images)
     features = features or model.features_of(pictures)
-    return from_features(model, features, pictures, calibration, weights)
+    return from_features(model, features, pictures, calibration, weights, map_size)
 
 
 def check_options(calibration: object, importance: object) -> dict[str, float]:
@@ -89,6 +96,7 @@ def from_features(
     pictures: Tensor,
     calibration: PerceptualCalibration,
     weights: Mapping[str, float],
+    map_size: tuple[int, int] | None = None,
 ) -> PerceptualQuality:
     """:func:`perceptual_quality` behind its checks; of ``pictures`` (B, H, W, 3) only size and device are used."""
     if calibration == "paper":
@@ -98,7 +106,7 @@ def from_features(
         preference, small, mode = _released(model, features)
         bounds = _weighted({**dict.fromkeys(BOUNDS, BOUNDS["technical"]), "overall": 1.0}, weights)
     scores = preference[..., 0]
-    height, width = pictures.shape[1:3]
+    height, width = map_size or pictures.shape[1:3]
     small = small.unflatten(-1, features.grid).unsqueeze(1).to(pictures.device)
     quality_map = F.interpolate(small, size=(height, width), mode=mode, align_corners=False)[:, 0].clamp_(0.0, 1.0)
     return PerceptualQuality(
@@ -106,7 +114,23 @@ def from_features(
         factors={name: scores[index].to(pictures.device) for index, name in enumerate(FACTORS)},
         quality_map=quality_map,
         defect_map=1.0 - quality_map,
+        worst_region=worst_region(small),
     )
+
+
+def worst_region(small: Tensor) -> Tensor:
+    """The lowest mean of a quality map over any 3 × 3 neighbouring patches; at edges over those that there are.
+
+    A single patch is noisy, the picture's own structure shows in it; a defect worth repairing is larger.
+
+    Args:
+        small: (B, 1, h, w) in [0, 1], the map at patch resolution, high is good; h and w may be less than 3.
+
+    Returns:
+        (B,) float32 in [0, 1].
+    """
+    means = F.avg_pool2d(small.float(), kernel_size=3, stride=1, padding=1, count_include_pad=False)
+    return means.flatten(1).amin(dim=1).clamp(0.0, 1.0)
 
 
 def _importance(importance: object) -> dict[str, float]:

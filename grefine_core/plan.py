@@ -50,6 +50,8 @@ def plan_refinement(
     perceptual_bar: float = 0.8,
     alignment_bar: float = 0.8,
     area: float | None = None,
+    worst_region: float | None = None,
+    region_bar: float = 0.0,
 ) -> Plan:
     """Decide what is done to one picture, from its scores.
 
@@ -60,6 +62,9 @@ def plan_refinement(
       what it was. One fails: stage 1 runs where the mask is. Stage 2, which changes every pixel for the sake of how the
       picture looks, runs only if the *perceptual* score fails: a sharp, clean picture that lacks its red hat gets the
       hat, not a new surface.
+    - ``region_bar`` above 0 (ours, not the paper's): in gated mode stage 1 runs, too, if the worst region of the map of
+      perceptual quality is below that bar, even if both scores pass. PS speaks for the picture on average and overlooks
+      a hole. Stage 2 does not ask it: a hole is stage 1's to fill.
     - ``mode="paper"``: the bars are not asked. Stage 2 always runs, stage 1 wherever there is a mask.
     - ``area`` 0 in either mode: nothing is masked, so stage 1 has nothing to do.
 
@@ -74,6 +79,9 @@ def plan_refinement(
         perceptual_bar: PS from which on a picture passes, in [0, 1].
         alignment_bar: AS from which on a picture passes, in [0, 1].
         area: share of the picture in the denoise mask, in [0, 1]; ``None`` if it is not known.
+        worst_region: quality of the picture's worst region in [0, 1], see ``PerceptualQuality.worst_region``; ``None``
+            if it is not known: then its bar is not asked.
+        region_bar: ``worst_region`` from which on a picture passes, in [0, 1]; 0: it is not asked.
 
     Raises:
         InputError: a score or number that is not finite or out of range, ``stage1_min`` over ``stage1_max``, an
@@ -91,14 +99,18 @@ def plan_refinement(
     ps_bar = number(perceptual_bar, "perceptual_bar", 0.0, 1.0)
     as_bar = number(alignment_bar, "alignment_bar", 0.0, 1.0)
     masked = None if area is None else number(area, "area", 0.0, 1.0)
+    region = None if worst_region is None else number(worst_region, "worst_region", 0.0, 1.0)
+    worst_bar = number(region_bar, "region_bar", 0.0, 1.0)
 
     if mode == "paper":
         wanted1 = run2 = True
         verdict = f"Paper mode, perceptual score {ps:.2f}, alignment score {as_:.2f}, no bars"
     else:
-        wanted1 = ps < ps_bar or as_ < as_bar
+        wanted1 = ps < ps_bar or as_ < as_bar or (region is not None and region < worst_bar)
         run2 = ps < ps_bar
-        verdict = f"{_verdict('Perceptual', ps, ps_bar)}, {_verdict('alignment', as_, as_bar)}"
+        verdict = f"{_verdict('Perceptual score', ps, ps_bar)}, {_verdict('alignment score', as_, as_bar)}"
+        if worst_bar > 0:
+            verdict += f", {_region_verdict(region, worst_bar)}"
     run1 = wanted1 and masked != 0
     strength = low + (high - low) * (1.0 - ps * as_)
     first, second = steps - steps // 2, steps // 2
@@ -116,7 +128,13 @@ def plan_refinement(
 
 
 def _verdict(name: str, score: float, bar: float) -> str:
-    return f"{name} score {score:.2f} {'passes' if score >= bar else 'is below'} its bar of {bar:.2f}"
+    return f"{name} {score:.2f} {'passes' if score >= bar else 'is below'} its bar of {bar:.2f}"
+
+
+def _region_verdict(region: float | None, bar: float) -> str:
+    if region is None:
+        return f"the worst region was not measured, so its bar of {bar:.2f} is not asked"
+    return _verdict("worst region", region, bar)
 
 
 def _decision(wanted1: bool, run1: bool, run2: bool, how1: str, mild: float, second: int, masked: float | None) -> str:
@@ -127,6 +145,6 @@ def _decision(wanted1: bool, run1: bool, run2: bool, how1: str, mild: float, sec
         f"stage 1 repaints {where} {how1}" if run1 else "nothing is masked, so stage 1 has nothing to repaint",
         f"stage 2 restores the whole picture at strength {mild:.2f} in {second} steps"
         if run2
-        else "stage 2 does not run, for the picture looks good as it is",
+        else "stage 2 does not run, for the picture as a whole looks good",
     ]
     return "; ".join(parts)

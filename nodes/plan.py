@@ -39,7 +39,7 @@ class GRefinePlan(io.ComfyNode):
                     "mode",
                     options=list(MODES),
                     default="gated",
-                    tooltip="gated: pictures over both bars pass untouched. paper: stage 2 always runs.",
+                    tooltip="gated: pictures over their bars pass untouched. paper: stage 2 always runs.",
                 ),
                 _share("perceptual_bar", 0.8, "From this perceptual score on a picture passes."),
                 _share("alignment_bar", 0.8, "From this alignment score on a picture passes."),
@@ -59,6 +59,20 @@ class GRefinePlan(io.ComfyNode):
                     optional=True,
                     force_input=True,
                     tooltip="From Binarize Map: with nothing masked, stage 1 has nothing to do.",
+                ),
+                io.Float.Input(
+                    "worst_region",
+                    optional=True,
+                    force_input=True,
+                    tooltip="From PQ-Map: asked only if region_bar is above 0.",
+                ),
+                # The last widget: saved workflows know widgets by their places.
+                _share(
+                    "region_bar",
+                    0.0,
+                    "From this quality of its worst region on a picture passes; below it stage 1 runs even if both "
+                    "scores pass. 0: not asked.",
+                    optional=True,
                 ),
             ],
             outputs=[
@@ -85,6 +99,8 @@ class GRefinePlan(io.ComfyNode):
         stage1_max: float,
         stage2_strength: float,
         area: float | None = None,
+        worst_region: float | None = None,
+        region_bar: float = 0.0,
     ) -> io.NodeOutput:
         """Plan one picture; the host calls this once for each."""
         plan = plan_refinement(
@@ -98,6 +114,8 @@ class GRefinePlan(io.ComfyNode):
             perceptual_bar=perceptual_bar,
             alignment_bar=alignment_bar,
             area=area,
+            worst_region=worst_region,
+            region_bar=region_bar,
         )
         return io.NodeOutput(
             plan.run_stage1,

@@ -37,6 +37,11 @@ def _parts(pictures: Tensor) -> Iterator[Tensor]:
     report(done, len(pictures), None)
 
 
+def _joined(parts: list[Tensor]) -> Tensor:
+    """The parts' maps as one batch; those of a single part are not copied."""
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
 class GRefinePQMap(io.ComfyNode):
     """Where and how much the picture looks defective."""
 
@@ -59,6 +64,10 @@ class GRefinePQMap(io.ComfyNode):
                 score_output("technical", "Free of technical flaws, in [0, 1]."),
                 score_output("rational", "Makes sense, in [0, 1]."),
                 score_output("natural", "Looks natural, in [0, 1]."),
+                score_output(
+                    "worst_region",
+                    "The quality of the picture's worst region, in [0, 1]: a hole shows here that the score overlooks.",
+                ),
             ],
         )
 
@@ -78,13 +87,14 @@ class GRefinePQMap(io.ComfyNode):
         importance = options.importance(importance_technical, importance_rational, importance_natural)
         quality = quality_of(quality_model)
         found = [perceptual_quality(quality, part, formula, importance) for part in _parts(pictures)]
-        defects = torch.cat([part.defect_map for part in found])
+        defects = _joined([part.defect_map for part in found])
         return io.NodeOutput(
-            host.to_host(torch.cat([part.quality_map for part in found])),
+            host.to_host(_joined([part.quality_map for part in found])),
             host.to_host(defects),
             host.to_host(overlay(pictures, defects)),
             torch.cat([part.score for part in found]).tolist(),
             *(torch.cat([part.factors[name] for part in found]).tolist() for name in FACTORS),
+            torch.cat([part.worst_region for part in found]).tolist(),
         )
 
 
@@ -140,7 +150,7 @@ class GRefineAQMap(io.ComfyNode):
         ways = options.alignment_options(scoring, aggregate, include_style)
         quality = quality_of(quality_model)
         found = [alignment_quality(quality, part, prompt, **ways) for part in _parts(pictures)]
-        defects = torch.cat([part.defect_map for part in found])
+        defects = _joined([part.defect_map for part in found])
         phrases = tuple(group for part in found for group in part.phrases)
         return io.NodeOutput(
             host.to_host(defects),

@@ -102,6 +102,8 @@ def build(
         factors_after=_factors(second),
         notes=() if extras.plan_reason is None else (extras.plan_reason,),
         maps=maps,
+        worst_region=float(first.perceptual.worst_region[0]),
+        worst_region_after=float(second.perceptual.worst_region[0]),
     )
 
 

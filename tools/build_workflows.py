@@ -23,7 +23,9 @@ from workflow_notes import (
     ABOUT_REFINING,
     ABOUT_SCORES,
     ABOUT_SDXL,
+    ABOUT_SDXL_PASD,
     FILES,
+    PASD,
 )
 from workflow_writer import Graph, Node, Output
 
@@ -77,7 +79,7 @@ def previews(graph: Graph, perceptual: Node, alignment: Node, mask: Node) -> Non
 def quality_loader(graph: Graph) -> Output:
     """The quality model."""
     files = {"clip_name": FILES["quality"], "embeddings": "published", "calibration": "auto"}
-    return graph.node("GRefineLoadQualityModel", **files)["quality_model"]
+    return graph.node("GRefineLoadQualityModel", **files, alignment_encoder="CLIP")["quality_model"]
 
 
 def score_only(graph: Graph) -> None:
@@ -134,7 +136,7 @@ def refine(
         models = loaders()
         quality, model, clip, vae = models[:4]
         graph.column()
-        graph.note(about, "Which files, and where they go", width=400, height=500)
+        graph.note(about, "Which files, and where they go", width=400, height=max(500, len(about) // 3))
     with graph.group("3 · Find what is wrong"):
         perceptual, alignment = measure(graph, quality, image, prompt)
         graph.column()
@@ -147,6 +149,7 @@ def refine(
             perceptual_score=perceptual["score"],
             alignment_score=alignment["score"],
             area=mask["area"],
+            worst_region=perceptual["worst_region"],
         )
         emphasis = graph.node("GRefinePromptEmphasis", prompt=prompt, phrases=alignment["phrases"])
         positive = graph.node("CLIPTextEncode", "Emphasised prompt", clip=clip, text=emphasis["emphasized_prompt"])
@@ -228,24 +231,37 @@ def refine(
         graph.node("PreviewAny", "Report as JSON", source=report["report_json"], height=360)
 
 
+def sdxl_models(graph: Graph) -> Models:
+    """The quality model, and the inpainting model of the paper in its parts."""
+    quality = quality_loader(graph)
+    unet = graph.node("UNETLoader", "Inpainting model", unet_name=FILES["unet"])
+    clip = graph.node(
+        "DualCLIPLoader",
+        "Text encoders",
+        clip_name1=FILES["clip_l"],
+        clip_name2=FILES["clip_g"],
+        type="sdxl",
+        device="default",
+    )
+    vae = graph.node("VAELoader", "VAE", vae_name=FILES["vae"])
+    return Models(quality, unet["model"], clip["clip"], vae["vae"])
+
+
 def sdxl_inpainting(graph: Graph) -> None:
     """The full graph with the inpainting model of the paper."""
+    refine(graph, lambda: sdxl_models(graph), ABOUT_SDXL, crop_size="native", native_side=1024)
+
+
+def sdxl_inpainting_pasd(graph: Graph) -> None:
+    """The full graph with both models of the paper: the inpainting model, and PASD for stage 2."""
 
     def loaders() -> Models:
-        quality = quality_loader(graph)
-        unet = graph.node("UNETLoader", "Inpainting model", unet_name=FILES["unet"])
-        clip = graph.node(
-            "DualCLIPLoader",
-            "Text encoders",
-            clip_name1=FILES["clip_l"],
-            clip_name2=FILES["clip_g"],
-            type="sdxl",
-            device="default",
-        )
-        vae = graph.node("VAELoader", "VAE", vae_name=FILES["vae"])
-        return Models(quality, unet["model"], clip["clip"], vae["vae"])
+        models = sdxl_models(graph)
+        graph.column()
+        pasd = graph.node("GRefineLoadPASD", pasd=PASD, base=FILES["sd15"], personalised="none")
+        return models._replace(restorer=pasd["restorer"])
 
-    refine(graph, loaders, ABOUT_SDXL, crop_size="native", native_side=1024)
+    refine(graph, loaders, ABOUT_SDXL_PASD, crop_size="native", native_side=1024)
 
 
 def ordinary_checkpoint(graph: Graph) -> None:
@@ -274,6 +290,7 @@ def miniature(graph: Graph) -> None:
 
 GRAPHS: dict[str, Callable[[Graph], None]] = {
     "grefine_sdxl_inpainting": sdxl_inpainting,
+    "grefine_sdxl_inpainting_pasd": sdxl_inpainting_pasd,
     "grefine_ordinary_checkpoint": ordinary_checkpoint,
     "grefine_miniature": miniature,
     "grefine_maps_only": maps_only,

@@ -30,8 +30,13 @@ FILES = {
     "clip_g": "sdxl-text-encoder-g.fp16.safetensors",
     "vae": "sdxl-vae.fp16.safetensors",
     "checkpoint": "your_checkpoint.safetensors",
+    "sd15": "v1-5-pruned-emaonly-fp16.safetensors",
 }
+# As its authors' repository names it: variant and checkpoint.
+PASD = "pasd/checkpoint-100000"
 _SDXL = "https://huggingface.co/diffusers/stable-diffusion-xl-1.0-inpainting-0.1/tree/main"
+_PASD = "https://huggingface.co/yangtao9009/PASD/tree/main"
+_SD15 = "https://huggingface.co/Comfy-Org/stable-diffusion-v1-5-archive/tree/main"
 _CLIP = "https://huggingface.co/timm/vit_base_patch16_clip_224.openai/tree/main"
 
 ABOUT_QUALITY_MODEL = f"""\
@@ -42,7 +47,7 @@ ABOUT_QUALITY_MODEL = f"""\
 
 _AFTERWARDS = "Other file names are fine: press **R** in ComfyUI after copying, and choose them in the loaders."
 
-ABOUT_SDXL = f"""\
+_SDXL_FILES = f"""\
 {ABOUT_QUALITY_MODEL}
 
 All others come from [diffusers/stable-diffusion-xl-1.0-inpainting-0.1]({_SDXL}); ComfyUI reads them as they are.
@@ -59,7 +64,24 @@ All others come from [diffusers/stable-diffusion-xl-1.0-inpainting-0.1]({_SDXL})
 
 **VAE** → `ComfyUI/models/vae/`
 
-`vae/diffusion_pytorch_model.fp16.safetensors` (0.17 GB), saved as `{FILES["vae"]}`
+`vae/diffusion_pytorch_model.fp16.safetensors` (0.17 GB), saved as `{FILES["vae"]}`"""
+
+ABOUT_SDXL = f"""\
+{_SDXL_FILES}
+
+{_AFTERWARDS}"""
+
+ABOUT_SDXL_PASD = f"""\
+{_SDXL_FILES.replace("All others come", "Those of Stage 1 come")}
+
+**PASD** → `ComfyUI/models/pasd/`
+
+The folder `{PASD}` of [yangtao9009/PASD]({_PASD}) with `unet` (4.4 GB) and `controlnet` (1.5 GB), as it is: \
+`models/pasd/{PASD}/unet/…`. `pasd_light` is smaller.
+
+**Stable Diffusion 1.5**, which PASD stands on → `ComfyUI/models/checkpoints/`
+
+`{FILES["sd15"]}` (2.1 GB) of [Comfy-Org/stable-diffusion-v1-5-archive]({_SD15}), or any other checkpoint of it.
 
 {_AFTERWARDS}"""
 

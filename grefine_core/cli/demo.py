@@ -18,7 +18,19 @@ if TYPE_CHECKING:
 
 #: Options of the command that the miniature world has values of its own for.
 _MASKS = ("merge", "method", "threshold", "top", "grow", "feather")
-_PLAN = ("mode", "steps", "stage1_min", "stage1_max", "stage2_strength", "perceptual_bar", "alignment_bar")
+_PLAN = (
+    "mode",
+    "steps",
+    "stage1_min",
+    "stage1_max",
+    "stage2_strength",
+    "perceptual_bar",
+    "alignment_bar",
+    "region_bar",
+)
+
+#: All of them.
+UNNAMED = (*_MASKS, *_PLAN, "formula", "scoring", "aggregate", "tolerance")
 
 
 def add_command(commands: Any) -> None:
@@ -52,7 +64,7 @@ def add_command(commands: Any) -> None:
     options.add_mask_options(parser)
     options.add_plan_options(parser)
     # Not named: as decided for this world, which is read from its files only when the command runs.
-    parser.set_defaults(run=run, **dict.fromkeys((*_MASKS, *_PLAN, "formula", "scoring", "aggregate", "tolerance")))
+    parser.set_defaults(run=run, **dict.fromkeys(UNNAMED))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -66,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.prompt is not None and not arguments.image:
         raise InputError("--prompt: belongs to a picture of your own (--image); samples have their own prompts.")
     folder = common.output_folder(arguments.output)
-    choices = _fill(arguments, load_choices())
+    choices = fill_choices(arguments, load_choices())
     if arguments.image:
         subject = own_subject(folder, Path(arguments.image), arguments.prompt)
     else:
@@ -116,7 +128,7 @@ def _in_comfyui(host: str, subject: Subject, folder: Path, settings: Settings) -
     return 0
 
 
-def _fill(arguments: argparse.Namespace, choices: Choices) -> Choices:
+def fill_choices(arguments: argparse.Namespace, choices: Choices) -> Choices:
     """Give the options that were not named their values of this world; returns all choices with those that were."""
     own = choices.options
     values = {

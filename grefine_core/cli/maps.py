@@ -74,6 +74,7 @@ def write_maps(picture: Any, name: str, model: Any, arguments: argparse.Namespac
         "prompt": prompt,
         "emphasized_prompt": found.prompts[0],
         "perceptual": float(perceptual.score[0]),
+        "worst_region": float(perceptual.worst_region[0]),
         "alignment": float(alignment.score[0]),
         "masked_area": float(found.mask.area[0]),
         "files": {kind: str(path) for kind, path in files.items()},

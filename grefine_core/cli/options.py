@@ -59,6 +59,13 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--alignment-bar", type=float, default=own.alignment_bar, help="from this alignment score on a picture passes"
     )
+    group.add_argument(
+        "--region-bar",
+        type=float,
+        default=own.region_bar,
+        help="from this quality of its worst region on a picture passes; below it stage 1 runs even if both scores "
+        "pass; 0: not asked",
+    )
     group.add_argument("--seed", type=int, default=0, help="same seed, same inputs: the same picture")
     group.add_argument("--no-guard", action="store_true", help="keep changes that measure worse")
     group.add_argument(
@@ -78,6 +85,7 @@ def refine_options(arguments: argparse.Namespace) -> RefineOptions:
         stage2_strength=arguments.stage2_strength,
         perceptual_bar=arguments.perceptual_bar,
         alignment_bar=arguments.alignment_bar,
+        region_bar=arguments.region_bar,
     )
     return replace(
         base,

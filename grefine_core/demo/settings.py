@@ -53,6 +53,7 @@ def node_settings(choices: Choices, seed: int = 0, include_style: bool = False) 
             "stage2_strength": plan.stage2_strength,
             "perceptual_bar": plan.perceptual_bar,
             "alignment_bar": plan.alignment_bar,
+            "region_bar": plan.region_bar,
         },
         "GRefineStage1Inpaint": {
             "seed": seed,

@@ -37,6 +37,7 @@ class PlanOptions:
     stage2_strength: float = 0.2
     perceptual_bar: float = 0.8
     alignment_bar: float = 0.8
+    region_bar: float = 0.0
 
 
 @dataclass(frozen=True)

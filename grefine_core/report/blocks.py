@@ -110,6 +110,8 @@ def _scores(report: Report, width: int) -> Image.Image:
         ("alignment", report.before[1], report.after[1]),
     ]
     rows += [(name, value, report.factors_after.get(name)) for name, value in report.factors.items()]
+    if report.worst_region is not None:
+        rows.append(("worst region", report.worst_region, report.worst_region_after))
     step, label, bar = 34, 160, width // 2
     image = Image.new("RGB", (width, step * len(rows)), BACKGROUND)
     draw = ImageDraw.Draw(image)

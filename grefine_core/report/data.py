@@ -59,5 +59,9 @@ class Report:
     """The perceptual factors of the result; empty if they were not measured."""
     notes: tuple[str, ...] = ()
     """What else happened, in plain words."""
+    worst_region: float | None = None
+    """Quality of the input's worst region, see ``PerceptualQuality.worst_region``; None if it was not measured."""
+    worst_region_after: float | None = None
+    """The same of the result."""
     maps: dict[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
     """``(H, W)`` each, in [0, 1]: perceptual and alignment defects, merged, denoise, composite."""

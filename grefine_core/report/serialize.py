@@ -20,7 +20,8 @@ _PACKAGES = ("g-refine", "torch", "open_clip_torch", "diffusers", "transformers"
 def report_json(report: Report) -> dict[str, Any]:
     """Return ``report`` as a dict that ``json`` can write: strings, numbers, lists and dicts, no tensors, no maps.
 
-    What is not a finite number becomes ``None``. Scores are dicts of ``perceptual`` and ``alignment``, regions are
+    What is not a finite number becomes ``None``. Scores are dicts of ``perceptual`` and ``alignment`` (those of both
+    pictures with ``worst_region`` and ``factors``), regions are
     ``[top, left, bottom, right]`` in pixels, spans ``[start, end]`` in characters of the prompt.
     """
     return {
@@ -28,8 +29,8 @@ def report_json(report: Report) -> dict[str, Any]:
         "emphasized_prompt": report.emphasized_prompt,
         "seed": None if report.seed is None else int(report.seed),
         "size": {"height": int(report.size[0]), "width": int(report.size[1])},
-        "before": _scores(report.before) | {"factors": _numbers(report.factors)},
-        "after": _scores(report.after) | {"factors": _numbers(report.factors_after)},
+        "before": _measured(report.before, report.worst_region, report.factors),
+        "after": _measured(report.after, report.worst_region_after, report.factors_after),
         "changed": bool(report.changed),
         "masked_area": None if report.area is None else _number(report.area),
         "phrase_count": sum(not verdict.phrase.is_style for verdict in report.phrases),
@@ -96,6 +97,11 @@ def _guard(entry: GuardEntry) -> dict[str, Any]:
         "after": _scores(entry.after),
         "reason": entry.reason,
     }
+
+
+def _measured(scores: tuple[float, float], worst_region: float | None, factors: Mapping[str, float]) -> dict[str, Any]:
+    worst = None if worst_region is None else _number(worst_region)
+    return _scores(scores) | {"worst_region": worst, "factors": _numbers(factors)}
 
 
 def _scores(scores: tuple[float, float]) -> dict[str, Any]:

@@ -19,8 +19,11 @@ def test_score_prints_json(pictures, clip, capsys):
         assert 0 <= result["perceptual"] <= 1
         assert 0 <= result["alignment"] <= 1
         assert set(result["factors"]) == {"overall", "technical", "rational", "natural"}
+        assert 0 < result["worst_region"] < 1
         assert [phrase["text"] for phrase in result["phrases"]] == ["red cup", "table"]
     assert results[0]["perceptual"] != results[1]["perceptual"]
+    assert main(["score", str(pictures / "a.png"), *clip]) == 0
+    assert f"worst region {results[0]['worst_region']:.3f}" in capsys.readouterr().out
 
 
 def test_score_without_a_prompt_is_perceptual_alone(pictures, clip, capsys):
@@ -58,6 +61,7 @@ def test_maps_writes_files_of_the_pictures_size(pictures, clip, tmp_path, capsys
     results = json.loads(capsys.readouterr().out)
     kinds = {"pq", "pq-defects", "aq-defects", "mask", "mask-composite", "pq-defects-overlay", "aq-defects-overlay"}
     for result, size in zip(results, [(64, 48), (41, 70)], strict=True):
+        assert 0 < result["worst_region"] < 1
         assert kinds <= set(result["files"])
         for kind in kinds:
             assert Image.open(result["files"][kind]).size == size
@@ -109,9 +113,11 @@ def test_refine_writes_picture_sheet_and_report(pictures, models, clip, tmp_path
     assert json.loads((out / "a.json").read_text())["prompt"] == "a red cup"
     assert result["changed"] is True
     assert result["after"]["factors"] != result["before"]["factors"]
+    assert result["after"]["worst_region"] != result["before"]["worst_region"]
     main(["score", str(out / "a.png"), "--prompt", "a red cup", *clip, "--json"])
     (again,) = json.loads(capsys.readouterr().out)
     assert again["factors"] == pytest.approx(result["after"]["factors"], abs=1e-3)
+    assert again["worst_region"] == pytest.approx(result["after"]["worst_region"], abs=1e-3)
     assert again["alignment"] == pytest.approx(result["after"]["alignment"], abs=1e-3)
     assert (out / "a.sheet.png").stat().st_size > 0
 
@@ -139,6 +145,21 @@ def test_refine_gated_on_a_good_picture_copies_it_exactly_and_loads_no_pipeline(
     )
     assert code == 0
     assert (np.asarray(Image.open(out / "a.png")) == np.asarray(Image.open(pictures / "a.png"))).all()
+
+
+def test_refine_asks_the_worst_region_if_it_has_a_bar(pictures, models, clip, tmp_path, capsys):
+    arguments = ["refine", str(pictures / "a.png"), "--prompt", "a red cup", "-o", str(tmp_path / "refined"), *clip]
+    arguments += ["--pipeline", str(models / "pipeline"), "--device", "cpu", "--steps", "2", "--method", "top"]
+    arguments += ["--perceptual-bar", "0", "--alignment-bar", "0", "--no-guard", "--json"]
+    reports = []
+    for bar in ("0", "1"):
+        assert main([*arguments, "--region-bar", bar]) == 0
+        reports += json.loads(capsys.readouterr().out)
+    not_asked, asked = reports
+    assert not not_asked["changed"]
+    assert asked["changed"]
+    assert (asked["plan"]["run_stage1"], asked["plan"]["run_stage2"]) == (True, False)
+    assert f"worst region {asked['before']['worst_region']:.2f} is below its bar of 1.00" in asked["plan"]["reason"]
 
 
 def test_an_output_that_cannot_be_written_to_is_found_out_before_any_work(pictures, tmp_path, capsys, monkeypatch):

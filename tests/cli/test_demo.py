@@ -146,9 +146,28 @@ def test_every_setting_has_its_place_in_the_workflow(tmp_path, sent):
 
 
 def test_options_reach_the_workflow(tmp_path, sent):
-    assert main(["demo", "--host", "x", "-o", str(tmp_path), *FORCED, "--seed", "7", "--formula", "released"]) == 0
+    assert (
+        main(
+            [
+                "demo",
+                "--host",
+                "x",
+                "-o",
+                str(tmp_path),
+                *FORCED,
+                "--seed",
+                "7",
+                "--formula",
+                "released",
+                "--region-bar",
+                "0.25",
+            ]
+        )
+        == 0
+    )
     assert sent[0]["GRefineBinarizeMap"]["top_share"] == 0.2
     assert sent[0]["GRefinePlan"]["steps"] == 2
+    assert sent[0]["GRefinePlan"]["region_bar"] == 0.25
     assert sent[0]["GRefineNoHarmGuard"]["tolerance"] == 1.0
     assert sent[0]["GRefineNoHarmGuard"]["formula"] == sent[0]["GRefinePQMap"]["formula"] == "released"
     assert sent[0]["GRefineStage1Inpaint"]["seed"] == sent[0]["GRefineStage2Restore"]["seed"] == 7
@@ -156,7 +175,10 @@ def test_options_reach_the_workflow(tmp_path, sent):
 
 def test_the_choices_beside_the_models_are_the_defaults(tmp_path, sent, miniature_folder, monkeypatch, capsys):
     models = shutil.copytree(miniature_folder, tmp_path / "models")
-    plan, masks = {"mode": "paper", "steps": 2}, {"merge": "mean", "method": "top", "top": 0.25, "min_area": 0.01}
+    plan, masks = (
+        {"mode": "paper", "steps": 2, "region_bar": 0.375},
+        {"merge": "mean", "method": "top", "top": 0.25, "min_area": 0.01},
+    )
     chosen = {"options": {"plan": plan, "masks": masks, "guard": False}, "importance": [1.0, 0.5, 0.5], "guidance": 2.0}
     (models / "choices.json").write_text(json.dumps(chosen))
     monkeypatch.setenv("GREFINE_MINIATURE", str(models))
@@ -167,6 +189,7 @@ def test_the_choices_beside_the_models_are_the_defaults(tmp_path, sent, miniatur
         == sent[0]["GRefineBinarizeMap"]
     )
     assert (sent[0]["GRefinePlan"]["steps"], sent[0]["GRefineStage1Inpaint"]["cfg"]) == (2, 2.0)
+    assert sent[0]["GRefinePlan"]["region_bar"] == 0.375
     assert sent[0]["GRefineNoHarmGuard"]["importance_rational"] == 0.5
     assert sent[0]["GRefineNoHarmGuard"]["tolerance"] == 1.0
     assert main(["demo", "-o", str(out), "--top", "0.1"]) == 0

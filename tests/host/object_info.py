@@ -19,7 +19,18 @@ RECORDED = Path(__file__).resolve().parent / "object_info.json"
 LOCALE = ROOT / "locales" / "en" / "nodeDefs.json"
 
 #: Choices that are the host's (samplers) or the user's (files): left out of the copy, so that any value passes there.
-HOST_LISTS = {"calibration", "clip_name", "embeddings", "pipeline", "sampler_name", "scheduler"}
+HOST_LISTS = {
+    "alignment_encoder",
+    "base",
+    "calibration",
+    "clip_name",
+    "embeddings",
+    "pasd",
+    "personalised",
+    "pipeline",
+    "sampler_name",
+    "scheduler",
+}
 #: What only newer hosts know of a node; the pack passes some of it where it is known.
 NODE_KEYS = (
     "input",

@@ -13,7 +13,7 @@ from grefine_core.alignment import alignment_quality
 from grefine_core.masks import binarize_map, merge_maps
 from grefine_core.models import load_quality_model
 from grefine_core.perceptual import FACTORS, perceptual_quality
-from grefine_core.standins import write_quality_model
+from grefine_core.standins import write_image_reward, write_quality_model
 
 from .client import PromptRejectedError
 
@@ -106,11 +106,11 @@ def as_shown(seed: int) -> np.ndarray:
 
 def test_pq_map_is_the_librarys(client, quality):
     graph = {"model": loader(), "1": load(client, 1), "pq": pq()}
-    graph |= {f"show{index}": show("pq", index) for index in range(3, 8)}
+    graph |= {f"show{index}": show("pq", index) for index in range(3, 9)}
     graph |= {"quality": show_mask("pq", 0), "defects": show_mask("pq", 1), "overlay": show_image("pq", 2)}
     run = client.run(graph).ok()
     expected = perceptual_quality(quality, as_tensor(picture(1)))
-    scores = [expected.score, *(expected.factors[name] for name in FACTORS)]
+    scores = [expected.score, *(expected.factors[name] for name in FACTORS), expected.worst_region]
     for index, score in enumerate(scores):
         assert [float(text) for text in run.texts(f"show{index + 3}")] == pytest.approx(score.tolist(), rel=1e-3)
     for node, values in (("quality", expected.quality_map), ("defects", expected.defect_map)):
@@ -140,6 +140,24 @@ def test_aq_map_is_the_librarys(client, quality):
     (summary,) = run.texts("summary")
     lines = summary.splitlines()
     assert [line.rsplit(":", 1)[0] for line in lines] == [item.phrase.text for item in expected.phrases[0]]
+
+
+def test_image_reward_measures_alignment_where_it_is_chosen(client, files):
+    """With each of its maps; gradients pass although the host moves weights and runs nodes in inference mode."""
+    write_image_reward(files / "reward")
+    encoder = files / "reward" / "ImageReward.safetensors"
+    paths = {"weights": files / "clip.safetensors", "embeddings": files / "pq_embeddings.safetensors"}
+    for maps in ("gradient", "values"):
+        chosen = {"alignment_encoder": f"{FOLDER}/reward/{encoder.name}", "alignment_maps": maps}
+        graph = {"model": loader(**chosen), "1": load(client, 1), "aq": aq(), "pq": pq()}
+        graph |= {"map": show_mask("aq", 0), "score": show("aq", 2), "perceptual": show("pq", 3)}
+        run = client.run(graph).ok()
+        library = load_quality_model(**paths, alignment_encoder=encoder, alignment_maps=maps)
+        expected = alignment_quality(library, as_tensor(picture(1)), PROMPT, aggregate="geometric")
+        assert float(run.texts("score")[0]) == pytest.approx(float(expected.score), rel=1e-3)
+        assert np.abs(grey(run.images("map")[0]) - expected.defect_map[0].numpy()).max() <= 2 / 255
+        clip = perceptual_quality(library, as_tensor(picture(1)))
+        assert float(run.texts("perceptual")[0]) == pytest.approx(float(clip.score), rel=1e-3)
 
 
 def measured_graph(client):
@@ -230,6 +248,26 @@ def test_from_maps_to_masks_prompt_and_plan(client, quality):
     assert float(run.texts("strength")[0]) == pytest.approx(plan.stage1_strength, rel=1e-3)
     assert run.texts("steps") == ["10"]
     assert run.texts("reason")[0].startswith(plan.reason[:40])
+
+
+def test_the_plan_asks_the_worst_region_only_with_a_bar(client, quality):
+    """`measured_graph` has neither input, as workflows saved earlier: nothing is asked. Then connected, with a bar."""
+    graph = measured_graph(client)
+    inputs = graph["plan"]["inputs"]
+    inputs |= {"perceptual_bar": 0.0, "alignment_bar": 0.0}
+    graph |= {"run 1": show("plan", 0), "run 2": show("plan", 3)}
+    run = client.run(graph).ok()
+    assert (run.texts("run 1"), run.texts("run 2")) == (["False"], ["False"])
+    assert "region" not in run.texts("reason")[0]
+    inputs |= {"worst_region": ["pq", 8], "region_bar": 1.0}
+    run = client.run(graph).ok()
+    assert (run.texts("run 1"), run.texts("run 2")) == (["True"], ["False"])
+    worst = float(perceptual_quality(quality, as_tensor(picture(1))).worst_region)
+    assert f"worst region {worst:.2f} is below its bar of 1.00" in run.texts("reason")[0]
+    del inputs["worst_region"]
+    run = client.run(graph).ok()
+    assert run.texts("run 1") == ["False"]
+    assert "the worst region was not measured" in run.texts("reason")[0]
 
 
 def test_a_batch_gives_what_single_pictures_give(client):

@@ -11,6 +11,7 @@ from . import object_info
 def test_every_node_is_there_and_as_recorded(host_server, client):
     """An extension that fails to load is only a line in the host's log: so look for every node by name."""
     nodes = object_info.of_pack(client.object_info(), host_server.pack_folder)
+    assert nodes, host_server.log_tail()
     if os.environ.get("GREFINE_RECORD"):
         object_info.write(nodes)
     recorded = object_info.read()

@@ -154,6 +154,8 @@ bad = {
     "defect_map: expected a mask": lambda: masks.GRefineBinarizeMap.execute(picture, **area),
     "perceptual_score: nan": lambda: plan.execute(nan, 0.5, **steps),
     "alignment_score: expected a number": lambda: plan.execute(0.5, "high", **steps),
+    "worst_region: nan": lambda: plan.execute(0.5, 0.5, **steps, worst_region=nan, region_bar=0.5),
+    "region_bar: 2 is out of range": lambda: plan.execute(0.5, 0.5, **steps, region_bar=2.0),
     "stage1_min: 0.95 is over": lambda: plan.execute(0.5, 0.5, **{**steps, "stage1_min": 0.95}),
     "phrases: expected the phrases": lambda: prompts.execute(PROMPT, "a hat", 1.1, 1.5, "weight"),
     "minimum: 2 is over": lambda: prompts.execute(PROMPT, ((),), 2.0, 1.5, "weight"),

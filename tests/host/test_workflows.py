@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from grefine_core.standins import write_quality_model
+from grefine_core.standins.pasd import write_pasd, write_sd15
 from grefine_core.workflow import set_input
 
 from ..workflows.checks import to_api
@@ -28,7 +29,8 @@ ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = ROOT / "workflows"
 PICTURE = ROOT / "tests" / "data" / "coffee.jpg"
 SIZE = (101, 70)  # width, height: neither is a multiple of anything a VAE likes
-LARGE_MODELS = {"UNETLoader", "GRefineTestTextEncoders", "VAELoader", "CLIPTextEncode", "GRefineRestorerFromModel"}
+LARGE_MODELS = {"UNETLoader", "GRefineTestTextEncoders", "VAELoader", "CLIPTextEncode"}
+LARGE_MODELS |= {"GRefineRestorerFromModel", "GRefineLoadPASD"}
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +74,11 @@ def shipped(name: str, picture: str) -> dict[str, Any]:
     return set_input(graph, of(graph, "GRefineLoadQualityModel"), "embeddings", "standin_embeddings.safetensors")
 
 
-def full(picture: str, *, bar: float = 1.0, steps: int | None = None, side: int = 64) -> dict[str, Any]:
+def full(
+    picture: str, *, bar: float = 1.0, steps: int | None = None, side: int = 64, name: str = "grefine_sdxl_inpainting"
+) -> dict[str, Any]:
     """The full workflow; ``bar`` 1 lets no picture pass untouched, 0 lets every one."""
-    graph = shipped("grefine_sdxl_inpainting", picture)
+    graph = shipped(name, picture)
     graph[of(graph, "DualCLIPLoader")] = {
         "class_type": "GRefineTestTextEncoders",
         "inputs": {},
@@ -239,6 +243,39 @@ def test_an_ordinary_checkpoint_as_it_is_shipped(client, models, coffee):
     np.testing.assert_array_equal(redrawn[~inside], loaded[~inside])
     assert (redrawn[inside] != loaded[inside]).any()
     assert only(run.images(of(graph, "SaveImage", "Refined picture"))).shape == loaded.shape
+
+
+@pytest.fixture
+def pasd(host_server):
+    """PASD's weights, tiny, where the workflow looks for them, and a base, which is small in diffusers' layout only."""
+    folder = host_server.models_dir / "pasd" / "pasd"
+    write_pasd(folder.parent).rename(folder / "checkpoint-100000")
+    write_sd15(host_server.models_dir / "diffusers" / "tiny sd15")
+    yield
+    shutil.rmtree(folder)
+    shutil.rmtree(host_server.models_dir / "diffusers" / "tiny sd15")
+
+
+def test_the_workflow_with_pasd(client, models, coffee, pasd):
+    """Both stages run, the second by PASD; and nothing of it is loaded for a picture that is good already."""
+    graph = full(coffee, steps=4, name="grefine_sdxl_inpainting_pasd")
+    for key, value in {"base": "tiny sd15", "process_size": 64}.items():
+        graph = set_input(graph, of(graph, "GRefineLoadPASD"), key, value)
+    stage2 = of(graph, "GRefineStage2Restore")
+    graph["restored"] = {"class_type": "PreviewImage", "inputs": {"images": [stage2, 0]}}
+    run = client.run(with_previews(graph)).ok()
+    assert "GRefineLoadPASD" in kinds(graph, run.executed)
+    restored = only(run.images("restored"))
+    assert restored.shape == (SIZE[1], SIZE[0], 3)
+    assert (restored != only(run.images("guarded"))).any(-1).mean() > 0.5
+    counted = {d["node"]: d["max"] for event, d, _ in run.messages if event == "progress" and d["node"] in graph}
+    assert counted[stage2] == 2
+    report = json.loads(run.texts(of(graph, "PreviewAny", "Report as JSON"))[0])
+    assert {entry["stage"] for entry in report["guard"]} == {1, 2}
+
+    client.free()
+    good = client.run(full(coffee, bar=0.0, name="grefine_sdxl_inpainting_pasd")).ok()
+    assert not LARGE_MODELS & kinds(graph, [*good.executed, *good.cached])
 
 
 def test_maps_only(client, models, coffee):

@@ -66,4 +66,5 @@ def test_a_measure_hands_all_options_to_the_core(options, monkeypatch):
         "aggregate": "product",
         "include_style": True,
         "prompts": ["a hat"],
+        "map_size": None,  # the pictures' own
     }

@@ -73,6 +73,19 @@ def test_texts_are_those_of_the_schemas():
     assert set(TEXTS) == set(RECORDED)
 
 
+def test_what_came_later_stands_behind_what_saved_workflows_know():
+    """Widgets are saved by their places, links by the numbers of outputs."""
+    outputs = RECORDED["GRefinePQMap"]["output_name"]
+    assert outputs[:3] == ["quality_map", "defect_map", "overlay"]
+    assert outputs[3:] == ["score", "overall", "technical", "rational", "natural", "worst_region"]
+    plan = RECORDED["GRefinePlan"]["input"]
+    fields = {**plan["required"], **plan["optional"]}
+    widgets = [name for name, (_, options) in fields.items() if not options.get("forceInput")]
+    known = ["mode", "perceptual_bar", "alignment_bar", "steps", "stage1_min", "stage1_max", "stage2_strength"]
+    assert widgets == [*known, "region_bar"]
+    assert list(plan["optional"]) == ["area", "worst_region", "region_bar"]
+
+
 @pytest.mark.parametrize("name", sorted(RECORDED))
 def test_a_help_page_names_every_input_and_output(name):
     page = (ROOT / "web" / "docs" / f"{name}.md").read_text(encoding="utf-8")

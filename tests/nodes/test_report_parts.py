@@ -39,6 +39,7 @@ def measured(perceptual: float, alignment: float, phrases=()):
             score=torch.tensor([perceptual]),
             factors={name: torch.tensor([0.5]) for name in FACTORS},
             defect_map=torch.full((1, 6, 8), 0.25),
+            worst_region=torch.tensor([perceptual / 2]),
         ),
         alignment=SimpleNamespace(
             score=torch.tensor([alignment]), defect_map=torch.zeros(1, 6, 8), phrases=(tuple(phrases),)
@@ -94,6 +95,7 @@ def test_the_report_says_what_was_measured_and_connected(parts, two, phrase):
     assert json.loads(json.dumps(data)) == data
     assert (data["before"]["perceptual"], data["after"]["perceptual"]) == (0.5, 0.75)
     assert (data["before"]["alignment"], data["after"]["alignment"]) == (0.25, 0.5)
+    assert (data["before"]["worst_region"], data["after"]["worst_region"]) == (0.25, 0.375)
     assert data["masked_area"] == 0.5
     assert data["changed"] is True
     assert data["plan"] == {"reason": "because"}

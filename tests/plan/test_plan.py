@@ -73,6 +73,45 @@ def test_reason_says_what_and_why():
     assert "Paper mode" in plan_refinement(0.9, 0.5, mode="paper").reason
 
 
+@pytest.mark.parametrize(
+    ("ps", "as_", "region", "area", "run1", "run2"),
+    [
+        (0.9, 0.9, 0.29, 0.1, True, False),  # a hole in a good picture: stage 1's alone
+        (0.9, 0.9, 0.29, None, True, False),
+        (0.9, 0.9, 0.3, 0.1, False, False),  # on the bar is over it
+        (0.9, 0.9, 0.29, 0.0, False, False),  # nothing of it is in the mask
+        (0.9, 0.5, 0.29, 0.1, True, False),
+        (0.5, 0.9, 0.9, 0.1, True, True),  # the scores are asked as ever
+        (0.5, 0.9, 0.29, 0.1, True, True),
+        (0.9, 0.9, None, 0.1, False, False),  # not known, not asked
+    ],
+)
+def test_the_worst_region_is_asked(ps, as_, region, area, run1, run2):
+    plan = plan_refinement(ps, as_, area=area, worst_region=region, region_bar=0.3)
+    assert (plan.run_stage1, plan.run_stage2) == (run1, run2)
+
+
+@given(SCORES, SCORES, SCORES)
+def test_without_a_bar_the_worst_region_changes_nothing(ps, as_, region):
+    assert plan_refinement(ps, as_, worst_region=region) == plan_refinement(ps, as_)
+
+
+def test_paper_mode_does_not_ask_the_worst_region():
+    plan = plan_refinement(0.9, 0.9, mode="paper", worst_region=0.1, region_bar=0.5)
+    assert plan == plan_refinement(0.9, 0.9, mode="paper")
+
+
+def test_the_reason_speaks_of_the_worst_region():
+    hole = plan_refinement(0.9, 0.9, area=0.125, worst_region=0.1, region_bar=0.3).reason
+    assert "alignment score 0.90 passes its bar of 0.80, worst region 0.10 is below its bar of 0.30: stage 1" in hole
+    assert "stage 2 does not run, for the picture as a whole looks good" in hole
+    fine = plan_refinement(0.9, 0.9, worst_region=0.6, region_bar=0.3).reason
+    assert "worst region 0.60 passes its bar of 0.30: the picture is left exactly as it is" in fine
+    unknown = plan_refinement(0.9, 0.9, region_bar=0.3).reason
+    assert "the worst region was not measured, so its bar of 0.30 is not asked: the picture is left" in unknown
+    assert "region" not in plan_refinement(0.9, 0.9, worst_region=0.1).reason
+
+
 def test_scores_may_be_tensors_of_one_number():
     assert plan_refinement(torch.tensor(0.5), torch.tensor([0.5])) == plan_refinement(0.5, 0.5)
     assert plan_refinement(1.0000001, 0.5) == plan_refinement(1.0, 0.5)
@@ -99,6 +138,11 @@ def test_bad_scores(name, value):
         ("perceptual_bar", float("nan")),
         ("alignment_bar", 2),
         ("area", 1.2),
+        ("worst_region", 1.2),
+        ("worst_region", float("nan")),
+        ("worst_region", "low"),
+        ("region_bar", -0.1),
+        ("region_bar", None),
     ],
 )
 def test_bad_options(name, value):

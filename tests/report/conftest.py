@@ -50,6 +50,8 @@ def make_report() -> Callable[..., Report]:
             "changed": True,
             "factors_after": {"overall": 0.6, "technical": float("nan")},
             "notes": ("nothing else",),
+            "worst_region": 0.125,
+            "worst_region_after": 0.375,
             "maps": {"perceptual_defect": values, "alignment_defect": 1 - values, "denoise": (values > 0.5).float()},
         }
         return Report(**{**fields, **changes})

@@ -12,7 +12,9 @@ def test_survives_json(make_report):
 
 def test_says_it_all(make_report):
     described = report_json(make_report())
-    assert described["before"] == {"perceptual": 0.5, "alignment": 0.4, "factors": {"overall": 0.5, "technical": 0.25}}
+    before = {"perceptual": 0.5, "alignment": 0.4, "worst_region": 0.125}
+    assert described["before"] == before | {"factors": {"overall": 0.5, "technical": 0.25}}
+    assert described["after"]["worst_region"] == 0.375
     assert described["after"]["factors"] == {"overall": 0.6, "technical": None}
     assert described["size"] == {"height": 40, "width": 60}
     assert described["phrase_count"] == 2  # style takes no part
@@ -32,7 +34,8 @@ def test_says_it_all(make_report):
 
 
 def test_what_is_not_known_is_none(make_report):
-    described = report_json(make_report(plan=None, seed=None, area=None))
+    described = report_json(make_report(plan=None, seed=None, area=None, worst_region=None, worst_region_after=None))
     assert described["plan"] is None
     assert described["seed"] is None
     assert described["masked_area"] is None
+    assert described["before"]["worst_region"] is described["after"]["worst_region"] is None

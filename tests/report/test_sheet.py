@@ -55,6 +55,14 @@ def test_what_is_not_there_is_left_out(make_report):
     assert share_of(bare, _MARKS["modifier"]) == 0
 
 
+def test_the_worst_region_has_a_line_among_the_scores(make_report):
+    args = picture(40, 60, (0, 0, 1)), picture(40, 60, (1, 0, 1))
+    with_it = comparison_sheet(*args, make_report())
+    without = comparison_sheet(*args, make_report(worst_region=None, worst_region_after=None))
+    one_factor_less = comparison_sheet(*args, make_report(factors={"overall": 0.5}))
+    assert with_it.shape[1] - without.shape[1] == with_it.shape[1] - one_factor_less.shape[1] > 0
+
+
 def test_every_picture_has_its_sheet(make_report):
     reports = [make_report(), make_report(notes=("a note",) * 5)]
     both = comparison_sheet(picture(40, 60, (0, 0, 1), 2), picture(40, 60, (1, 0, 1), 2), reports)

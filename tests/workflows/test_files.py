@@ -6,7 +6,7 @@ import copy
 import json
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -28,6 +28,7 @@ NAMES = [
     "grefine_ordinary_checkpoint",
     "grefine_score_only",
     "grefine_sdxl_inpainting",
+    "grefine_sdxl_inpainting_pasd",
 ]
 
 
@@ -141,6 +142,31 @@ def test_the_miniature_workflow_fits_the_miniature_models():
     loader = next(node_id for node_id, node in api.items() if node["class_type"] == "GRefineLoadMiniature")
     assert inputs["GRefineStage2Restore"]["restorer"] == [loader, 4]
     assert inputs["GRefineStage2Restore"]["prompt"] == inputs["GRefineAQMap"]["prompt"]
+
+
+def test_the_pasd_workflow_restores_by_pasd_with_the_prompt_as_caption():
+    api = load(FOLDER / "api" / "grefine_sdxl_inpainting_pasd.json")
+    inputs = {node["class_type"]: node["inputs"] for node in api.values()}
+    loader = next(node_id for node_id, node in api.items() if node["class_type"] == "GRefineLoadPASD")
+    assert inputs["GRefineStage2Restore"]["restorer"] == [loader, 0]
+    assert inputs["GRefineStage2Restore"]["prompt"] == inputs["GRefineAQMap"]["prompt"]
+    assert "GRefineRestorerFromModel" not in inputs
+    # Where the download command puts the weights is where the loader looks for them.
+    folder = f"{inputs['GRefineLoadPASD']['pasd']}/unet"
+    assert folder in {str(PurePosixPath(entry.names[0]).parent) for entry in REGISTRY}
+    without = {**api, loader: {"inputs": {}, "class_type": "", "_meta": {}}}
+    plain_graph = load(FOLDER / "api" / "grefine_sdxl_inpainting.json")
+    kinds = [sorted(node["class_type"] for node in graph.values()) for graph in (without, plain_graph)]
+    assert [kind for kind in kinds[0] if kind] == [kind for kind in kinds[1] if kind != "GRefineRestorerFromModel"]
+
+
+def test_every_plan_is_given_the_worst_region_of_the_same_map(api):
+    for node in api.values():
+        if node["class_type"] == "GRefinePlan":
+            source, slot = node["inputs"]["worst_region"]
+            assert source == node["inputs"]["perceptual_score"][0]
+            assert (api[source]["class_type"], slot) == ("GRefinePQMap", 8)
+            assert "region_bar" in node["inputs"]
 
 
 def test_pictures_go_through_one_at_a_time(api):
