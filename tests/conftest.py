@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import os
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,11 +15,13 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from PIL import Image, ImageFilter
 
 # Slow machines are no failure; and CI judges a commit by the same examples each time, people look for new ones.
 settings.register_profile("grefine", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("grefine")
 
+AGIQA_3K = Path(__file__).parent / "data" / "datasets" / "agiqa3k.csv"
 GOLDEN = Path(__file__).parent / "data" / "golden" / "clip_surgery_tiny.npz"
 
 
@@ -117,3 +121,37 @@ def pictures() -> torch.Tensor:
     coarse = torch.rand(3, 3, 5, 7, generator=generator)
     fine = torch.nn.functional.interpolate(coarse, size=(45, 70), mode="bilinear")
     return fine.permute(0, 2, 3, 1).contiguous()
+
+
+def draw_picture(path: Path, quality: float = 1.0) -> Path:
+    """Write the picture of this name; ``quality`` from 0 (dark and blurred) to 1."""
+    random = np.random.default_rng(zlib.crc32(path.name.encode()))
+    coarse = Image.fromarray(random.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+    picture = coarse.resize((72, 56), Image.Resampling.NEAREST).filter(ImageFilter.GaussianBlur(8 * (1 - quality)))
+    picture = Image.blend(Image.new("RGB", picture.size), picture, 0.1 + 0.9 * quality)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def drawn() -> Callable[..., Path]:
+    """The function that draws."""
+    return draw_picture
+
+
+@pytest.fixture(scope="session")
+def agiqa_rows() -> list[dict[str, str]]:
+    """Real rows of AGIQA-3K."""
+    with AGIQA_3K.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.fixture
+def agiqa(tmp_path, agiqa_rows) -> Path:
+    """AGIQA-3K with these rows and stand-in pictures."""
+    (tmp_path / "agiqa").mkdir()
+    (tmp_path / "agiqa" / "data.csv").write_bytes(AGIQA_3K.read_bytes())
+    for row in agiqa_rows:
+        draw_picture(tmp_path / "agiqa" / row["name"], float(row["mos_quality"]) / 5)
+    return tmp_path / "agiqa"

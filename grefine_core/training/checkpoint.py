@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,23 @@ from torch import Tensor
 from ..errors import InputError, ModelFileError
 from ..models.files import read_metadata, read_tensors, write_tensors
 
-FORMAT = "grefine-prompt-tuning-1"
+FORMAT = "grefine-training-2"
+
+Tensors = dict[str, Tensor]
 
 
 @dataclass
 class Progress:
     """All that changes from epoch to epoch."""
 
-    context: Tensor
-    """What learns, after ``epoch`` epochs."""
-    best: Tensor
+    learned: Tensors
+    """What learns, by name, after ``epoch`` epochs."""
+    best: Tensors
     """The same after the best epoch so far."""
-    optimizer: dict[str, Tensor] = field(default_factory=dict)
-    """Adam's own: ``step``, ``exp_avg``, ``exp_avg_sq``; empty before the first step."""
+    optimizer: dict[str, Tensors] = field(default_factory=dict)
+    """Adam's own, by name of what learns: ``step``, ``exp_avg``, ``exp_avg_sq``; empty before the first step."""
+    scaler: dict[str, Any] = field(default_factory=dict)
+    """Of the loss, for float16; else empty."""
     epoch: int = 0
     best_epoch: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -33,11 +38,13 @@ class Progress:
 
     def save(self, path: Path, identity: str) -> None:
         """Write the file; ``identity`` says what is being trained, see :func:`load_progress`."""
-        tensors = {"context": self.context, "best": self.best}
-        tensors |= {f"optimizer.{name}": value for name, value in self.optimizer.items()}
+        parts: dict[str, Tensors] = {"learned": self.learned, "best": self.best}
+        parts |= {f"optimizer/{name}": state for name, state in self.optimizer.items()}
         # Two names for one tensor are refused by safetensors.
-        tensors = {name: tensor.detach().clone() for name, tensor in tensors.items()}
-        state = {"epoch": self.epoch, "best_epoch": self.best_epoch, "history": self.history}
+        tensors = {
+            f"{part}/{name}": value.detach().clone() for part, own in parts.items() for name, value in own.items()
+        }
+        state = {"epoch": self.epoch, "best_epoch": self.best_epoch, "history": self.history, "scaler": self.scaler}
         write_tensors(path, tensors, {"format": FORMAT, "identity": identity, "state": json.dumps(state)})
 
 
@@ -52,7 +59,7 @@ def load_progress(path: Path, identity: str) -> Progress | None:
         return None
     notes = read_metadata(path)
     if notes.get("format") != FORMAT:
-        raise ModelFileError(f"{path}: is not a checkpoint of prompt tuning; give another path or take it away.")
+        raise ModelFileError(f"{path}: is not a checkpoint of a training; give another path or take it away.")
     if notes["identity"] != identity:
         raise InputError(
             f"checkpoint: {path} belongs to another training ({differences(notes['identity'], identity)}). Take it "
@@ -60,15 +67,22 @@ def load_progress(path: Path, identity: str) -> Progress | None:
         )
     try:
         state = json.loads(notes["state"])
-        tensors = read_tensors(path)
-        return Progress(
-            context=tensors.pop("context"),
-            best=tensors.pop("best"),
-            optimizer={name.removeprefix("optimizer."): value for name, value in tensors.items()},
+        found = Progress(
+            learned={},
+            best={},
+            scaler=dict(state["scaler"]),
             epoch=int(state["epoch"]),
             best_epoch=int(state["best_epoch"]),
             history=list(state["history"]),
         )
+        for name, tensor in read_tensors(path).items():
+            part, _, rest = name.partition("/")
+            if part == "optimizer":
+                parameter, _, value = rest.rpartition("/")
+                found.optimizer.setdefault(parameter, {})[value] = tensor
+            else:
+                {"learned": found.learned, "best": found.best}[part][rest] = tensor
+        return found
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path}: is damaged ({error!r}); take it away to begin anew.") from error
 
@@ -80,14 +94,19 @@ def differences(first: str, second: str) -> str:
     return "other " + ", ".join(names)
 
 
-def adam_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The tensors of Adam's state for its only parameter; empty before the first step."""
-    state = optimizer.state_dict()["state"].get(0, {})
-    return {name: torch.as_tensor(value) for name, value in state.items()}
+def adam_state(optimizer: torch.optim.Optimizer, names: Sequence[str]) -> dict[str, Tensors]:
+    """The tensors of Adam's state by the names of its parameters, in their order; empty before the first step."""
+    state = optimizer.state_dict()["state"]
+    return {
+        name: {key: torch.as_tensor(value).cpu() for key, value in state[number].items()}
+        for number, name in enumerate(names)
+        if number in state
+    }
 
 
-def restore_adam(optimizer: torch.optim.Optimizer, saved: dict[str, Tensor]) -> None:
+def restore_adam(optimizer: torch.optim.Optimizer, names: Sequence[str], saved: Mapping[str, Tensors]) -> None:
     """Put :func:`adam_state` back."""
     if saved:
         content = optimizer.state_dict()
-        optimizer.load_state_dict({**content, "state": {0: dict(saved)}})
+        state = {number: dict(saved[name]) for number, name in enumerate(names)}
+        optimizer.load_state_dict({**content, "state": state})

@@ -27,6 +27,8 @@ from ..preprocess import check_resolution, geometry, normalise, preprocess
 from ..quality_model import IMAGE_BATCH
 from ..surgery import DEFAULT_BLOCKS, encode_image, vision_tower
 from .fingerprint import model_fingerprint
+from .launch import Launch
+from .precision import Precision, autocast
 
 logger = logging.getLogger(__name__)
 
@@ -47,10 +49,19 @@ class Source:
     blocks: int
     patches: bool
     """Whether patch tokens are kept."""
+    precision: Precision = "float32"
+    """Of the encoder's products."""
 
     def text(self) -> str:
         """As it stands in the shards."""
-        return json.dumps(asdict(self), sort_keys=True)
+        content = asdict(self)
+        if self.precision == "float32":  # as in shards that were written before there was a choice
+            del content["precision"]
+        return json.dumps(content, sort_keys=True)
+
+    def short(self) -> str:
+        """Eight digits for the name of a store of its own."""
+        return hashlib.blake2b(self.text().encode(), digest_size=4).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -73,6 +84,20 @@ class Features:
     def has_patches(self) -> bool:
         """Whether patch tokens were kept."""
         return bool(self.shards)
+
+    def rows(self, rows: Sequence[int]) -> Features:
+        """The features of some pictures, in ascending order."""
+        if list(rows) == list(range(len(self))):
+            return self
+        chosen = np.unique(np.asarray(rows, dtype=np.int64))
+        shards, start = [], 0
+        for shard in self.shards:
+            own = chosen[(chosen >= start) & (chosen < start + len(shard))] - start
+            # A shard that is used as a whole stays mapped; of others the rows are read.
+            shards += [shard if len(own) == len(shard) else shard[own]] if len(own) else []
+            start += len(shard)
+        keys = tuple(self.keys[number] for number in chosen)
+        return Features(keys, self.class_tokens[torch.from_numpy(chosen)], tuple(shards), self.fingerprint)
 
     def patches(self, rows: Tensor) -> Tensor:
         """Patch tokens (n, h·w, C) float32 of some pictures.
@@ -103,6 +128,8 @@ def build_features(
     blocks: int = DEFAULT_BLOCKS,
     shard: int = SHARD,
     progress: Progress | None = None,
+    precision: Precision = "float32",
+    launch: Launch | None = None,
 ) -> Features:
     """Encode pictures into a store, or only those that it lacks; shards of another model or of other pictures are
     written anew.
@@ -118,7 +145,10 @@ def build_features(
         resolution: side to encode at, pixels; None for the model's own.
         blocks: last blocks with V-V attention, for the patch tokens.
         shard: pictures in one file.
-        progress: called with (done, total) pictures.
+        progress: called with (done, total) pictures, of those that are this process's own.
+        precision: of the encoder's products; the features are kept as they are without it.
+        launch: this process among several, which encode every so manieth shard each and then wait for each other; all
+            have to be called with the same keys.
 
     Returns:
         The features of all pictures that could be read.
@@ -129,49 +159,68 @@ def build_features(
     if len(set(keys)) != len(keys) or not keys:
         raise InputError(f"keys: {len(keys)} keys, {len(set(keys))} different ones; every picture needs its own.")
     folder = Path(folder)
-    size = check_resolution(resolution, geometry(clip))
-    source = Source(model_fingerprint(vision_tower(clip)), size, blocks, patches)
+    launch = launch or Launch()
+    source = source_of(clip, patches=patches, resolution=resolution, blocks=blocks, precision=precision)
     parts = [list(keys[start : start + shard]) for start in range(0, len(keys), shard)]
-    missing = [number for number, part in enumerate(parts) if not _is_there(_shard(folder, number), source, part)]
-    done = len(keys) - sum(len(parts[number]) for number in missing)
+    own = [number for number in range(len(parts)) if launch.mine(number)]
+    missing = [number for number in own if not _is_there(_shard(folder, number), source, parts[number])]
+    total = sum(len(parts[number]) for number in own)
+    done = total - sum(len(parts[number]) for number in missing)
     if done:
-        logger.info("%s: %d of %d pictures are encoded already.", folder, done, len(keys))
+        logger.info("%s: %d of %d pictures are encoded already.", folder, done, total)
     pictures = iter(read([key for number in missing for key in parts[number]]) if missing else ())
     for number in missing:
         _write_shard(_shard(folder, number), clip, source, parts[number], _take(pictures, len(parts[number])))
         done += len(parts[number])
         if progress is not None:
-            progress(done, len(keys))
+            progress(done, total)
+    launch.wait()
     for stale in sorted(folder.glob("rows-*.safetensors"))[len(parts) :]:
-        stale.unlink()
-    return open_features(folder)
+        if launch.main:
+            stale.unlink()
+    launch.wait()
+    return open_features(folder, len(parts))
 
 
-def open_features(folder: str | Path) -> Features:
-    """Read a store; patch tokens are mapped, not read.
+def source_of(
+    clip: nn.Module,
+    *,
+    patches: bool = False,
+    resolution: int | tuple[int, int] | None = None,
+    blocks: int = DEFAULT_BLOCKS,
+    precision: Precision = "float32",
+) -> Source:
+    """What features of this model would depend on; arguments as of :func:`build_features`."""
+    size = check_resolution(resolution, geometry(clip))
+    return Source(model_fingerprint(vision_tower(clip)), size, blocks, patches, precision)
+
+
+def open_features(folder: str | Path, shards: int | None = None) -> Features:
+    """Read a store, or its first ``shards`` shards; patch tokens are mapped, not read.
 
     Raises:
         ModelFileError: no store, a shard is missing or damaged, or shards of different models.
     """
     folder = Path(folder)
-    files = sorted(folder.glob("rows-*.safetensors"))
+    files = sorted(folder.glob("rows-*.safetensors"))[:shards]
     if not files or [file for number, file in enumerate(files) if file != _shard(folder, number)]:
         raise ModelFileError(f"{folder}: no features, or some of their files are missing; build them again.")
     notes = [read_metadata(file) for file in files]
     if any(note.get("format") != FORMAT or note.get("source") != notes[0].get("source") for note in notes):
         raise ModelFileError(f"{folder}: features of different models, or files of something else; build them again.")
     keys: list[str] = []
-    tokens, shards = [], []
+    tokens = []
+    mapped: list[np.ndarray[Any, np.dtype[np.float16]]] = []
     for file, note in zip(files, notes, strict=True):
         found = json.loads(note["keys"])
         if found:
             keys += found
             tokens.append(_class_tokens(file))
-            shards += _mapped(file, "patches")
+            mapped += _mapped(file, "patches")
     if not tokens:
         raise ModelFileError(f"{folder}: none of the pictures could be read.")
     fingerprint = str(json.loads(notes[0]["source"])["fingerprint"])
-    return Features(tuple(keys), torch.cat(tokens), tuple(shards), fingerprint)
+    return Features(tuple(keys), torch.cat(tokens), tuple(mapped), fingerprint)
 
 
 def _shard(folder: Path, number: int) -> Path:
@@ -217,7 +266,9 @@ def _write_shard(
     tokens = []
     for start in range(0, len(pixels), IMAGE_BATCH):
         batch = normalise(torch.stack(pixels[start : start + IMAGE_BATCH]), geometry(clip))
-        found = F.normalize(encode_image(clip, batch.to(device), source.blocks), dim=-1).cpu()
+        with autocast(device, source.precision):
+            encoded = encode_image(clip, batch.to(device), source.blocks)
+        found = F.normalize(encoded.float(), dim=-1).cpu()
         tokens.append((found[:, 0].clone(), found[:, 1:].half() if source.patches else None))
     tensors = {"class": torch.cat([one for one, _ in tokens])} if tokens else {}
     if tokens and source.patches:

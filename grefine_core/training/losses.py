@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -15,11 +16,28 @@ from torch import Tensor
 
 from ..cask import log_cask
 from ..embeddings import FACTORS
-from .options import PromptTuningOptions
+from .options import PromptTuningOptions, Ranking, Regression
 from .targets import PS
 
 _SMALLEST = 1e-6
 """PS is kept this far from 1, where its log-odds have no end."""
+
+
+class LossOptions(Protocol):
+    """The choices of :func:`loss_of`; see ``PromptTuningOptions``."""
+
+    @property
+    def ranking_weight(self) -> float: ...  # noqa: D102
+    @property
+    def regression_weight(self) -> float: ...  # noqa: D102
+    @property
+    def ranking(self) -> Ranking: ...  # noqa: D102
+    @property
+    def regression(self) -> Regression: ...  # noqa: D102
+    @property
+    def margin(self) -> float: ...  # noqa: D102
+    @property
+    def tie(self) -> float: ...  # noqa: D102
 
 
 def factor_odds(features: Tensor, texts: Tensor, temperature: float) -> Tensor:
@@ -50,7 +68,7 @@ def pool(odds: Tensor, options: PromptTuningOptions) -> Tensor:
     return torch.logsumexp(F.logsigmoid(odds), -1) - torch.logsumexp(F.logsigmoid(-odds), -1)
 
 
-def loss_of(odds: Tensor, labels: Tensor, options: PromptTuningOptions) -> Tensor:
+def loss_of(odds: Tensor, labels: Tensor, options: LossOptions) -> Tensor:
     """Ranking and regression of log-odds (n,) against labels (n,) in [0, 1]; those that are NaN do not count."""
     known = ~labels.isnan()
     odds, labels = odds[known], labels[known]
@@ -72,7 +90,7 @@ def patch_labels(labels: Tensor, options: PromptTuningOptions) -> Tensor:
     return torch.where(labels.isnan(), labels, present)
 
 
-def _regression(odds: Tensor, labels: Tensor, options: PromptTuningOptions) -> Tensor:
+def _regression(odds: Tensor, labels: Tensor, options: LossOptions) -> Tensor:
     if options.regression == "mse":
         return F.mse_loss(torch.sigmoid(odds), labels)
     # Less the labels' own entropy: 0 where all are met.
@@ -80,7 +98,7 @@ def _regression(odds: Tensor, labels: Tensor, options: PromptTuningOptions) -> T
     return F.binary_cross_entropy_with_logits(odds, labels) - entropy
 
 
-def _ranking(odds: Tensor, labels: Tensor, options: PromptTuningOptions) -> Tensor:
+def _ranking(odds: Tensor, labels: Tensor, options: LossOptions) -> Tensor:
     """Mean over all pairs of the batch whose labels differ; the first of a pair is the better one."""
     better, worse = torch.nonzero(labels[:, None] - labels[None, :] > options.tie, as_tuple=True)
     if len(better) == 0:

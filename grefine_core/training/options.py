@@ -10,6 +10,7 @@ from ..cask import PerceptualBounds
 from ..checks import choice, number, whole_number
 from ..embeddings import FACTORS
 from ..errors import InputError
+from .precision import Precision
 
 Regression = Literal["mse", "cross_entropy"]
 Ranking = Literal["logistic", "margin"]
@@ -17,6 +18,7 @@ Pool = Literal["worst", "softmin", "mean"]
 PatchTarget = Literal["same", "presence"]
 Start = Literal["noise", "words"]
 Schedule = Literal["constant", "cosine"]
+Trained = Literal["embeddings", "text-encoder"]
 
 #: The name at the end of every sequence, good and bad: two words and a full stop, as in the published embeddings.
 NAMES: dict[str, tuple[str, str]] = dict.fromkeys(FACTORS, ("good photo.", "bad photo."))
@@ -39,9 +41,15 @@ class PromptTuningOptions:
         InputError: a value out of range, or names that are not those of the factors.
     """
 
+    train: Trained = "embeddings"
+    """What learns: the context of the prompts, or with it a copy of the text encoder that reads them. The image encoder
+    is frozen either way, and so is the model's own text encoder, which reads the phrases of AQ-Map."""
     epochs: int = 50
     batch_size: int = 64
     learning_rate: float = 2e-3
+    """Of the context."""
+    text_learning_rate: float = 1e-5
+    """Of the text encoder, where it learns."""
     schedule: Schedule = "cosine"
     """Of the learning rate, over all epochs."""
     ranking_weight: float = 1.0
@@ -92,14 +100,17 @@ class PromptTuningOptions:
     validation_share: float = 0.1
     """Of the pictures, where no validation pictures are given."""
     seed: int = 0
+    precision: Precision = "float32"
+    """Of the text encoder's products while training; validation and result are in float32."""
 
     def __post_init__(self) -> None:
         whole_number(self.epochs, "epochs", 1, 100_000)
         whole_number(self.batch_size, "batch_size", 2, 1 << 20)
         whole_number(self.patience, "patience", 0, 100_000)
         whole_number(self.seed, "seed", 0, (1 << 63) - 1)
-        if number(self.learning_rate, "learning_rate", 0.0, 10.0) <= 0:
-            raise InputError("learning_rate: has to be above 0, or nothing is learned.")
+        for name in ("learning_rate", "text_learning_rate"):
+            if number(getattr(self, name), name, 0.0, 10.0) <= 0:
+                raise InputError(f"{name}: has to be above 0, or nothing is learned.")
         number(self.pool_share, "pool_share", 0.0, 1.0)
         number(self.validation_share, "validation_share", 0.0, 0.9)
         number(self.tie, "tie", 0.0, 1.0)
@@ -109,6 +120,8 @@ class PromptTuningOptions:
         for name in ("ranking_weight", "regression_weight", "mos_weight", "patch_weight", "pool_sharpness", "noise"):
             number(getattr(self, name), name, 0.0, 1e6)
         for name, allowed in (
+            ("train", Trained),
+            ("precision", Precision),
             ("schedule", Schedule),
             ("ranking", Ranking),
             ("regression", Regression),

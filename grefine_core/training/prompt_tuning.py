@@ -1,7 +1,8 @@
 """Learning the prompts of PQ-Map from labelled pictures (paper, section on PQ-Map; method, sections 2 and 7).
 
-The CLIP model is frozen, image side and text side; the context of four pairs of prompts learns, against ranking and
-regression on the labels. One MOS for each picture is enough: the factors then learn jointly, through PS.
+The CLIP model is frozen, image side and text side; the context of four pairs of prompts learns, if wished together with
+a copy of the text encoder, against ranking and regression on the labels. One MOS for each picture is enough: the
+factors then learn jointly, through PS.
 
 ``patch_weight`` adds the same losses on scores that are pooled from the V-V patch tokens (multiple-instance learning on
 the pictures' own labels, no masks). Without it the map is a by-product, as in the paper: the pairs are only ever asked
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from ..cask import METADATA_KEY, PerceptualBounds
-from ..embeddings import save_embedding_set
+from ..embeddings import FACTORS, save_embedding_set
 from ..errors import InputError
 from .bounds import good_rows, measured_bounds
 from .checkpoint import Progress, adam_state, load_progress, restore_adam
@@ -30,7 +31,9 @@ from .feature_store import Features
 from .fingerprint import model_fingerprint, tensor_fingerprint
 from .losses import all_odds, factor_odds, loss_of, patch_labels, pool
 from .options import PromptTuningOptions
+from .precision import autocast
 from .prompts import PromptPairs
+from .schedule import share_of_rate
 from .targets import PS, Targets
 from .validation import figures_of, monitor
 
@@ -57,6 +60,8 @@ class TunedPrompts:
     """For each epoch its number, training loss, learning rate and figures."""
     fingerprint: str
     """Of the CLIP model."""
+    text_features: dict[str, Tensor] | None = None
+    """Factor -> (2, C) as projected, where a text encoder of their own reads the embeddings; else None."""
 
     def save(self, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
         """Write the file that every loader takes, as a whole, with its bounds and figures in its metadata."""
@@ -66,7 +71,7 @@ class TunedPrompts:
             "figures": json.dumps(self.figures, sort_keys=True),
             "best_epoch": str(self.best_epoch),
         }
-        save_embedding_set(self.embeddings, path, {**notes, **(metadata or {})})
+        save_embedding_set(self.embeddings, path, {**notes, **(metadata or {})}, self.text_features)
 
 
 def tune_prompts(
@@ -77,6 +82,7 @@ def tune_prompts(
     *,
     tokenizer: Any = None,
     validation: tuple[Features, Targets] | None = None,
+    held_back: Tensor | None = None,
     checkpoint: str | Path | None = None,
     epoch_end: EpochEnd | None = None,
 ) -> TunedPrompts:
@@ -89,6 +95,7 @@ def tune_prompts(
         options: all choices; None for the defaults.
         tokenizer: texts -> token ids (n, 77); None for CLIP's own.
         validation: other pictures with labels; None: ``validation_share`` of the N are set aside.
+        held_back: which of the N (indices) are set aside instead.
         checkpoint: file to go on from if it is there, written after every epoch; None writes none. A training that was
             interrupted ends with the same bytes as one that was not, on the same machine.
         epoch_end: called after each epoch with its entry of the history and the number of epochs; may raise to stop.
@@ -105,26 +112,28 @@ def tune_prompts(
     _check(clip, features, targets, options)
     if validation is not None:
         _check(clip, *validation, options)
-    training, held_back = _split(features, targets, validation, options)
+    training, validating = _split(features, targets, validation, held_back, options)
     prompts = PromptPairs(clip, tokenizer or _clip_tokenizer(), options)
     fingerprint = model_fingerprint(clip)
-    identity = _identity(fingerprint, (training, held_back), options)
+    identity = _identity(fingerprint, (training, validating), options)
     file = None if checkpoint is None else Path(checkpoint)
     state = None if file is None else load_progress(file, identity)
     if state is None:
-        start = prompts.context.detach().cpu().clone()
-        state = Progress(context=start, best=start)
+        start = _kept(prompts)
+        state = Progress(learned=start, best=start)
     elif state.epoch:
         logger.info("Going on after epoch %d of %d.", state.epoch, options.epochs)
     tau = float(clip.logit_scale.detach().float().exp().reshape(-1)[0])  # type: ignore[operator]
-    _train(prompts, training, held_back, state, options, tau, file, identity, epoch_end)
+    _train(prompts, training, validating, state, options, tau, file, identity, epoch_end)
+    prompts.take(state.best)
     with torch.no_grad():
-        prompts.context.copy_(state.best)
-        texts = prompts().cpu()
+        raw = prompts.features().cpu()
+        texts = nn.functional.normalize(raw, dim=-1)
     last = state.history[state.best_epoch - 1]
-    bounds = _bounds(held_back or training, texts, tau, options)
+    bounds = _bounds(validating or training, texts, tau, options)
+    own = None if prompts.tower is None else dict(zip(FACTORS, raw, strict=True))
     return TunedPrompts(
-        prompts.embeddings(), bounds, dict(last["figures"]), state.best_epoch, state.history, fingerprint
+        prompts.embeddings(), bounds, dict(last["figures"]), state.best_epoch, state.history, fingerprint, own
     )
 
 
@@ -150,26 +159,41 @@ def _train(
     epoch_end: EpochEnd | None,
 ) -> None:
     """Run the epochs that are left; ``state`` is written to."""
-    with torch.no_grad():
-        prompts.context.copy_(state.context)
-    optimizer = torch.optim.Adam([prompts.context], lr=options.learning_rate)
-    restore_adam(optimizer, state.optimizer)
+    prompts.take(state.learned)
+    learned = prompts.learned()
+    rates = [options.learning_rate if name == "context" else options.text_learning_rate for name in learned]
+    optimizer = torch.optim.Adam(
+        [{"params": [parameter], "lr": rate} for parameter, rate in zip(learned.values(), rates, strict=True)]
+    )
+    restore_adam(optimizer, list(learned), state.optimizer)
+    device = prompts.context.device
+    scaler = torch.amp.GradScaler(device.type, enabled=options.precision == "float16")
+    if state.scaler:
+        scaler.load_state_dict(state.scaler)
     steps = math.ceil(len(training.rows) / options.batch_size)
-    while state.epoch < options.epochs and not _ends_early(state, options):
+    while state.epoch < options.epochs and not 0 < options.patience <= state.epoch - state.best_epoch:
         # From the epoch's number: what comes after a resume is what would have come without.
         generator = torch.Generator().manual_seed((options.seed * 1_000_003 + state.epoch) % (1 << 63))
         order = training.rows[torch.randperm(len(training.rows), generator=generator)]
         total = 0.0
         for number, rows in enumerate(order.split(options.batch_size)):
-            optimizer.param_groups[0]["lr"] = _learning_rate(state.epoch * steps + number, steps, options)
-            loss = _loss(prompts(), training, rows, tau, options)
+            share = share_of_rate(state.epoch * steps + number, steps * options.epochs, options.schedule)
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * share
+            with autocast(device, options.precision):
+                texts = prompts()
+            loss = _loss(texts, training, rows, tau, options)
             # Not backward(): that would fill in gradients of the CLIP model as well, where they are asked for.
-            (prompts.context.grad,) = torch.autograd.grad(loss, [prompts.context])
-            optimizer.step()
+            gradients = torch.autograd.grad(scaler.scale(loss), list(learned.values()))
+            for parameter, gradient in zip(learned.values(), gradients, strict=True):
+                parameter.grad = gradient
+            scaler.step(optimizer)
+            scaler.update()
             total += float(loss.detach()) * len(rows)
         state.epoch += 1
-        state.context = prompts.context.detach().cpu().clone()
-        state.optimizer = adam_state(optimizer)
+        state.learned = _kept(prompts)
+        state.optimizer = adam_state(optimizer, list(learned))
+        state.scaler = scaler.state_dict()
         entry: dict[str, Any] = {"epoch": state.epoch, "loss": total / len(order), "figures": {}, "monitor": None}
         if held_back is not None:
             with torch.no_grad():
@@ -178,7 +202,7 @@ def _train(
             entry["monitor"] = monitor(entry["figures"], options)
         best = state.history[state.best_epoch - 1]["monitor"] if state.best_epoch else None
         if best is None or entry["monitor"] > best:
-            state.best, state.best_epoch = state.context, state.epoch
+            state.best, state.best_epoch = state.learned, state.epoch
         state.history.append(entry)
         if file is not None:
             state.save(file, identity)
@@ -186,14 +210,8 @@ def _train(
             epoch_end(entry, options.epochs)
 
 
-def _ends_early(state: Progress, options: PromptTuningOptions) -> bool:
-    return options.patience > 0 and state.epoch - state.best_epoch >= options.patience
-
-
-def _learning_rate(step: int, steps: int, options: PromptTuningOptions) -> float:
-    if options.schedule == "constant":
-        return options.learning_rate
-    return options.learning_rate * 0.5 * (1.0 + math.cos(math.pi * step / (steps * options.epochs)))
+def _kept(prompts: PromptPairs) -> dict[str, Tensor]:
+    return {name: parameter.detach().cpu().clone() for name, parameter in prompts.learned().items()}
 
 
 def _loss(texts: Tensor, part: _Part, rows: Tensor, tau: float, options: PromptTuningOptions) -> Tensor:
@@ -230,9 +248,18 @@ def _split(
     features: Features,
     targets: Targets,
     validation: tuple[Features, Targets] | None,
+    held_back: Tensor | None,
     options: PromptTuningOptions,
 ) -> tuple[_Part, _Part | None]:
     rows = torch.arange(len(features))
+    if validation is None and held_back is not None:
+        kept = torch.ones(len(rows), dtype=torch.bool)
+        kept[held_back] = False
+        if not kept.any() or kept.all():
+            raise InputError(
+                f"held_back: {len(held_back)} of {len(rows)} pictures; some have to be left on either side."
+            )
+        return _Part(features, targets, rows[kept]), _Part(features, targets, rows[~kept])
     if validation is not None:
         return _Part(features, targets, rows), _Part(*validation, torch.arange(len(validation[0])))
     count = round(options.validation_share * len(rows))

@@ -6,6 +6,7 @@ its full stop (3), the other 8 of the context, end token at position 20, padding
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -15,19 +16,21 @@ from ..embeddings import CONTEXT_LENGTH, END_POSITION, FACTORS, assemble
 from ..errors import InputError
 from ..text_encoder import TextTower, encode_embeddings, end_positions, text_tower
 from .options import PromptTuningOptions
+from .text_copy import TextCopy
 
 CONTEXT = 16
 NAME = 3
 
 
 class PromptPairs(nn.Module):
-    """Good and bad prompt of every factor; only ``context`` (4, 2, 16, W) learns.
+    """Good and bad prompt of every factor; ``context`` (4, 2, 16, W) learns, and with ``train="text-encoder"`` a copy
+    of the text encoder.
 
     Args:
         clip: the open_clip model, whose text encoder reads the prompts. It is used as it is and not a part of this
             module: it neither learns nor is it saved.
         tokenizer: texts -> token ids (n, 77), as of the model.
-        options: names, start and seed.
+        options: what learns, names, start and seed.
 
     Raises:
         InputError: a text encoder of another kind or length, or a name that is not three tokens long.
@@ -38,7 +41,9 @@ class PromptPairs(nn.Module):
         tower = text_tower(clip)
         if tower is None or tower.context_length < CONTEXT_LENGTH:
             raise InputError("clip: prompts are tuned for open_clip's own text encoders with 77 positions.")
-        self._clip = (clip,)  # In a tuple: as an attribute it would become a part of this module.
+        self.tower = TextCopy(clip) if options.train == "text-encoder" else None
+        # In a tuple: as an attribute it would become a part of this module.
+        self._reader: tuple[nn.Module] = (clip if self.tower is None else self.tower,)
         weight = tower.token_embedding.weight.detach().float()
         texts = [text for name in FACTORS for text in options.names[name]]
         tokens = tokenizer(texts).to(weight.device)[:, :CONTEXT_LENGTH]
@@ -58,12 +63,25 @@ class PromptPairs(nn.Module):
         pairs = zip(self.prefix, self.context, self.suffix, strict=True)
         return torch.stack([assemble(prefix, context, suffix) for prefix, context, suffix in pairs])
 
-    def forward(self) -> Tensor:
-        """Features of all prompts at unit length: (4, 2, C)."""
+    def features(self) -> Tensor:
+        """Features of all prompts as projected, not normalised: (4, 2, C)."""
         # Behind the end token a causal encoder's feature depends on nothing: 21 positions are enough.
         flat = self.sequences().flatten(0, 1)
-        found = encode_embeddings(self._clip[0], flat, END_POSITION)
-        return nn.functional.normalize(found, dim=-1).unflatten(0, (len(FACTORS), 2))
+        return encode_embeddings(self._reader[0], flat, END_POSITION).unflatten(0, (len(FACTORS), 2))
+
+    def forward(self) -> Tensor:
+        """Features of all prompts at unit length: (4, 2, C)."""
+        return nn.functional.normalize(self.features(), dim=-1)
+
+    def learned(self) -> dict[str, nn.Parameter]:
+        """What learns, by name: ``context``, and with the text encoder ``tower.…``."""
+        return dict(self.named_parameters())
+
+    def take(self, values: Mapping[str, Tensor]) -> None:
+        """Write what was kept of :meth:`learned`."""
+        with torch.no_grad():
+            for name, parameter in self.learned().items():
+                parameter.copy_(values[name])
 
     def embeddings(self) -> dict[str, Tensor]:
         """Factor -> (2, 77, W) float32 on the CPU, as ``save_embedding_set`` takes them."""

@@ -13,9 +13,10 @@ from grefine_core.errors import InputError
 from grefine_core.miniature.generator import make_sample
 from grefine_core.miniature.sample import FACTORS
 from grefine_core.miniature.training import embedding_data
-from grefine_core.miniature.training.embeddings import DEFAULTS, main, parse_settings
+from grefine_core.miniature.training.embeddings import DEFAULTS, main
 from grefine_core.standins import write_quality_model
 from grefine_core.training import PromptTuningOptions
+from grefine_core.training.settings import parse_settings
 
 
 def test_the_command(tmp_path, monkeypatch):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
+from grefine_core.datasets import Dataset, Example, Scale
 from grefine_core.embeddings import FACTORS
 from grefine_core.training import Features, Targets
 
@@ -61,3 +64,16 @@ def planted_patches() -> Callable[..., tuple[Features, Targets, torch.Tensor]]:
         return features, Targets({"technical": 1 - share}), bad
 
     return make
+
+
+@pytest.fixture
+def agiqa_like(tmp_path_factory) -> Dataset:
+    """Six small pictures with opinions, on disk."""
+    folder = tmp_path_factory.mktemp("pictures")
+    examples = []
+    for number in range(6):
+        file = folder / f"{number}.png"
+        pixels = np.random.default_rng(number).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(file)
+        examples.append(Example(file.name, file, f"prompt {number}", {"mos": float(number)}))
+    return Dataset("six", "csv", tuple(examples), (), {"mos": Scale(0.0, 5.0)})

@@ -13,14 +13,13 @@ import logging
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from ...errors import InputError
 from ...models import load_clip
 from ...models.finding import weight_file
 from ...quality_model import QualityModel
@@ -28,6 +27,7 @@ from ...surgery import DEFAULT_BLOCKS
 from ...training import PromptTuningOptions, TunedPrompts, build_features, tune_prompts
 from ...training.fingerprint import model_fingerprint
 from ...training.prompt_tuning import AFTERWARDS
+from ...training.settings import parse_settings
 from .embedding_data import Pictures, map_figures
 from .loop import today, write_text
 
@@ -150,26 +150,6 @@ def _name(clip: nn.Module, *settings: object) -> str:
     """Short and different for every training, so that trials can share a folder of pictures and features."""
     text = f"{model_fingerprint(clip)} {settings!r}"
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
-
-
-def parse_settings(settings: Sequence[str], options: PromptTuningOptions) -> PromptTuningOptions:
-    """Options changed by ``NAME=VALUE`` texts.
-
-    Raises:
-        InputError: an unknown name, one that is not a number or a word, or a value out of range.
-    """
-    known = {field.name: getattr(options, field.name) for field in fields(options)}
-    simple = {name: value for name, value in known.items() if isinstance(value, int | float | str)}
-    changes: dict[str, Any] = {}
-    for setting in settings:
-        name, _, value = setting.partition("=")
-        if name not in simple:
-            raise InputError(f"--set {setting}: {name!r} is not one of {', '.join(simple)}.")
-        try:
-            changes[name] = type(simple[name])(value)
-        except ValueError as error:
-            raise InputError(f"--set {setting}: {value!r} is no {type(simple[name]).__name__}.") from error
-    return replace(options, **changes)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,0 +1,20 @@
+"""``grefine train``: the indicators from labelled pictures, ``pq`` and ``aq``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import train_aq, train_pq
+
+
+def add_command(commands: Any) -> None:
+    """Add the command with its two halves."""
+    parser = commands.add_parser(
+        "train",
+        help="train the quality indicators on pictures with opinions",
+        description="Trains PQ-Map's embeddings (pq), or sets AQ-Map's bounds (aq), on a data set of generated "
+        "pictures with prompts and opinions. A training that was killed goes on where it was.",
+    )
+    halves = parser.add_subparsers(dest="half", required=True, metavar="pq|aq")
+    train_pq.add_command(halves)
+    train_aq.add_command(halves)
