@@ -58,6 +58,7 @@ def run_clean(run: Run) -> list[Record]:
                     "area": float(found.mask.area[place]),
                     "ps": found.scores[place][0],
                     "as": found.scores[place][1],
+                    "worst_region": found.worst_regions[place],
                     "phrases": len(case.questions),
                     "unmatched": wrong,
                 },
@@ -74,7 +75,12 @@ def clean_part(run: Run) -> Part:
     passed = mean([float(record["passed"]) for record in records], run.resamples)
     area = mean([record["area"] for record in records], run.resamples)
     rows = []
-    for key, bar, label in (("ps", plan.perceptual_bar, "PS"), ("as", plan.alignment_bar, "AS")):
+    asked = (
+        ("ps", plan.perceptual_bar, "PS"),
+        ("as", plan.alignment_bar, "AS"),
+        ("worst_region", plan.region_bar, "worst region"),
+    )
+    for key, bar, label in asked:
         values = [record[key] for record in records]
         over = mean([float(value >= bar) for value in values], run.resamples)
         length = srocc(values, [record["phrases"] for record in records], run.resamples)

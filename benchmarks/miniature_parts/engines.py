@@ -3,7 +3,6 @@ together. What is done to a picture is the project's own code throughout."""
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,38 +11,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from grefine_core.evaluation.memo import Memo
+
 T = TypeVar("T")
-
-
-class Memo:
-    """Inpainter and restorer of one picture; remembers its answers, so that rows share what they have in common."""
-
-    def __init__(self, engine: Any) -> None:
-        self._engine, self._restorer = engine, engine.restorer()
-        self.size_multiple, self.min_side, self.native_side = engine.size_multiple, engine.min_side, engine.native_side
-        self._answers: dict[bytes, Tensor] = {}
-        self.asked = self.answered = 0
-
-    def inpaint(self, image: Tensor, mask: Tensor, **request: Any) -> Tensor:
-        """As ``Inpainter.inpaint``."""
-        return self._once(self._engine.inpaint, (image, mask), request)
-
-    def restore(self, image: Tensor, **request: Any) -> Tensor:
-        """As ``Restorer.restore``."""
-        return self._once(self._restorer.restore, (image,), request)
-
-    def _once(self, work: Callable[..., Tensor], pictures: tuple[Tensor, ...], request: dict[str, Any]) -> Tensor:
-        request = {name: value for name, value in request.items() if name not in ("progress", "index")}
-        digest = hashlib.blake2b(digest_size=16)
-        for picture in pictures:
-            digest.update(picture.contiguous().numpy().data)
-        digest.update(f"{work.__name__} {sorted(request.items())}".encode())
-        key = digest.digest()
-        self.asked += 1
-        if key not in self._answers:
-            self.answered += 1
-            self._answers[key] = work(*pictures, progress=None, **request)
-        return self._answers[key].clone()
 
 
 class Meeting(torch.nn.Module):

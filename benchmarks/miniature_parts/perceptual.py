@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from grefine_core.embeddings import FACTORS as ALL_FACTORS
 from grefine_core.miniature.sample import FACTORS
-from grefine_core.perceptual import PerceptualQuality, perceptual_quality
+from grefine_core.perceptual import PerceptualQuality, perceptual_quality, worst_region
 from grefine_core.quality_model import QualityModel
 from grefine_core.text_encoder import encode_tokens
 
@@ -78,7 +78,7 @@ def _overall_alone(found: PerceptualQuality, model: QualityModel, images: Tensor
     small = good[:, 1:].unflatten(-1, model.grid).unsqueeze(1)
     size = tuple(found.quality_map.shape[1:])
     large = torch.nn.functional.interpolate(small, size=size, mode="bicubic", align_corners=False)[:, 0].clamp(0, 1)
-    return PerceptualQuality(good[:, 0], found.factors, large, 1.0 - large)
+    return PerceptualQuality(good[:, 0], found.factors, large, 1.0 - large, worst_region(small))
 
 
 def run_perceptual(run: Run) -> list[Record]:
@@ -102,6 +102,7 @@ def run_perceptual(run: Run) -> list[Record]:
                 values = answer.defect_map[place].numpy()
                 record["ways"][name] = {
                     "score": float(answer.score[place]),
+                    "worst_region": float(answer.worst_region[place]),
                     "inside": histogram(values, truth),
                     "outside": histogram(values, ~truth),
                 }

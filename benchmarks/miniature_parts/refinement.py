@@ -76,6 +76,7 @@ def _rows_of(case: Case, refiner: Refiner, methods: tuple[str, ...]) -> tuple[Re
                     plan = answer.report.plan
                     planned = {"stage1": plan.run_stage1, "stage2": plan.run_stage2, "area": answer.report.area}
                     planned["strength"] = plan.stage1_strength
+                    planned["worst_region"] = answer.report.worst_region
     return {
         "prompt": case.prompt,
         "kinds": [defect.kind for defect in case.sample.defects],

@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .stats import Estimate
+from grefine_core.evaluation.statistics import Estimate
+from grefine_core.evaluation.tables import Table, write_json, write_text
+from grefine_core.evaluation.tables import figure as figure
 
 
 @dataclass(frozen=True)
@@ -61,22 +63,6 @@ class Target:
         return f"{100 * value:.1f} %" if self.percent else f"{value:.{self.digits}f}"
 
 
-@dataclass(frozen=True)
-class Table:
-    """A Markdown table with a heading and a sentence about it."""
-
-    title: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    note: str = ""
-
-    def lines(self) -> list[str]:
-        """Markdown."""
-        marks = ["---", *["---:"] * (len(self.header) - 1)]
-        body = ["| " + " | ".join(row) + " |" for row in (self.header, marks, *self.rows)]
-        return [f"### {self.title}", "", *([self.note, ""] if self.note else []), *body, ""]
-
-
 @dataclass
 class Part:
     """What one part has to say."""
@@ -88,13 +74,6 @@ class Part:
     tables: list[Table] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-
-
-def figure(value: Estimate, digits: int = 3) -> str:
-    """A figure with its interval, for a cell."""
-    if not math.isfinite(value.value):
-        return "–"
-    return f"{value.value:.{digits}f} ({value.low:.{digits}f} … {value.high:.{digits}f})"
 
 
 def write_report(parts: Sequence[Part], made: dict[str, Any], out: Path, name: str, pictures: Sequence[str]) -> Path:
@@ -121,10 +100,9 @@ def write_report(parts: Sequence[Part], made: dict[str, Any], out: Path, name: s
             "notes": part.notes,
             "data": part.data,
         }
-    _replace(file, json.dumps(_finite(content), indent=1, ensure_ascii=False) + "\n")
+    write_json(file, content)
     page = out / f"{name}.md"
-    _replace(page, "\n".join(_page(content["parts"], out, name, pictures)))
-    return page
+    return write_text(page, "\n".join(_page(content["parts"], out, name, pictures)))
 
 
 ORDER = ("language", "perceptual", "alignment", "clean", "refinement")
@@ -165,20 +143,3 @@ def _made(parts: dict[str, Any]) -> list[str]:
     for text, names in seen.items():
         lines += [f"Made ({', '.join(name for name in ORDER if name in names)}): {text}.", ""]
     return lines
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value
-
-
-def _replace(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

@@ -2,47 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from grefine_core.evaluation.statistics import Estimate, Floats, bootstrap, spearman
+from grefine_core.evaluation.statistics import mean as mean
+
 BINS = 200
 """Of the histograms of maps: thresholds are multiples of 1/200."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure with its 95 % bootstrap interval over pictures."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
-
-
-def bootstrap(count: int, figure: Callable[[NDArray[np.int64]], float], resamples: int = 2000) -> Estimate:
-    """``figure(rows)`` of all rows, and the 2.5 and 97.5 % quantiles of it over resampled rows; always the same."""
-    value = float(figure(np.arange(count)))
-    rng = np.random.default_rng(20)
-    drawn = np.asarray([figure(rng.integers(count, size=count)) for _ in range(resamples)], np.float64)
-    drawn = drawn[np.isfinite(drawn)]
-    if not len(drawn):
-        return Estimate(value, float("nan"), float("nan"))
-    return Estimate(value, float(np.quantile(drawn, 0.025)), float(np.quantile(drawn, 0.975)))
-
-
-def mean(values: Sequence[float] | Floats, resamples: int = 2000) -> Estimate:
-    """Of values that are numbers; NaN for none."""
-    kept = np.asarray(values, np.float64)
-    kept = kept[np.isfinite(kept)]
-    if not len(kept):
-        return Estimate(float("nan"), float("nan"), float("nan"))
-    return bootstrap(len(kept), lambda rows: float(kept[rows].mean()), resamples)
 
 
 def ratio(parts: Sequence[float], wholes: Sequence[float], resamples: int = 2000) -> Estimate:
@@ -65,18 +34,6 @@ def srocc(first: Sequence[float], second: Sequence[float], resamples: int = 2000
     """Spearman's rank correlation."""
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     return bootstrap(len(a), lambda rows: spearman(a[rows], b[rows]), resamples)
-
-
-def spearman(first: Floats, second: Floats) -> float:
-    """Rank correlation; NaN for constant values."""
-    from scipy.stats import rankdata
-
-    if len(first) < 2:
-        return float("nan")
-    a, b = rankdata(first), rankdata(second)
-    if a.std() == 0 or b.std() == 0:
-        return float("nan")
-    return float(np.corrcoef(a, b)[0, 1])
 
 
 def histogram(values: NDArray[np.float32], where: NDArray[np.bool_]) -> list[int]:

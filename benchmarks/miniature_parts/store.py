@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from pathlib import Path
-from typing import Any
 
-Record = dict[str, Any]
+from grefine_core.evaluation.store import Record
+from grefine_core.evaluation.store import Store as _Store
 
 
-class Store:
+class Store(_Store[int]):
     """The records of one part of one run, by the pictures' numbers.
 
     Args:
@@ -20,37 +18,12 @@ class Store:
     """
 
     def __init__(self, path: Path, fingerprint: str, keep: bool) -> None:
-        self.path = path
-        self._records: dict[int, Record] = {}
-        self._lock = threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        if not (keep and lines and lines[0] == json.dumps({"run": fingerprint})):
-            path.write_text(json.dumps({"run": fingerprint}) + "\n", encoding="utf-8")
-            return
-        whole = []
-        for line in lines[1:]:
-            try:
-                record = json.loads(line)
-            except ValueError:
-                continue  # The line at which the run was ended.
-            self._records[record["index"]] = record
-            whole.append(line)
-        path.write_text("\n".join([lines[0], *whole]) + "\n", encoding="utf-8")
+        super().__init__(path, fingerprint, keep, field="index")
 
     def missing(self, count: int) -> list[int]:
         """Numbers below ``count`` without a record."""
-        return [index for index in range(count) if index not in self._records]
-
-    def add(self, index: int, record: Record) -> None:
-        """Keep a record, in memory and in the file."""
-        entry = {"index": index, **record}
-        line = json.dumps(entry) + "\n"
-        with self._lock:
-            self._records[index] = json.loads(line)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(line)
+        return super().missing(range(count))
 
     def records(self, count: int) -> list[Record]:
         """Those below ``count``, in order."""
-        return [self._records[index] for index in range(count) if index in self._records]
+        return super().records(range(count))

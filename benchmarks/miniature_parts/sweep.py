@@ -17,7 +17,8 @@ from grefine_core.refine.options import RefineOptions
 
 from .alignment import alignment_part
 from .clean import run_clean
-from .perceptual import perceptual_part
+from .perceptual import FULL as AS_CHOSEN
+from .perceptual import perceptual_part, run_perceptual
 from .refinement import run_refinement
 from .refinement_part import Figures
 from .report import Table, figure
@@ -27,6 +28,7 @@ from .stats import mean
 
 #: Areas of the clean pictures' masks, and thresholds, that are looked at.
 _THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+_REGION_BARS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 Change = Callable[[RefineOptions], RefineOptions]
 
 
@@ -50,6 +52,7 @@ VARIANTS: dict[str, Change] = {
     **{f"stage 1 from {low:g} to {high:g}": _plan(stage1_min=low, stage1_max=high)
        for low, high in ((0.5, 0.9), (0.7, 0.95), (0.8, 1.0), (0.95, 1.0), (1.0, 1.0))},
     **{f"stage 2 at {value:g}": _plan(stage2_strength=value) for value in (0.05, 0.1, 0.2, 0.3)},
+    **{f"region bar {value:g}": _plan(region_bar=value) for value in (0.0, 0.1, 0.2, 0.3, 0.4)},
     **{f"steps {value}": _plan(steps=value) for value in (10, 20, 40)},
     "stage 1 keeps colours": _options(stage1_keep_color=True),
     "stage 1 does not keep colours": _options(stage1_keep_color=False),
@@ -71,7 +74,7 @@ def sweep(run: Run, kinds: Sequence[str], variants: Sequence[str] | None = None)
         raise InputError("sweep: nothing is chosen on test scenes; give --split validation.")
     tables: list[Table] = []
     if "perceptual" in kinds:
-        tables += [perceptual_part(run).tables[0], _thresholds(run)]
+        tables += [perceptual_part(run).tables[0], _thresholds(run), _region_bars(run)]
     if "alignment" in kinds:
         tables += alignment_part(run).tables
     if "refinement" in kinds:
@@ -96,6 +99,32 @@ def _thresholds(run: Run) -> Table:
     header = ("bar", "PS over it", "AS over it", "both")
     return Table(
         "Bars of the gate", header, rows, "Shares of clean, matching pictures; then the scores' low quantiles."
+    )
+
+
+def _region_bars(run: Run) -> Table:
+    """What asking the worst region costs and brings, from the records that the other tables have made."""
+    kept = replace(run, resume=True)
+    clean, defective = run_clean(kept), run_perceptual(kept)
+    plan = run.choices.options.plan
+    rows = []
+    for bar in (0.0, *_REGION_BARS):
+        passed = [
+            record["ps"] >= plan.perceptual_bar and record["as"] >= plan.alignment_bar and record["worst_region"] >= bar
+            for record in clean
+        ]
+        cells = [f"{bar:g}", f"{np.mean(passed):.3f}"]
+        for kind in FACTORS:
+            measured = [record["ways"][AS_CHOSEN] for record in defective if kind in record["kinds"]]
+            found = [way["score"] < plan.perceptual_bar or way["worst_region"] < bar for way in measured]
+            cells.append(f"{np.mean(found):.3f}" if found else "–")
+        rows.append(cells)
+    header = ("region bar", "clean, over all bars", *(f"found, {kind}" for kind in FACTORS))
+    return Table(
+        "Bars of the worst region",
+        header,
+        rows,
+        "Shares of pictures; a defective one is found if PS or its worst region is below its bar. 0: not asked.",
     )
 
 

@@ -12,9 +12,9 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import Cancelled, GRefineError
-from . import calibrate, demo, maps, models, queue, refine, score
+from . import calibrate, demo, evaluate, maps, models, queue, refine, score, train
 
-_COMMANDS = (score, maps, refine, calibrate, models, queue, demo)
+_COMMANDS = (score, maps, refine, calibrate, train, evaluate, models, queue, demo)
 
 
 def build_parser() -> argparse.ArgumentParser:

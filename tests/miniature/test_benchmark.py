@@ -190,6 +190,38 @@ def test_an_answer_is_made_once():
     assert (memo.asked, memo.answered) == (3, 2)
 
 
+def test_a_row_without_the_perceptual_map_knows_no_worst_region():
+    """It lies under the bar and both scores pass: only the row that has the map is to repaint anything."""
+    from miniature_parts.rows import Refiner
+
+    from grefine_core.alignment.results import AlignmentQuality, Assessment
+    from grefine_core.perceptual import PerceptualQuality
+    from grefine_core.refine.options import PlanOptions, RefineOptions
+
+    defects = torch.zeros(1, 32, 32)
+    defects[:, :12, :12] = 0.9
+    one = torch.ones(1)
+
+    def assess(quality, images, prompts):
+        perceptual = PerceptualQuality(one, {"overall": one}, 1 - defects, defects, 0.1 * one)
+        return Assessment(perceptual, AlignmentQuality(one, defects, ((),), one))
+
+    class Engine:
+        size_multiple, min_side, native_side = 8, 8, 32
+
+        def inpaint(self, image, mask, **options):
+            return 1.0 - image
+
+    options = RefineOptions(plan=PlanOptions(region_bar=0.5), stage1_keep_color=False)
+    make = Refiner(None, Engine(), options, assess, seed=1)
+    answers = {row: make(row, False, torch.full((1, 32, 32, 3), 0.25), "a cat") for row in ("PQ only", "AQ only")}
+    assert {row: answer.report.plan.run_stage1 for row, answer in answers.items()} == {
+        "PQ only": True,
+        "AQ only": False,
+    }
+    assert [answer.report.changed for answer in answers.values()] == [True, False]
+
+
 def test_all_parts_run_and_write_the_page(models, tmp_path, capsys):
     import miniature
 
@@ -203,6 +235,13 @@ def test_all_parts_run_and_write_the_page(models, tmp_path, capsys):
     for title in ("## Targets", "PQ-Map", "AQ-Map", "Mean ranks", "stage 1 only, guard off"):
         assert title in page
     assert (tmp_path / "miniature_pictures.jpg").is_file()
+    clean, measured, refined = (
+        [json.loads(line) for line in (tmp_path / "records" / "test" / name).read_text("utf-8").splitlines()[1:]]
+        for name in ("clean.jsonl", "perceptual.jsonl", "refinement.jsonl")
+    )
+    for found in (*clean, *(record["ways"]["as chosen"] for record in measured), *(r["plan"] for r in refined)):
+        assert 0 < found["worst_region"] < 1
+    assert "| worst region |" in page
     records = tmp_path / "records" / "test" / "refinement.jsonl"
     lines = records.read_text(encoding="utf-8")
     assert len(lines.splitlines()) == 3
@@ -211,6 +250,27 @@ def test_all_parts_run_and_write_the_page(models, tmp_path, capsys):
     assert records.read_text(encoding="utf-8") == lines
     assert "language" in json.loads((tmp_path / "miniature.json").read_text(encoding="utf-8"))["parts"]
     capsys.readouterr()
+
+
+def test_bars_of_the_worst_region_are_tried_on_the_records(models, tmp_path, monkeypatch):
+    """Clean pictures over all bars, defective ones found, for every bar: nothing is measured anew."""
+    from miniature_parts import sweep
+    from miniature_parts.perceptual import FULL
+    from miniature_parts.run import Run
+
+    clean = [{"ps": 0.9, "as": 0.9, "worst_region": worst} for worst in (0.12, 0.35, 0.6, 0.8)]
+    clean[3]["ps"] = 0.1
+    defective = [
+        {"kinds": kinds, "ways": {FULL: {"score": score, "worst_region": worst}}}
+        for kinds, score, worst in ((["technical"], 0.9, 0.08), (["technical"], 0.1, 0.9), (["natural"], 0.9, 0.27))
+    ]
+    monkeypatch.setattr(sweep, "run_clean", lambda run: clean if run.resume else pytest.fail("measured anew"))
+    monkeypatch.setattr(sweep, "run_perceptual", lambda run: defective if run.resume else pytest.fail("measured anew"))
+    rows = {row[0]: row[1:] for row in sweep._region_bars(Run(split="validation", work=tmp_path)).rows}
+    assert rows["0"] == ["0.750", "0.500", "–", "0.000"]
+    assert rows["0.1"] == ["0.750", "1.000", "–", "0.000"]
+    assert rows["0.3"] == ["0.500", "1.000", "–", "1.000"]
+    assert rows["0.5"] == ["0.250", "1.000", "–", "1.000"]
 
 
 def test_nothing_is_chosen_on_test_scenes(capsys):
@@ -226,12 +286,11 @@ def test_choices_are_read_from_beside_the_models(tmp_path):
 
     from grefine_core.errors import ModelFileError
     from grefine_core.miniature.choices import Choices, load_choices
-    from grefine_core.refine.options import MaskOptions, RefineOptions
+    from grefine_core.refine.options import MaskOptions, PlanOptions, RefineOptions
 
     assert load_choices(tmp_path) == Choices()
-    chosen = replace(
-        Choices(), options=replace(RefineOptions(), masks=MaskOptions(threshold=0.4)), importance=(1.0, 0.6, 0.8)
-    )
+    options = replace(RefineOptions(), masks=MaskOptions(threshold=0.4), plan=PlanOptions(region_bar=0.25))
+    chosen = replace(Choices(), options=options, importance=(1.0, 0.6, 0.8))
     chosen.save(tmp_path)
     assert load_choices(tmp_path) == chosen
     (tmp_path / "choices.json").write_text('{"options": {"masks": {"treshold": 0.4}}}')
