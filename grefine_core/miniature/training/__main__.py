@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from ..loading import SHIPPED
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--profile", choices=("cpu", "gpu"), default="cpu", help="cpu: about three hours on two cores")
+    parser.add_argument("--profile", choices=("cpu", "gpu"), default="cpu", help="cpu: about five hours on two cores")
     parser.add_argument("--out", type=Path, required=True, help="folder for everything; several GiB of drawn pictures")
     parser.add_argument("--ship", action="store_true", help="copy the results into the package afterwards")
     options = parser.parse_args(arguments)

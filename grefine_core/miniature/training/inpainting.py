@@ -66,7 +66,7 @@ class Profile:
         compiled: whether the loss is compiled; needs a compiler.
     """
 
-    steps: int = 5800
+    steps: int = 12500
     batch: int = 32
     rate: float = 8e-4
     warmup: int = 200
@@ -74,8 +74,8 @@ class Profile:
     views: int = 16000
     pictures: int = 24000
     closeups: int = 16000
-    first: int = 1000
-    again: int = 3
+    first: int = 2800
+    again: int = 2
     unconditional: float = 0.1
     partial: float = 0.3
     gamma: float = 5.0
