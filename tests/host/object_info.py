@@ -4,7 +4,8 @@ It changes only on purpose. To record it anew, with the host that the tests find
 
     GREFINE_RECORD=1 python -m pytest tests/host/test_object_info.py
 
-and look at the difference before committing it. The texts of ``locales/en`` are written by the same command.
+and look at the difference before committing it. The texts of ``locales/en`` are written by the same command;
+what then has to be translated anew is named by ``tests/nodes/test_locales.py``.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import urllib.request
 
@@ -29,9 +30,17 @@ def test_every_input_and_output_has_a_tooltip(host_server, client):
 
 
 def test_texts_reach_the_frontend(client):
-    translations = client.get("/i18n")["en"]["nodeDefs"]
+    translations = client.get("/i18n")
     for name, texts in object_info.texts(object_info.read()).items():
-        assert translations[name] == texts
+        assert translations["en"]["nodeDefs"][name] == texts
+    languages = [path.name for path in object_info.LOCALE.parents[1].iterdir()]
+    assert len(languages) > 5
+    for language in languages:
+        for file in (object_info.LOCALE.parents[1] / language).iterdir():
+            texts = json.loads(file.read_text(encoding="utf-8"))
+            served = translations[language] if file.name == "main.json" else translations[language][file.stem]
+            for key, text in texts.items():
+                assert served[key] == text, f"{language}: {key}"
 
 
 def test_help_pages_are_served(host_server, client):
