@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import uuid
 from dataclasses import dataclass, field
@@ -37,8 +38,12 @@ class Picture:
     info: dict[str, bytes] = field(default_factory=dict)
 
 
-def load_picture(path: str | os.PathLike[str]) -> Picture:
+def load_picture(path: str | os.PathLike[str], content: bytes | None = None) -> Picture:
     """Read a picture file, upright (EXIF orientation applied).
+
+    Args:
+        path: the file.
+        content: its bytes, where they lie elsewhere; ``path`` is only what it is called then.
 
     Raises:
         InputError: no such file, or not a readable picture.
@@ -47,10 +52,10 @@ def load_picture(path: str | os.PathLike[str]) -> Picture:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     path = Path(path)
-    if not path.is_file():
+    if content is None and not path.is_file():
         raise InputError(f"{path}: no such file.")
     try:
-        with Image.open(path) as file:
+        with Image.open(path if content is None else io.BytesIO(content)) as file:
             text = _text_entries(file)
             info = {key: file.info[key] for key in ("icc_profile",) if file.info.get(key)}
             picture = _eight_bits(ImageOps.exif_transpose(file), path)

@@ -12,9 +12,9 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import Cancelled, GRefineError
-from . import calibrate, demo, evaluate, maps, models, queue, refine, score, train
+from . import bulk, calibrate, demo, evaluate, maps, models, queue, refine, score, train
 
-_COMMANDS = (score, maps, refine, calibrate, train, evaluate, models, queue, demo)
+_COMMANDS = (score, maps, refine, bulk, calibrate, train, evaluate, models, queue, demo)
 
 
 def build_parser() -> argparse.ArgumentParser:

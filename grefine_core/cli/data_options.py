@@ -18,12 +18,13 @@ _SHOWN = 10
 """Skipped rows that are named; the rest are counted, and all are in the list on disk."""
 
 
-def add_data_options(parser: argparse.ArgumentParser) -> None:
-    """Which data set, where, and what of it."""
+def add_data_options(parser: argparse.ArgumentParser, more: tuple[str, ...] = ()) -> None:
+    """Which data set, where, and what of it; ``more`` kinds beside those of ``grefine_core.datasets``."""
     from ..datasets import KINDS
 
     group = parser.add_argument_group("data set")
-    group.add_argument("--dataset", required=True, choices=KINDS, help="its kind; the layouts are in docs/training.md")
+    kinds = (*KINDS, *more)
+    group.add_argument("--dataset", required=True, choices=kinds, help="its kind; the layouts are in docs/training.md")
     group.add_argument(
         "--data", required=True, metavar="FOLDER", help="its folder (csv: also the table; miniature: drawn into it)"
     )

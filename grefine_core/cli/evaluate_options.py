@@ -97,7 +97,7 @@ def make_context(arguments: argparse.Namespace) -> Context:
     if unknown := [name for name in weights if name not in names()]:
         raise InputError(f"--weights {unknown[0]}: is no indicator; there are {', '.join(names())}.")
     return Context(
-        load_quality=lambda: _quality(arguments),
+        load_quality=lambda: load_quality(arguments),
         assessment=common.measure_options(arguments),
         device=common.pick_device(arguments.device),
         weights=weights,
@@ -105,7 +105,8 @@ def make_context(arguments: argparse.Namespace) -> Context:
     )
 
 
-def _quality(arguments: argparse.Namespace) -> QualityModel:
+def load_quality(arguments: argparse.Namespace) -> QualityModel:
+    """The quality model that the options name, or the miniature one."""
     if not arguments.miniature:
         return common.load_model(arguments)
     from ..miniature.loading import load_miniature_quality_model

@@ -113,7 +113,7 @@ def _refine(arguments: argparse.Namespace, rows: list[Row], context: Context, ex
     if arguments.miniature:
         from ..miniature.loading import weights_folder
 
-        engines, files = refine.Engines(partial(_miniature, arguments)), weights_folder()
+        engines, files = refine.Engines(partial(load_miniature, arguments)), weights_folder()
     else:
         engines, files = refine.Engines(partial(refine.load_pipeline, arguments)), Path(arguments.pipeline)
     engine = (file_identity(files), arguments.guidance_scale, arguments.negative_prompt)
@@ -129,7 +129,8 @@ def _refine(arguments: argparse.Namespace, rows: list[Row], context: Context, ex
     return refine_all(examples, rows, work, folder / "pictures", folder / "records" / "refine", not arguments.restart)
 
 
-def _miniature(arguments: argparse.Namespace) -> Any:
+def load_miniature(arguments: argparse.Namespace) -> Any:
+    """The miniature inpainter, as the options want it."""
     from ..miniature.loading import load_miniature_inpainter
 
     return load_miniature_inpainter(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import train_aq, train_pq
+from .train_aq import add_command as add_aq
+from .train_pq import add_command as add_pq
 
 
 def add_command(commands: Any) -> None:
@@ -16,5 +17,5 @@ def add_command(commands: Any) -> None:
         "pictures with prompts and opinions. A training that was killed goes on where it was.",
     )
     halves = parser.add_subparsers(dest="half", required=True, metavar="pq|aq")
-    train_pq.add_command(halves)
-    train_aq.add_command(halves)
+    add_pq(halves)
+    add_aq(halves)

@@ -68,6 +68,10 @@ class Store(Generic[Key]):
             with self.path.open("a", encoding="ascii") as file:
                 file.write(line)
 
+    def everything(self) -> list[Record]:
+        """All records, in the order in which they were added."""
+        return list(self._records.values())
+
     def records(self, keys: Iterable[Key]) -> list[Record]:
         """Those that are there, in the order of the keys."""
         return [self._records[key] for key in keys if key in self._records]
