@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache, partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from ..datasets import Example
@@ -65,7 +65,13 @@ class Refined:
 
 
 def picture_path(folder: Path, row: str, key: str) -> Path:
-    """Where a refined picture lies: the original's ending stays in its name, for there may be two of one stem."""
+    """Where a refined picture lies: the original's ending stays in its name, for there may be two of one stem.
+
+    A key that would lead out of the folder (a table may name pictures by absolute paths) becomes one name inside it.
+    """
+    place = PurePath(key)
+    if place.is_absolute() or ".." in place.parts:
+        return folder / row / f"{hashlib.sha256(key.encode()).hexdigest()[:12]}-{place.name}.png"
     return folder / row / f"{key}.png"
 
 
