@@ -4,7 +4,7 @@
 
 The map is noise at patch resolution, enlarged as PQ-Map enlarges it, so that half of it is above the threshold,
 in many parts: more work than most pictures give. Every size runs in a process of its own; memory is what its peak rises
-by beyond the map itself.
+by beyond the map itself; the two masks that come back are a part of it (134 MB at 4096²).
 """
 
 from __future__ import annotations
@@ -35,10 +35,7 @@ def main() -> None:
     if options.one:
         print(json.dumps(measure(options.one, options.repeats)))
         return
-    rows = []
-    for side in options.sides:
-        command = [sys.executable, __file__, "--one", str(side), "--repeats", str(options.repeats)]
-        rows.append(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    rows = [in_process(side, options.repeats) for side in options.sides]
     print("| map | " + " | ".join(f"{method}, s" for method in METHODS) + " | memory, MB |")
     print("|---|" + "---:|" * (len(METHODS) + 1))
     for row in rows:
@@ -46,6 +43,12 @@ def main() -> None:
         print(f"| {row['side']}² | {seconds} | {row['memory_mb']:.0f} |")
     if options.json:
         Path(options.json).write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+
+
+def in_process(side: int, repeats: int) -> dict[str, float]:
+    """:func:`measure` in a process of its own."""
+    command = [sys.executable, __file__, "--one", str(side), "--repeats", str(repeats)]
+    return dict(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
 
 
 def measure(side: int, repeats: int) -> dict[str, float]:
@@ -62,9 +65,9 @@ def measure(side: int, repeats: int) -> dict[str, float]:
     for method in METHODS:
         spent = []
         for _ in range(repeats):
-            begin = time.perf_counter()
+            begin = time.process_time()
             binarize_map(defects, method)
-            spent.append(time.perf_counter() - begin)
+            spent.append(time.process_time() - begin)
         row[method] = statistics.median(spent)
     return {**row, "memory_mb": peak_mb() - start}
 

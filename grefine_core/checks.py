@@ -21,7 +21,7 @@ def number(value: object, name: str, low: float, high: float) -> float:
         raise InputError(f"{name}: expected a number from {low:g} to {high:g}, got {type(value).__name__}.")
     try:
         result = float(value)
-    except (TypeError, ValueError, RuntimeError) as error:  # a tensor of several numbers, for one
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:  # a tensor of several numbers, or 10**400
         raise InputError(f"{name}: expected one number from {low:g} to {high:g}, got {value!r:.80}.") from error
     if not math.isfinite(result):
         raise InputError(f"{name}: {result} is not a finite number; the step that made it failed.")

@@ -81,9 +81,12 @@ def preprocess(images: Tensor, size: tuple[int, int]) -> Tensor:
 
     pictures = []
     for image in images:
-        # In stripes: a large picture is not copied as floats once more.
-        stripes = [rows.mul(255.0).round_().to(torch.uint8).cpu() for rows in image.split(STRIPE)]
-        resized = Image.fromarray(torch.cat(stripes).numpy()).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+        whole = Image.new("RGB", (image.shape[1], image.shape[0]))
+        # In stripes: a large picture is not copied once more, neither as floats nor in 8 bits beside Pillow's own copy.
+        for number, rows in enumerate(image.split(STRIPE)):
+            eight = rows.mul(255.0).round_().to(torch.uint8).cpu().contiguous()
+            whole.paste(Image.fromarray(eight.numpy()), (0, number * STRIPE))
+        resized = whole.resize((size[1], size[0]), Image.Resampling.BICUBIC)
         pictures.append(torch.from_numpy(np.array(resized)).permute(2, 0, 1))
     return torch.stack(pictures)
 

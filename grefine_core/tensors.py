@@ -1,7 +1,8 @@
 """Normalising what comes in at the borders: images, masks and their sizes.
 
 Everything behind these functions trusts its arguments. Conventions are the host's: images ``(B, H, W, 3)`` float32 in
-[0, 1], masks and maps ``(B, H, W)`` float32 in [0, 1]. Nothing here ever writes into what it was given.
+[0, 1], masks and maps ``(B, H, W)`` float32 in [0, 1]. Nothing here ever writes into what it was given. What is in
+order already comes back as it is, not as a copy (a picture of 4096² is 200 MB): so nobody may write into the answer.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ def as_images(value: object, name: str = "image", background: float = 1.0) -> Te
     """Return ``value`` as images ``(B, H, W, 3)`` float32 in [0, 1].
 
     Accepts ``(H, W, C)`` or ``(B, H, W, C)`` with 1 (grey), 3 (RGB) or 4 (RGBA, composited over ``background``)
-    channels, of any floating dtype in [0, 1] or uint8 in 0…255. Values outside [0, 1] are clamped.
+    channels, of any floating dtype in [0, 1] or uint8 in 0…255. Values outside [0, 1] are clamped. The answer may share
+    the memory of ``value``.
 
     Raises:
         InputError: no tensor, wrong rank or channels, an empty side or batch, another integer dtype, NaN or infinity.
@@ -33,8 +35,7 @@ def as_images(value: object, name: str = "image", background: float = 1.0) -> Te
             f"{name}: expected 1, 3 or 4 channels in the last dimension, got {_shape(value)}. "
             "Images are channels-last here; permute (B, C, H, W) first."
         )
-    _check_filled(tensor, name)
-    tensor = tensor.clamp(0.0, 1.0)
+    tensor = _in_range(tensor, name)
     if tensor.shape[-1] == 1:
         return tensor.expand(*tensor.shape[:-1], 3).contiguous()
     if tensor.shape[-1] == 4:
@@ -46,7 +47,8 @@ def as_images(value: object, name: str = "image", background: float = 1.0) -> Te
 def as_masks(value: object, name: str = "mask") -> Tensor:
     """Return ``value`` as masks ``(B, H, W)`` float32 in [0, 1].
 
-    Accepts ``(H, W)`` (one mask), ``(B, H, W)``, or ``(B, 1, H, W)`` / ``(B, H, W, 1)``.
+    Accepts ``(H, W)`` (one mask), ``(B, H, W)``, or ``(B, 1, H, W)`` / ``(B, H, W, 1)``. The answer may share the
+    memory of ``value``.
 
     Raises:
         InputError: no tensor, wrong rank, an empty side or batch, NaN or infinity.
@@ -60,8 +62,7 @@ def as_masks(value: object, name: str = "mask") -> Tensor:
         tensor = tensor.unsqueeze(0)
     if tensor.ndim != 3:
         raise InputError(f"{name}: expected a mask of shape (B, H, W) or (H, W), got {_shape(value)}.")
-    _check_filled(tensor, name)
-    return tensor.clamp(0.0, 1.0)
+    return _in_range(tensor, name)
 
 
 def match_masks(masks: Tensor, images: Tensor, name: str = "mask", images_name: str = "image") -> Tensor:
@@ -97,13 +98,14 @@ def _as_float(value: object, name: str) -> Tensor:
     return value.to(torch.float32)
 
 
-def _check_filled(tensor: Tensor, name: str) -> None:
+def _in_range(tensor: Tensor, name: str) -> Tensor:
     if tensor.numel() == 0:
         raise InputError(f"{name}: empty tensor of shape {tuple(tensor.shape)}; no side may be 0.")
     # The extremes are NaN where any value is: ten times quicker than asking every value, which counts for 4096².
     low, high = torch.aminmax(tensor)
     if not (math.isfinite(low) and math.isfinite(high)):
         raise InputError(f"{name}: contains NaN or infinite values; the step that made it failed.")
+    return tensor if low >= 0.0 and high <= 1.0 else tensor.clamp(0.0, 1.0)
 
 
 def _shape(value: object) -> tuple[int, ...]:

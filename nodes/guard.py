@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from comfy_api.latest import io
@@ -102,7 +103,7 @@ class GRefineNoHarmGuard(io.ComfyNode):
                 prompts[index],
                 mask=masks[index],
                 tolerance=margins[index],
-                assess=way,
+                assess=partial(way, map_size=(1, 1)),  # its scores are wanted, not its maps
             )
             kept.append(result.image)
             texts.append(guard_report.write(name, result.entries[0], result.before[0], result.after[0]))

@@ -24,6 +24,8 @@ from ..grefine_core.errors import InputError
 from ..grefine_core.tensors import as_images, as_masks, match_masks
 
 T = TypeVar("T")
+#: Longer ones no file system has; asked for them, it fails instead of answering no.
+_LONGEST_NAME, _LONGEST_PART = 1024, 255
 
 __all__ = [
     "Pictures",
@@ -52,13 +54,21 @@ __all__ = [
 
 
 def text(value: object, name: str) -> str:
-    """`value` itself if it is a string.
+    """`value` itself if it is a string that can be written as UTF-8: tokenizers and files take nothing else.
 
     Raises:
-        InputError: anything else (a number or a list sent through the API, a link from another type).
+        InputError: anything else (a number or a list sent through the API, a link from another type), or half a
+            character, as what cuts texts leaves of an emoji.
     """
     if not isinstance(value, str):
         raise InputError(f"{name}: expected text, got {_describe(value)}. Connect a STRING, or type the text in.")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{name}: character {error.start + 1} is half a character ({value[error.start]!a}), as when an emoji was "
+            "cut in two. Delete it."
+        ) from error
     return value
 
 
@@ -84,7 +94,9 @@ def file_name(value: object, name: str) -> str:
     if not given.strip() or "\0" in given:
         raise InputError(f"{name}: no file is selected. Choose one from the list.")
     if posix.is_absolute() or windows.anchor or ".." in posix.parts or ".." in windows.parts:
-        raise InputError(f"{name}: {given!r} is not inside the model folders. Give a name from the list.")
+        raise InputError(f"{name}: {given!r:.120} is not inside the model folders. Give a name from the list.")
+    if len(given) > _LONGEST_NAME or any(len(part.encode()) > _LONGEST_PART for part in windows.parts):
+        raise InputError(f"{name}: {given!r:.120} is too long for the name of a file. Give a name from the list.")
     return given
 
 
@@ -187,7 +199,8 @@ class Pictures:
             raise ValueError(f"{len(results)} results for {len(self.items)} pictures")
         batches, start = [], 0
         for size in self.sizes:
-            batches.append(torch.cat(list(results[start : start + size])))
+            batch = list(results[start : start + size])
+            batches.append(torch.cat(batch) if size > 1 else batch[0])  # a single one is not copied
             start += size
         return batches
 

@@ -68,8 +68,20 @@ class Measure:
             alignment=alignment_options(inputs["scoring"], inputs["aggregate"], inputs["include_style"]),
         )
 
-    def __call__(self, quality: QualityModel, pictures: Tensor, prompts: str | Sequence[str]) -> Assessment:
-        """Assess `pictures` `(B, H, W, 3)` against one prompt or one each."""
+    def __call__(
+        self,
+        quality: QualityModel,
+        pictures: Tensor,
+        prompts: str | Sequence[str],
+        map_size: tuple[int, int] | None = None,
+    ) -> Assessment:
+        """Assess `pictures` `(B, H, W, 3)` against one prompt or one each; maps at the pictures' size or `map_size`."""
         return assess(
-            quality, pictures, prompts, calibration=self.formula, importance=self.importance, **self.alignment
+            quality,
+            pictures,
+            prompts,
+            calibration=self.formula,
+            importance=self.importance,
+            map_size=map_size,
+            **self.alignment,
         )

@@ -9,7 +9,7 @@ from typing import Any
 from comfy_api.latest import io, ui
 
 from ..grefine_core.errors import InputError
-from ..grefine_core.report import comparison_sheet
+from ..grefine_core.report import comparison_sheet, shown_size
 from . import host, inputs, report_parts
 from .fields import (
     CATEGORY,
@@ -114,7 +114,11 @@ class GRefineQualityReport(io.ComfyNode):
         sheets, texts, shown, words = [], [], [], []
         for index, (first, second) in enumerate(zip(old.items, new.items, strict=True)):
             tell(index, len(old), None)
-            measured = (way(quality, first, prompts[index]), way(quality, second, prompts[index]))
+            size = shown_size((first.shape[1], first.shape[2]))
+            measured = (
+                way(quality, first, prompts[index], map_size=size),
+                way(quality, second, prompts[index], map_size=(1, 1)),  # its maps are not on the sheet
+            )
             report = report_parts.build(first, second, prompts[index], measured, extras[index])
             sheet = host.to_host(comparison_sheet(first, second, report))
             sheets.append(sheet)

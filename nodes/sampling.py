@@ -18,6 +18,7 @@ from torch import Tensor
 from ..grefine_core.refine.protocols import Progress
 from . import latents
 from .denoise import HostModels, SamplerSettings, sample
+from .host import explained
 from .soft_mask import with_soft_mask
 from .tiles import blend, feather, plan_tiles
 
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 _OVERLAP = 0.125
 #: The restorer does not go below tiles of this many pixels when memory is short.
 _SMALLEST_TILE = 256
+_SMALLER_CROPS, _SMALLER_TILES = "Lower native_side or min_side.", "Lower tile_size."
 
 
 class HostInpainter:
@@ -56,13 +58,13 @@ class HostInpainter:
     ) -> Tensor:
         """Repaint the masked part of a crop; see the protocol."""
         models = self.models
-        latent = latents.encode(models.vae, image)
+        latent = _encoded(models.vae, image, _SMALLER_CROPS)
         latents.check_channels(latent, models.model)
         cells = latents.mask_cells(mask, latent)
         model = with_soft_mask(models.model) if latents.is_soft(cells) else models.model
         positive, negative = models.positive, models.negative
         if takes_picture(models.model):
-            known = latents.encode(models.vae, latents.hide(image, latents.hard(mask)))
+            known = _encoded(models.vae, latents.hide(image, latents.hard(mask)), _SMALLER_CROPS)
             where = latents.spread(latents.hard(cells), (image.shape[1], image.shape[2]))
             positive, negative = _with_picture(positive, negative, known, where)
         sampled = sample(
@@ -74,9 +76,9 @@ class HostInpainter:
             steps=steps,
             seed=seed,
             progress=progress,
-            hint="Lower native_side or min_side.",
+            hint=_SMALLER_CROPS,
         )
-        return latents.decode(models.vae, sampled)
+        return _decoded(models.vae, sampled, _SMALLER_CROPS)
 
 
 class HostRestorer:
@@ -136,12 +138,12 @@ class HostRestorer:
 
     def _restore_tile(self, image: Tensor, strength: float, steps: int, seed: int, progress: Progress | None) -> Tensor:
         models = self.models
-        latent = latents.encode(models.vae, image)
+        latent = _encoded(models.vae, image, _SMALLER_TILES)
         latents.check_channels(latent, models.model)
         positive, negative = models.positive, models.negative
         if takes_picture(models.model):
             everywhere = torch.ones_like(image[..., 0])
-            hidden = latents.encode(models.vae, latents.hide(image, everywhere))
+            hidden = _encoded(models.vae, latents.hide(image, everywhere), _SMALLER_TILES)
             positive, negative = _with_picture(positive, negative, hidden, everywhere.unsqueeze(1))
         sampled = sample(
             HostModels(models.model, positive, negative, models.vae),
@@ -152,9 +154,19 @@ class HostRestorer:
             steps=steps,
             seed=seed,
             progress=progress,
-            hint="Lower tile_size.",
+            hint=_SMALLER_TILES,
         )
-        return latents.decode(models.vae, sampled)
+        return _decoded(models.vae, sampled, _SMALLER_TILES)
+
+
+def _encoded(vae: Any, image: Tensor, advice: str) -> Tensor:
+    with explained(f"encoding {image.shape[2]}×{image.shape[1]} pixels, in tiles as well", advice):
+        return latents.encode(vae, image)
+
+
+def _decoded(vae: Any, latent: Tensor, advice: str) -> Tensor:
+    with explained(f"decoding {latent.shape[-1]}×{latent.shape[-2]} latent cells, in tiles as well", advice):
+        return latents.decode(vae, latent)
 
 
 def tile_seed(seed: int, number: int) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..grefine_core.errors import InputError
@@ -41,11 +42,11 @@ class Work:
         results = list(self.pictures.items)
         for count, place in enumerate(self.active):
             results[place] = one(place, _part(progress, count, len(self.active)))
-        changed = self.pictures.regroup(results)
         out, start = [], 0
-        for given, batch, size in zip(self.batches, changed, self.pictures.sizes, strict=True):
+        for given, size in zip(self.batches, self.pictures.sizes, strict=True):
             touched = any(start <= place < start + size for place in self.active)
-            out.append(batch if touched else given)
+            batch = results[start : start + size]
+            out.append(given if not touched else torch.cat(batch) if size > 1 else batch[0])
             start += size
         return out
 

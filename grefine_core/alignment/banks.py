@@ -109,8 +109,15 @@ class Banks:
         the members of a group that is named ("animal" against "dog"), and members of the same group where they describe
         the same things ("girl" against "woman").
         """
-        words = {singular(word) for word in (head, *mentioned)}
-        return tuple(entry.name for entry in self.things if not words & entry.synonyms and not words & entry.group)
+        own, words = singular(head), _singulars(frozenset(mentioned))
+        return tuple(
+            entry.name
+            for entry in self.things
+            if own not in entry.synonyms
+            and own not in entry.group
+            and words.isdisjoint(entry.synonyms)
+            and words.isdisjoint(entry.group)
+        )
 
     def kind_of(self, word: str, tag: str = "") -> str | None:
         """The kind of a modifier: colour, material, size, …; by its tag where the word is in no list; None for words
@@ -137,10 +144,11 @@ class Banks:
         if kind == "noun":
             nouns = self.other_nouns(word, mentioned)
             return nouns if len(nouns) <= count else tuple(nouns[(i * len(nouns)) // count] for i in range(count))
-        barred = {word.lower(), *(other.lower() for other in mentioned)} | self._alike(word.lower())
+        used = _lowered(frozenset(mentioned))
+        barred = {word.lower()} | self._alike(word.lower())
         chosen: list[str] = []
         for other in self.modifiers.get(kind, ()):
-            if other not in barred and len(chosen) < count:
+            if other not in barred and other not in used and len(chosen) < count:
                 chosen.append(other)
                 barred |= {other} | self._alike(other)
         return tuple(chosen)
@@ -241,6 +249,17 @@ def as_banks(value: object) -> Banks:
     if not isinstance(value, Banks):
         raise InputError(f"banks: expected Banks, the path of their file, or None, got {value!r:.80}.")
     return value
+
+
+@lru_cache(8)
+def _singulars(words: frozenset[str]) -> frozenset[str]:
+    """Of all words that a prompt mentions, for each of its phrases: counted anew, long prompts would take minutes."""
+    return frozenset(singular(word) for word in words)
+
+
+@lru_cache(8)
+def _lowered(words: frozenset[str]) -> frozenset[str]:
+    return frozenset(word.lower() for word in words)
 
 
 def singular(noun: str) -> str:

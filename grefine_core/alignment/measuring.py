@@ -41,6 +41,11 @@ class AlignmentEncoder(Protocol):
     name: str
     """In reports and calibration files."""
 
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        ...
+
     def measure(
         self,
         pictures: Tensor,

@@ -82,8 +82,10 @@ def prompt_texts(
     words_of = shipped_banks() if banks is None else banks
     pieces = prompt_pieces(tree, count, limit)
     contrast = scoring == "contrast"
-    nouns = [word.text for phrase in tree for word in phrase.words if word.tag.startswith("NN") or word == phrase.head]
-    words = [word.text for phrase in tree for word in phrase.words]
+    nouns = frozenset(
+        word.text for phrase in tree for word in phrase.words if word.tag.startswith("NN") or word == phrase.head
+    )
+    words = frozenset(word.text for phrase in tree for word in phrase.words)
     phrases = tuple(
         _phrase_texts(phrase, words_of if contrast else None, nouns, words, template)
         if include_style or not phrase.is_style
@@ -138,7 +140,7 @@ def _greedy(text: str, borders: list[int], count: Callable[[str], int], limit: i
 
 
 def _phrase_texts(
-    phrase: Phrase, banks: Banks | None, nouns: list[str], words: list[str], template: str
+    phrase: Phrase, banks: Banks | None, nouns: frozenset[str], words: frozenset[str], template: str
 ) -> PhraseTexts:
     """The texts of one phrase; those that contrast it only with ``banks``."""
     text, head = phrase.text, phrase.head.text

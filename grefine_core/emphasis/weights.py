@@ -103,12 +103,13 @@ def _apply(prompt: str, edits: Sequence[_Edit]) -> str:
 
 def _harmless(prompt: str, edits: Sequence[_Edit], changed: str) -> bool:
     """Whether ``changed`` is ``prompt`` to the host, but for the weights that ``edits`` are for."""
-    expected = characters(prompt)
+    targets: list[float | None] = [None] * len(prompt)
     for edit in edits:
-        expected = [
-            (position, character, edit.target if edit.start <= position < edit.end else weight)
-            for position, character, weight in expected
-        ]
+        targets[edit.start : edit.end] = [edit.target] * (edit.end - edit.start)
+    expected = [
+        (position, character, weight if (target := targets[position]) is None else target)
+        for position, character, weight in characters(prompt)
+    ]
     after = characters(changed)
     return len(expected) == len(after) and all(
         a[1] == b[1] and (a[2] == b[2] or (math.isnan(a[2]) and math.isnan(b[2])))
@@ -117,18 +118,30 @@ def _harmless(prompt: str, edits: Sequence[_Edit], changed: str) -> bool:
 
 
 def _harmless_ones(prompt: str, edits: Sequence[_Edit]) -> list[_Edit]:
-    """Return the edits that can be made one after the other; asked again until no more of them fits."""
+    """Return the edits that can be made one after the other; asked again until no more of them fits.
+
+    Many at once where they fit together: each question reads the whole prompt.
+    """
     kept: list[_Edit] = []
-    grew = True
-    while grew:
-        grew = False
-        for edit in edits:
-            tried = [*kept, edit]
-            if edit not in kept and _harmless(prompt, tried, _apply(prompt, tried)):
-                kept, grew = tried, True
-    for edit in edits:
-        if edit not in kept:
-            _log.info("Not emphasised, the markup around it is ambiguous: %r", prompt[edit.start : edit.end])
+    left = list(edits)
+    while left:
+        refused: list[_Edit] = []
+        groups = [left]
+        while groups:
+            group = groups.pop()
+            tried = [*kept, *group]
+            if _harmless(prompt, tried, _apply(prompt, tried)):
+                kept = tried
+            elif len(group) == 1:
+                refused += group
+            else:
+                middle = len(group) // 2
+                groups += [group[middle:], group[:middle]]
+        if len(refused) == len(left):
+            break
+        left = refused
+    for edit in left:
+        _log.info("Not emphasised, the markup around it is ambiguous: %r", prompt[edit.start : edit.end])
     return kept
 
 

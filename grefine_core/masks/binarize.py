@@ -83,7 +83,8 @@ def binarize_map(
     if protect is not None:
         shields = match_masks(as_masks(protect, "protect"), maps, "protect", "map")
 
-    denoise, composite, area = [], [], []
+    denoise, composite = (torch.empty(maps.shape, device=maps.device) for _ in range(2))
+    area = []
     for index, values in enumerate(maps.cpu()):
         if method == "threshold":
             chosen = above_threshold(values, threshold)
@@ -101,10 +102,13 @@ def binarize_map(
         if allowed is not None:
             mask = mask & allowed
         area.append(float(mask.mean()))
-        denoise.append(torch.from_numpy(mask).to(torch.float32))
-        composite.append(torch.from_numpy(morphology.feather(mask, feather_pixels)))
+        denoise[index] = torch.from_numpy(mask)
+        soft = composite[index].numpy() if composite.device.type == "cpu" else None
+        edge = morphology.feather(mask, feather_pixels, soft)
+        if soft is None:
+            composite[index] = torch.from_numpy(edge)
     return Mask(
-        denoise=torch.stack(denoise).to(maps.device),
-        composite=torch.stack(composite).to(maps.device),
+        denoise=denoise,
+        composite=composite,
         area=torch.tensor(area, dtype=torch.float32, device=maps.device),
     )

@@ -36,14 +36,22 @@ def merge_maps(maps: Sequence[Tensor], mode: str = "max", weights: Sequence[floa
         raise InputError("maps: expected a list of one or more maps (B, H, W) or (H, W).")
     stack = _common([as_masks(value, f"maps[{index}]") for index, value in enumerate(maps)])
     shares = _weights(weights, len(stack))
-    scaled = torch.stack([value * share for value, share in zip(stack, shares, strict=True)])
+    # One map after the other into one that is ours: all of them at once would be one more copy of each.
+    merged = stack[0] * shares[0]
     if mode == "max":
-        return scaled.amax(dim=0).clamp(0.0, 1.0)
+        for value, share in zip(stack[1:], shares[1:], strict=True):
+            torch.maximum(merged, value * share, out=merged)
+        return merged.clamp_(0.0, 1.0)
     if mode == "mean":
         if sum(shares) == 0:
             raise InputError("weights: all are 0, so there is no mean; give at least one map a weight.")
-        return (scaled.sum(dim=0) / sum(shares)).clamp(0.0, 1.0)
-    return 1.0 - (1.0 - scaled.clamp(0.0, 1.0)).prod(dim=0)
+        for value, share in zip(stack[1:], shares[1:], strict=True):
+            merged.add_(value, alpha=share)
+        return merged.div_(sum(shares)).clamp_(0.0, 1.0)
+    merged.clamp_(0.0, 1.0).neg_().add_(1.0)
+    for value, share in zip(stack[1:], shares[1:], strict=True):
+        merged.mul_(value.mul(share).clamp_(0.0, 1.0).neg_().add_(1.0))
+    return merged.neg_().add_(1.0)
 
 
 def _common(maps: list[Tensor]) -> list[Tensor]:

@@ -1,16 +1,22 @@
 """Cleaning one binary mask: holes, specks, growing, the soft edge. Exact distances, whatever the picture's size.
 
 Everything is Euclidean distance transforms on the bounding box of what is set: a growing kernel of 80 pixels on a
-picture of 4096² would cost billions of comparisons, and would grow squares besides.
+picture of 4096² would cost billions of comparisons, and would grow squares besides. What would need another large array
+beside the distances or the labels is done in strips of rows.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Bool = NDArray[np.bool_]
+Scalar = TypeVar("Scalar", bound=np.generic)
 _EIGHT = np.ones((3, 3), dtype=bool)  # corners touch
+_STRIP = 256
 
 
 def fill_holes(mask: Bool) -> Bool:
@@ -32,11 +38,13 @@ def drop_specks(mask: Bool, pixels: float) -> Bool:
     if pixels <= 1 or not mask.any():
         return mask
     labels, count = ndimage.label(mask, structure=_EIGHT)
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    # numpy indexes and counts by int64, twice the labels' own size.
+    sizes = np.zeros(count + 1, np.int64)
+    for rows in strips(len(labels)):
+        sizes += np.bincount(labels[rows].ravel(), minlength=count + 1)
     keep = sizes >= pixels
     keep[0] = False
-    kept: Bool = keep[labels]
-    return kept
+    return looked_up(keep, labels)
 
 
 def grow(mask: Bool, pixels: float) -> Bool:
@@ -49,30 +57,55 @@ def grow(mask: Bool, pixels: float) -> Bool:
     return grown
 
 
-def feather(mask: Bool, pixels: float) -> NDArray[np.float32]:
+def feather(mask: Bool, pixels: float, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
     """Return ``mask`` with a soft edge of ``pixels`` going **inward**: 0 outside, rising to 1 in the core.
 
     Nothing outside the mask is ever blended, and the border of the picture is no edge. The edge of a part too small
-    for it is narrower, so that every part has a core that is exactly 1.
+    for it is narrower, so that every part has a core that is exactly 1. ``out``: what it is written to and returned as.
     """
     from scipy import ndimage
 
-    soft = mask.astype(np.float32)
+    soft = np.empty(mask.shape, np.float32) if out is None else out
+    soft[...] = mask
     window = _window(mask, 1)
     if window is None or pixels < 1 or mask.all():
         return soft
     inside = mask[window]
-    depth = np.sqrt(_squared_distances(inside), dtype=np.float32)
-    labels, _ = ndimage.label(inside, structure=_EIGHT)
-    deepest = [depth[box][labels[box] == index + 1].max() for index, box in enumerate(ndimage.find_objects(labels))]
+    depth = soft[window]
+    np.sqrt(_squared_distances(inside), out=depth, casting="unsafe", dtype=np.float32)
+    labels, count = ndimage.label(inside, structure=_EIGHT)
+    deepest = np.ones(count + 1, dtype=np.float32)
+    for rows in strips(len(labels)):
+        np.maximum.at(deepest, labels[rows].ravel(), depth[rows].ravel())
     # Squares of distances are whole numbers: this is the next one after ``pixels``, so growing as far as is feathered
     # leaves all that was there before at exactly 1.
     full = np.float32(np.sqrt(pixels * pixels + 1.0))
-    width = np.minimum(np.array([1.0, *deepest], dtype=np.float32), full)
-    depth /= width[labels]
-    ramp = np.minimum(depth, 1.0, out=depth)
-    soft[window] = ramp * ramp * (3.0 - 2.0 * ramp)
+    width = np.minimum(deepest, full)
+    for rows in strips(len(labels)):
+        ramp = np.minimum(depth[rows] / width[labels[rows]], 1.0)
+        depth[rows] = ramp * ramp * (3.0 - 2.0 * ramp)
     return soft
+
+
+def looked_up(table: NDArray[Scalar], labels: NDArray[np.int32]) -> NDArray[Scalar]:
+    """``table[labels]`` without numpy's copy of all labels as int64."""
+    result = np.empty(labels.shape, dtype=table.dtype)
+    for rows in strips(len(labels)):
+        result[rows] = table[labels[rows]]
+    return result
+
+
+def strips(length: int) -> Iterator[slice]:
+    """The rows of a picture, some at a time."""
+    return (slice(start, start + _STRIP) for start in range(0, length, _STRIP))
+
+
+def nearest(mask: Bool) -> NDArray[np.int32]:
+    """Row and column (2, H, W) of the nearest pixel that is **not** set, for every pixel; there must be one."""
+    from scipy import ndimage
+
+    found: NDArray[np.int32] = ndimage.distance_transform_edt(mask, return_distances=False, return_indices=True)
+    return found
 
 
 def _squared_distances(mask: Bool) -> NDArray[np.int32]:
@@ -80,14 +113,12 @@ def _squared_distances(mask: Bool) -> NDArray[np.int32]:
 
     Whole numbers, so that rounding decides nothing, and a third of the memory of scipy's own float64 distances.
     """
-    from scipy import ndimage
-
-    nearest: NDArray[np.int32] = ndimage.distance_transform_edt(mask, return_distances=False, return_indices=True)
+    found = nearest(mask)
     for axis, places in enumerate(np.ogrid[: mask.shape[0], : mask.shape[1]]):
-        nearest[axis] -= places.astype(np.int32)
-    nearest *= nearest
-    nearest[0] += nearest[1]
-    return nearest[0]
+        found[axis] -= places.astype(np.int32)
+    found *= found
+    found[0] += found[1]
+    return found[0]
 
 
 def _window(mask: Bool, margin: int) -> tuple[slice, slice] | None:

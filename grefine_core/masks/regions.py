@@ -48,7 +48,7 @@ def label_regions(mask: Tensor, join: float = 0) -> tuple[Tensor, int]:
     # Two discs of half the gap touch where the parts are the whole gap apart.
     bridged = morphology.grow(occupied, number(join, "join", 0.0, 1e6) / 2)
     labels, _ = ndimage.label(bridged, structure=np.ones((3, 3), dtype=bool))
-    labels = np.where(occupied, labels, 0)
+    labels *= occupied
     boxes = [
         (box[0].start, box[1].start, index + 1)
         for index, box in enumerate(ndimage.find_objects(labels))
@@ -57,7 +57,7 @@ def label_regions(mask: Tensor, join: float = 0) -> tuple[Tensor, int]:
     ranks = np.zeros(len(boxes) + 1, dtype=np.int32)
     for rank, (_, _, label) in enumerate(sorted(boxes), start=1):
         ranks[label] = rank
-    return torch.from_numpy(ranks[labels]).to(mask.device), len(boxes)
+    return torch.from_numpy(morphology.looked_up(ranks, labels)).to(mask.device), len(boxes)
 
 
 def bounding_box(mask: Tensor) -> tuple[int, int, int, int] | None:

@@ -11,6 +11,8 @@ from ..errors import InputError
 #: ``(top, left, bottom, right)`` in pixels, the last two exclusive.
 Box = tuple[int, int, int, int]
 CropSize = Literal["source", "native"]
+#: How many times ``min_side`` the longer side of an enlarged crop is, at most.
+_LONGEST = 8
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ def plan_crop(
 
     The box is the region's plus context, kept inside the picture. It then grows (more surroundings, never padding,
     while the picture has them) until the engine's minimum and multiple are met. Only a picture that is itself too
-    small or odd is padded, and enlarged where its shorter side is below ``min_side``.
+    small or odd is padded, and enlarged where its shorter side is below ``min_side``; its longer side to eight times
+    that at most, a slimmer picture is padded to ``min_side``.
 
     Args:
         region: ``(top, left, bottom, right)`` in pixels, not empty.
@@ -113,12 +116,19 @@ def plan_crop(
     columns = _grow(columns, width, _up(max(wide, shortest), size_multiple))
     tall, wide = rows[1] - rows[0], columns[1] - columns[0]
 
+    least = 1
     if options.crop_size == "source":
         scale = max(1.0, min_side / min(tall, wide))
+        slim = max(1.0, _LONGEST * min_side / max(tall, wide))
+        if scale > slim:  # a picture of one line would become one of millions of pixels: that is padded
+            scale, least = slim, min_side
         scale = min(scale, max(options.max_side, min_side) / math.sqrt(tall * wide))
     else:
         scale = native_side / math.sqrt(tall * wide)
-    sample = (_up(math.ceil(tall * scale - 1e-6), size_multiple), _up(math.ceil(wide * scale - 1e-6), size_multiple))
+    sample = (
+        _up(max(least, math.ceil(tall * scale - 1e-6)), size_multiple),
+        _up(max(least, math.ceil(wide * scale - 1e-6)), size_multiple),
+    )
     # Padding before resizing keeps the picture's proportions although the sides are rounded up.
     padded = (max(tall, round(sample[0] / scale)), max(wide, round(sample[1] / scale)))
     return CropPlan(box=(rows[0], columns[0], rows[1], columns[1]), padded=padded, sample=sample)

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
@@ -26,8 +27,8 @@ Scores = tuple[float, float]
 _JOIN = CropOptions().join
 #: The same picture measures a little differently in another batch (float32 sums in another order): no change at all.
 NOISE = 1e-6
-#: Pictures of 4096² are assessed two at a time: each takes some hundred megabytes, and its maps come on top.
-_PIXELS_AT_ONCE = 1 << 25
+#: A picture beyond 2048² is assessed by itself: then the candidate is not copied, which is 200 MB at 4096².
+_PIXELS_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -118,10 +119,11 @@ def guard(
             scores_before.append(known[index])
             scores_after.append(known[index])
             continue
-        judge = _Judge(old[index], new[index], prompts[index], changes, tolerance, meter, known[index])
-        result[index] = judge.decide()
+        judge = _Judge(old[index], new[index], result[index], prompts[index], changes, tolerance, meter, known[index])
+        judge.decide()
         whole = masks is None
-        entries.append([judge.entry(number, place, None if whole else change) for place, change in enumerate(changes)])
+        boxes = [None if whole else change.box for change in changes]
+        entries.append([judge.entry(number, place, box) for place, box in enumerate(boxes)])
         scores_before.append(judge.before)
         scores_after.append(judge.after)
         logger.info("Guard: picture %d, stage %d, kept %d of %d", index, number, len(judge.kept), len(changes))
@@ -134,25 +136,49 @@ def check_tolerance(tolerance: float) -> None:
         raise InputError(f"tolerance: expected 0 or more, got {tolerance!r}.")
 
 
-def _changes(old: Tensor, new: Tensor, mask: Tensor | None, join: int) -> list[Tensor]:
-    """Disjoint ``(H, W)`` bool masks that together hold every changed pixel, one for each region with any."""
-    changed = (old != new).any(dim=-1)
+@dataclass(frozen=True)
+class _Change:
+    """Changed pixels: which of those in ``box``. Masks of the whole picture for many regions would fill the memory."""
+
+    box: Box
+    pixels: Tensor
+
+    def apply(self, new: Tensor, result: Tensor) -> None:
+        """Put the pixels of ``new`` ``(H, W, 3)`` into ``result``."""
+        top, left, bottom, right = self.box
+        place = (slice(top, bottom), slice(left, right))
+        result[place] = torch.where(self.pixels.unsqueeze(-1), new[place], result[place])
+
+
+def _changes(old: Tensor, new: Tensor, mask: Tensor | None, join: int) -> list[_Change]:
+    """Disjoint sets that together are all changed pixels, one for each region with any."""
+    # Channel by channel: all at once are three times the memory.
+    changed = torch.zeros(old.shape[:2], dtype=torch.bool, device=old.device)
+    for channel in range(old.shape[-1]):
+        changed |= old[..., channel] != new[..., channel]
     if not bool(changed.any()):
         return []
-    if mask is None:
-        return [changed]
-    owned = [region.cell & changed for region in split_regions(mask, join)]
-    return [own for own in owned if bool(own.any())] or [changed]
+    regions = [] if mask is None else split_regions(mask, join)
+    owned = (changed if region.alone else region.cell & changed for region in regions)
+    return [change for change in map(_change, owned if regions else [changed]) if change is not None]
+
+
+def _change(changed: Tensor) -> _Change | None:
+    box = bounding_box(changed)
+    if box is None:
+        return None
+    top, left, bottom, right = box
+    return _Change(box, changed[top:bottom, left:right].clone())
 
 
 class _Meter:
-    """Scores pictures in batches and counts them; of pictures that are made on the way one batch exists at a time."""
+    """Scores pictures in batches and counts them; each may be gone when the next one is asked for."""
 
     def __init__(self, quality: Any, assess: Callable[..., Any] | None, batch: int) -> None:
         if assess is None:
             from ..alignment import assess as own  # late: it needs the text side
 
-            assess = own
+            assess = partial(own, map_size=(1, 1))  # its scores are wanted, not its maps
         self._quality = quality
         self._assess = assess
         self._batch = max(1, batch)
@@ -163,7 +189,10 @@ class _Meter:
         remaining = iter(pictures)
         for first in remaining:
             size = min(self._batch, max(1, _PIXELS_AT_ONCE // first[..., 0].numel()))
-            part = torch.stack([first, *islice(remaining, size - 1)])
+            part = first.unsqueeze(0)
+            if size > 1:
+                copies = [first.clone(), *(picture.clone() for picture in islice(remaining, size - 1))]
+                part = torch.stack(copies)
             self.encodes += part.shape[0]
             found = self._assess(self._quality, part, [prompt] * part.shape[0])
             perceptual, alignment = found.perceptual.score.tolist(), found.alignment.score.tolist()
@@ -172,19 +201,23 @@ class _Meter:
 
 
 class _Judge:
-    """Decides about the changes of one picture."""
+    """Decides about the changes of one picture.
+
+    ``result`` is as ``old``; all candidates are made in it one after the other, and what is decided stays in it.
+    """
 
     def __init__(
         self,
         old: Tensor,
         new: Tensor,
+        result: Tensor,
         prompt: str,
-        changes: Sequence[Tensor],
+        changes: Sequence[_Change],
         tolerance: float,
         meter: _Meter,
         known: Scores | None,
     ) -> None:
-        self._old, self._new, self._prompt = old, new, prompt
+        self._old, self._new, self._result, self._prompt = old, new, result, prompt
         self._changes, self._tolerance, self._meter = changes, tolerance, meter
         single = (self._with([place]) for place in range(len(changes)))
         if known is None:
@@ -196,24 +229,22 @@ class _Judge:
         self._dropped_together: set[int] = set()
         self.after = self.before
 
-    def decide(self) -> Tensor:
-        """The picture ``(H, W, 3)`` with everything that may stay."""
+    def decide(self) -> None:
+        """Leave everything in the result that may stay."""
         while len(self.kept) > 1:
-            picture = self._with(self.kept)
-            (together,) = self._meter([picture], self._prompt)
+            (together,) = self._meter([self._with(self.kept)], self._prompt)
             if self._passes(together):
                 self.after = together
-                return picture
+                return
             worst = min(self.kept, key=lambda place: min(self._change(self.alone[place])))
             self.kept.remove(worst)
             self._dropped_together.add(worst)
         if self.kept:
             self.after = self.alone[self.kept[0]]
-        return self._with(self.kept)
+        self._with(self.kept)
 
-    def entry(self, stage: int, place: int, change: Tensor | None) -> GuardEntry:
-        """The report on one change; ``change`` is its mask, None for a whole picture."""
-        region: Box | None = None if change is None else bounding_box(change)
+    def entry(self, stage: int, place: int, region: Box | None) -> GuardEntry:
+        """The report on one change; ``region`` is None for a whole picture."""
         accepted = place in self.kept
         if accepted:
             reason = "no indicator falls" if self._tolerance == 0 else "no indicator falls by more than the tolerance"
@@ -224,10 +255,11 @@ class _Judge:
         return GuardEntry(stage, region, accepted, self.before, self.alone[place], reason)
 
     def _with(self, places: Sequence[int]) -> Tensor:
-        picture = self._old
+        """The result ``(H, W, 3)`` with these changes and no others."""
+        self._result.copy_(self._old)
         for place in places:
-            picture = torch.where(self._changes[place].unsqueeze(-1), self._new, picture)
-        return picture
+            self._changes[place].apply(self._new, self._result)
+        return self._result
 
     def _change(self, score: Scores) -> Scores:
         return score[0] - self.before[0], score[1] - self.before[1]

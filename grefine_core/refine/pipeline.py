@@ -54,6 +54,7 @@ class Diagnosis:
         mask: what stage 1 is to repaint.
         prompts: the emphasised prompts.
         plans: one for each picture.
+        worst_regions: quality of each picture's worst region; None where it was not measured.
     """
 
     scores: list[Scores]
@@ -62,6 +63,7 @@ class Diagnosis:
     mask: Mask
     prompts: list[str]
     plans: list[Plan]
+    worst_regions: list[float | None]
 
 
 def refine(
@@ -93,7 +95,8 @@ def refine(
         seed: one for all (each picture gets its own from it, see ``seeds``) or one for each.
         protect: ``(B, H, W)`` or one for all; above 0 = never repainted by stage 1.
         progress: denoiser calls done and planned over everything, and previews; what it raises stops the work.
-        assess: ``assess(quality, images, prompts)``; None = ``alignment.assess`` with its defaults.
+        assess: ``assess(quality, images, prompts)``; None = ``alignment.assess`` with its defaults. If its
+            ``perceptual`` has no ``worst_region``, ``options.plan.region_bar`` is not asked.
 
     Raises:
         InputError: wrong shapes, types, counts or ranges; names the argument.
@@ -106,12 +109,13 @@ def refine(
     prompts: list[str] = per_picture(prompt, count, "prompt", str)
     seeds = seeds_for(seed, count)
     check_tolerance(options.tolerance)
-    if assess is None:
+    measure = assess
+    if measure is None:
         from ..alignment import assess as own  # late: it needs the text side
 
-        assess = own
+        measure = own
 
-    found = diagnose(pictures, prompts, quality, options, protect, assess)
+    found = diagnose(pictures, prompts, quality, options, protect, measure)
     run1 = [plan.run_stage1 and inpainter is not None for plan in found.plans]
     run2 = [plan.run_stage2 and restorer is not None for plan in found.plans]
     tally = Tally(progress, sum(plan.stage2_steps for plan, run in zip(found.plans, run2, strict=True) if run))
@@ -189,17 +193,21 @@ def diagnose(
         for prompt, phrases in zip(prompts, alignment.phrases, strict=True)
     ]
     scores: list[Scores] = list(zip(perceptual.score.tolist(), alignment.score.tolist(), strict=True))
+    measured: Tensor | None = getattr(perceptual, "worst_region", None)
+    worst: list[float | None] = [None] * len(scores) if measured is None else measured.tolist()
     plans = [
-        plan_refinement(*score, area=float(area), **asdict(options.plan))
-        for score, area in zip(scores, mask.area, strict=True)
+        plan_refinement(*score, area=float(area), worst_region=region, **asdict(options.plan))
+        for score, area, region in zip(scores, mask.area, worst, strict=True)
     ]
-    return Diagnosis(scores, assessment, merged, mask, emphasized, plans)
+    return Diagnosis(scores, assessment, merged, mask, emphasized, plans, worst)
 
 
 class _Check:
     """Guards one stage, or, with the guard off, only measures its result."""
 
-    def __init__(self, quality: Any, prompts: list[str], options: RefineOptions, assess: Callable[..., Any]) -> None:
+    def __init__(
+        self, quality: Any, prompts: list[str], options: RefineOptions, assess: Callable[..., Any] | None
+    ) -> None:
         self._quality, self._prompts, self._options, self._assess = quality, prompts, options, assess
 
     def __call__(
@@ -227,7 +235,12 @@ class _Check:
         changed = [index for index in range(len(after)) if not torch.equal(before[index], after[index])]
         now = list(scores)
         if changed:
-            found = self._assess(self._quality, after[changed], [self._prompts[index] for index in changed])
+            measure = self._assess
+            if measure is None:
+                from ..alignment import assess as own  # late: it needs the text side
+
+                measure = own
+            found = measure(self._quality, after[changed], [self._prompts[index] for index in changed])
             pairs = zip(found.perceptual.score.tolist(), found.alignment.score.tolist(), strict=True)
             for index, pair in zip(changed, pairs, strict=True):
                 now[index] = pair
@@ -286,6 +299,7 @@ def _report(
         before=found.scores[index],
         after=after,
         factors={name: float(values[index]) for name, values in perceptual.factors.items()},
+        worst_region=found.worst_regions[index],
         phrases=tuple(alignment.phrases[index]),
         plan=found.plans[index],
         area=float(found.mask.area[index]),

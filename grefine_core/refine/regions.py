@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..masks import label_regions
+from ..masks.morphology import nearest, strips
+
+_NUMBERS = (torch.uint8, torch.int16, torch.int32)
 
 
 @dataclass(frozen=True)
@@ -15,12 +19,13 @@ class Region:
     """One connected group of a mask, with every pixel that is nearer to it than to any other group.
 
     The regions of a picture share two maps ``(H, W)`` of group numbers: masks of their own would fill the memory where
-    a large mask has hundreds of specks.
+    a large mask has hundreds of specks. ``alone``: it is the picture's only group.
     """
 
     number: int
     cores: Tensor
     cells: Tensor
+    alone: bool
 
     @property
     def core(self) -> Tensor:
@@ -40,14 +45,16 @@ def split_regions(mask: Tensor, join: int) -> list[Region]:
     feathered edges that touch are never blended twice. Empty mask: no regions.
     """
     cores, count = label_regions(mask, join)
-    cells = _nearest(cores) if count > 1 else torch.ones_like(cores)
-    return [Region(number, cores, cells) for number in range(1, count + 1)]
+    cores = cores.to(next(dtype for dtype in _NUMBERS if count <= torch.iinfo(dtype).max))
+    cells = _nearest(cores) if count > 1 else torch.ones((), dtype=cores.dtype, device=cores.device).expand_as(cores)
+    return [Region(number, cores, cells, count == 1) for number in range(1, count + 1)]
 
 
 def _nearest(numbers: Tensor) -> Tensor:
     """For every pixel the number ``(H, W)`` of the nearest pixel that has one."""
-    from scipy import ndimage
-
     flat = numbers.cpu().numpy()
-    nearest = ndimage.distance_transform_edt(flat == 0, return_distances=False, return_indices=True)
-    return torch.from_numpy(flat[tuple(nearest)]).to(numbers.device)
+    rows, columns = nearest(flat == 0)
+    result = np.empty_like(flat)
+    for part in strips(len(flat)):  # numpy would make all places int64 at once
+        result[part] = flat[rows[part], columns[part]]
+    return torch.from_numpy(result).to(numbers.device)

@@ -15,11 +15,12 @@ def resize_images(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize ``(B, h, w, 3)`` to ``size`` (height, width): bicubic, antialiased, clamped to [0, 1]."""
     if tuple(images.shape[1:3]) == size:
         return images
+    if images.shape[-1] == 1:
+        planes = F.interpolate(images[..., 0].unsqueeze(1), size=size, mode="bicubic", antialias=True)
+        return planes.clamp_(0.0, 1.0).permute(0, 2, 3, 1)
     resized = images.new_empty(images.shape[0], *size, images.shape[-1])
-    for channel in range(images.shape[-1]):  # each by itself: the temporaries are those of one
-        plane = images[..., channel].unsqueeze(1)
-        plane = F.interpolate(plane, size=size, mode="bicubic", align_corners=False, antialias=True)
-        resized[..., channel] = plane[:, 0].clamp_(0.0, 1.0)
+    for channel, plane in enumerate(images.split(1, dim=-1)):  # each by itself: the temporaries are those of one
+        resized[..., channel] = resize_images(plane, size)[..., 0]
     return resized
 
 

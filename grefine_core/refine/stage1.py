@@ -12,12 +12,12 @@ from torch import Tensor
 from ..masks import bounding_box
 from ..tensors import as_images, as_masks, match_masks
 from .arguments import check_answer, check_steps, check_strength, per_picture, untouched
-from .color import match_color
+from .color import color_match
 from .crops import Box, CropOptions, CropPlan, plan_crop
 from .progress import part_of
 from .protocols import Inpainter, Progress, resolve_engine
-from .regions import split_regions
-from .resize import cut, from_sample, to_sample
+from .regions import Region, split_regions
+from .resize import STRIP, cut, from_sample, to_sample
 from .seeds import region_seed, seeds_for
 
 logger = logging.getLogger(__name__)
@@ -25,22 +25,31 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Job:
-    """One region of one picture that is to be repainted; of its masks only what is inside ``box`` is kept."""
+    """One region of one picture that is to be repainted, and the box ``(1, …)`` of all that is not 0 in its masks.
+
+    The masks are made when they are needed, of a crop that holds the box: those of all jobs together would fill the
+    memory where a large mask has many parts.
+    """
 
     picture: int
-    region: int
+    region: Region
     box: Box
     denoise: Tensor
     composite: Tensor
 
-    def masks(self, picture: Tensor) -> tuple[Tensor, Tensor]:
-        """Denoise and composite mask of this region alone, ``(1, H, W)`` of ``picture`` ``(1, H, W, 3)``."""
-        masks = []
-        for part in (self.denoise, self.composite):
-            whole = part.new_zeros(picture.shape[:3])
-            cut(whole, self.box).copy_(part)
-            masks.append(whole)
-        return masks[0], masks[1]
+    def own_denoise(self, crop: Box) -> Tensor:
+        """What is repainted of this region alone, ``(1, h, w)``."""
+        return self._own(self.denoise, self.region.cores, crop)
+
+    def own_composite(self, crop: Box) -> Tensor:
+        """How strongly it is pasted, ``(1, h, w)``."""
+        return self._own(self.composite, self.region.cells, crop)
+
+    def _own(self, mask: Tensor, numbers: Tensor, crop: Box) -> Tensor:
+        part = cut(mask.unsqueeze(0), crop)
+        if self.region.alone:
+            return part
+        return torch.where(cut(numbers.unsqueeze(0), crop) == self.region.number, part, 0.0)
 
 
 def stage1(
@@ -115,10 +124,11 @@ def stage1(
             min_side=engine.min_side,
             native_side=engine.native_side,
         )
-        logger.info("Stage 1: picture %d, region %d, crop %s sampled at %s", index, job.region, plan.box, plan.sample)
-        before = result[index : index + 1]
-        own_denoise, own_composite = job.masks(before)
-        sample, mask = to_sample(before, own_denoise, plan)
+        logger.info(
+            "Stage 1: picture %d, region %d, crop %s sampled at %s", index, job.region.number - 1, plan.box, plan.sample
+        )
+        before = cut(result[index : index + 1], plan.box)
+        sample, mask = to_sample(before, job.own_denoise(plan.box), plan)
         assert mask is not None
         new = engine.inpaint(
             sample,
@@ -126,36 +136,46 @@ def stage1(
             prompt=texts[index],
             strength=strength_each[index],
             steps=steps_each[index],
-            seed=region_seed(seeds[index], job.region),
+            seed=region_seed(seeds[index], job.region.number - 1),
             index=index,
             progress=part_of(progress, done, steps_each[index], total),
         )
         new = check_answer(new, sample, "inpainter").to(result)
-        result[index : index + 1] = _paste(before, from_sample(new, plan), own_denoise, own_composite, plan, keep_color)
+        del sample, mask
+        _paste(before, new, job, plan, keep_color)
         done += steps_each[index]
     return result
 
 
 def _jobs(index: int, denoise: Tensor, composite: Tensor, join: int) -> list[_Job]:
     jobs = []
-    for number, region in enumerate(split_regions(denoise, join)):
-        own = torch.where(region.cell, composite, 0.0)
-        if not bool((own > 0).any()):
+    pasted = composite > 0
+    for region in split_regions(denoise, join):
+        own = pasted if region.alone else region.cell & pasted
+        if not bool(own.any()):
             continue  # nothing of it would be pasted
-        core = region.core
-        box = bounding_box((own > 0) | core)
+        box = bounding_box(own | region.core)
         assert box is not None
-        inside = [cut(part.unsqueeze(0), box).clone() for part in (torch.where(core, denoise, 0.0), own)]
-        jobs.append(_Job(index, number, box, inside[0], inside[1]))
+        jobs.append(_Job(index, region, box, denoise, composite))
     return jobs
 
 
-def _paste(before: Tensor, new: Tensor, denoise: Tensor, composite: Tensor, plan: CropPlan, keep_color: bool) -> Tensor:
-    """``before`` ``(1, H, W, 3)`` with the new crop blended in; bit-identical where the composite mask is 0."""
-    old = cut(before, plan.box)
+def _paste(old: Tensor, new: Tensor, job: _Job, plan: CropPlan, keep_color: bool) -> None:
+    """Blend ``new`` as it was sampled into ``old`` ``(1, h, w, 3)``, its place in the result; nothing where the
+    composite mask is 0."""
+    known = None
     if keep_color:
-        new = match_color(new, old, cut((denoise == 0) & (composite == 0), plan.box))
-    weight = cut(composite, plan.box).unsqueeze(-1)
-    out = before.clone()
-    cut(out, plan.box).copy_(torch.where(weight > 0, old * (1.0 - weight) + new * weight, old))
-    return out
+        known = job.own_denoise(plan.box) == 0
+        known &= job.own_composite(plan.box) == 0
+    top, left, bottom, right = plan.box
+    # Channel by channel and in strips: nothing is as large as a picture, once more.
+    for channel in range(old.shape[-1]):
+        was, now = old[..., channel : channel + 1], from_sample(new[..., channel : channel + 1], plan)
+        color = None if known is None else color_match(now, was, known)
+        for start in range(top, bottom, STRIP):
+            part = (start, left, min(start + STRIP, bottom), right)
+            rows = slice(part[0] - top, part[2] - top)
+            weight = job.own_composite(part).unsqueeze(-1)
+            drawn = now[:, rows] if color is None else color(now[:, rows])
+            was[:, rows] = torch.where(weight > 0, was[:, rows] * (1.0 - weight) + drawn * weight, was[:, rows])
+        del now  # before the next one is made

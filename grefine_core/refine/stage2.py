@@ -73,7 +73,7 @@ def stage2(
         min_side=engine.min_side,
     )
     total = sum(steps_each[index] for index in active)
-    result = pictures.clone()
+    result: Tensor | None = None
     done = 0
     for index in active:
         before = pictures[index : index + 1]
@@ -88,7 +88,13 @@ def stage2(
             index=index,
             progress=part_of(progress, done, steps_each[index], total),
         )
-        new = from_sample(check_answer(new, sample, "restorer").to(result), plan)
-        result[index : index + 1] = match_color(new, before) if keep_color else new
+        new = from_sample(check_answer(new, sample, "restorer").to(pictures), plan)
+        del sample
+        new = match_color(new, before) if keep_color else new
+        if count == 1:
+            return new.contiguous()
+        result = pictures.clone() if result is None else result  # only now: the engine needs the memory
+        result[index : index + 1] = new
         done += steps_each[index]
+    assert result is not None
     return result

@@ -5,6 +5,6 @@ from __future__ import annotations
 from .colors import heatmap, overlay
 from .data import GuardEntry, Report
 from .serialize import report_json
-from .sheet import comparison_sheet
+from .sheet import comparison_sheet, shown_size
 
-__all__ = ["GuardEntry", "Report", "comparison_sheet", "heatmap", "overlay", "report_json"]
+__all__ = ["GuardEntry", "Report", "comparison_sheet", "heatmap", "overlay", "report_json", "shown_size"]

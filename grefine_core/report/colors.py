@@ -8,6 +8,7 @@ from torch import Tensor
 from ..checks import number
 from ..tensors import as_images, as_masks, match_masks
 
+_STRIP = 256
 # matplotlib's "inferno" (CC0) at 17 equally spaced values: perceptually uniform, and readable without colour vision.
 _INFERNO = (
     (0, 0, 4),
@@ -42,7 +43,10 @@ def heatmap(map: Tensor) -> Tensor:  # noqa: A002 - the public name
     Raises:
         InputError: another shape, or NaN.
     """
-    values = as_masks(map, "map")
+    return _colored(as_masks(map, "map"))
+
+
+def _colored(values: Tensor) -> Tensor:
     table = torch.tensor(_INFERNO, dtype=torch.float32, device=values.device) / 255.0
     place = values * (len(_INFERNO) - 1)
     lower = place.floor().clamp(max=len(_INFERNO) - 2)
@@ -67,6 +71,14 @@ def overlay(images: Tensor, map: Tensor, alpha: float = 0.75) -> Tensor:  # noqa
     """
     pictures = as_images(images, "images")
     values = match_masks(as_masks(map, "map"), pictures, "map", "images").to(pictures.device)
-    # The square root keeps weak values visible; dark colours on a picture would hide more than they show.
-    opacity = number(alpha, "alpha", 0.0, 1.0) * values.sqrt().unsqueeze(-1)
-    return torch.lerp(pictures, heatmap(values), opacity)
+    strength = number(alpha, "alpha", 0.0, 1.0)
+    drawn = torch.empty_like(pictures, memory_format=torch.contiguous_format)
+    # In strips: the colours of a whole map, and the places in the table that they come from, are several pictures.
+    for index, picture in enumerate(pictures):
+        for start in range(0, picture.shape[0], _STRIP):
+            rows = slice(start, start + _STRIP)
+            part = values[index, rows]
+            # The square root keeps weak values visible; dark colours on a picture would hide more than they show.
+            opacity = strength * part.sqrt().unsqueeze(-1)
+            drawn[index, rows] = torch.lerp(picture[rows], _colored(part), opacity)
+    return drawn

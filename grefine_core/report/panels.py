@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from .data import GuardEntry
 
+_STRIP = 512
 _NEAREST_FROM = 3.0  # from this enlargement on, pixels are shown as pixels
 
 
@@ -22,8 +23,13 @@ def to_pillow(image: Tensor) -> Image.Image:
     """Return a picture ``(H, W, 3)`` in [0, 1] for Pillow."""
     from PIL import Image
 
-    values = (image.detach().float().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
-    return Image.fromarray(values.contiguous().numpy())
+    picture = Image.new("RGB", (image.shape[1], image.shape[0]))
+    top = 0
+    for rows in image.detach().split(_STRIP):  # a large picture is not copied as floats once more
+        values = (rows.float().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
+        picture.paste(Image.fromarray(values.contiguous().numpy()), (0, top))
+        top += rows.shape[0]
+    return picture
 
 
 def to_tensor(image: Image.Image) -> Tensor:

@@ -25,6 +25,12 @@ _TALL = 1.5  # from this height to width on, all pictures stand side by side
 _LONGEST = 768  # maps are drawn on no more than this: they are shown smaller anyway
 
 
+def shown_size(picture: tuple[int, int]) -> tuple[int, int]:
+    """The size (height, width) in which maps of a picture of that size lose nothing on a sheet."""
+    scale = min(1.0, _LONGEST / max(picture))
+    return max(1, round(picture[0] * scale)), max(1, round(picture[1] * scale))
+
+
 def comparison_sheet(before: Tensor, after: Tensor, reports: Report | Sequence[Report], *, width: int = 1600) -> Tensor:
     """Draw one sheet for each picture: both versions, maps, mask, scores, phrases, prompts, plan, guard's decisions.
 

@@ -15,7 +15,7 @@ from grefine_core.pictures import load_picture
 def test_the_sample_has_what_it_was_chosen_for():
     defects = make_sample("test", INDEX).defects
     assert "technical" in {defect.kind for defect in defects}
-    assert "wrong_attribute" in {defect.name for defect in defects}
+    assert "alignment" in {defect.kind for defect in defects}
 
 
 def test_the_example_picture_is_that_sample():

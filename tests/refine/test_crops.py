@@ -64,6 +64,16 @@ def test_odd_small_picture_is_padded_and_enlarged():
     assert scale[0] == pytest.approx(scale[1], rel=0.02)  # the picture is not stretched
 
 
+@pytest.mark.parametrize("picture", [(1, 4097), (4097, 3), (2, 257)])
+def test_a_picture_of_a_few_lines_is_padded_and_not_blown_up(picture):
+    plan = plan_crop((0, 0, *picture), picture, CropOptions(max_side=1 << 30), min_side=512)
+    assert min(plan.sample) == 512
+    assert max(plan.sample) <= max(4096, max(picture) + 8)
+    assert plan.size == picture
+    scale = max(plan.sample) / max(plan.padded)
+    assert abs(min(plan.sample) / min(plan.padded) - scale) < 0.01 * scale  # in proportion
+
+
 def test_odd_picture_at_its_own_scale_is_only_padded():
     plan = plan_crop((0, 0, 101, 70), (101, 70), size_multiple=8)
     assert plan.box == (0, 0, 101, 70)

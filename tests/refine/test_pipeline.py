@@ -236,6 +236,44 @@ def test_paper_mode_restores_even_a_clean_picture(clean, assess, restorer):
     assert out.reports[0].changed
 
 
+class RegionAssessor(Assessor):
+    """The same, lenient: a dark square lowers no score, it only shows in the worst region."""
+
+    def __call__(self, quality, images, prompts):
+        found = super().__call__(quality, images, prompts)
+        dark = found.perceptual.defect_map
+        found.perceptual.worst_region = 1 - 0.75 * dark.amax(dim=(1, 2))
+        found.perceptual.score = 1 - 0.1 * dark.mean(dim=(1, 2))
+        found.alignment.score = torch.ones(len(images))
+        found.alignment.phrases = ((),) * len(images)
+        return found
+
+
+def test_a_hole_in_a_good_picture_is_repainted_if_the_worst_region_is_asked(defective, clean, inpainter):
+    both, prompts = torch.cat([defective, clean]), ["a balloon", "a hill"]
+    asked = RefineOptions(plan=PlanOptions(region_bar=0.5), stage1_keep_color=False)
+    out = refine(both, prompts, None, inpainter, forbidden, assess=RegionAssessor(), options=asked)
+    hole, fine = out.reports
+    assert (hole.plan.run_stage1, hole.plan.run_stage2, hole.changed) == (True, False, True)
+    assert "worst region 0.25 is below its bar of 0.50" in hole.plan.reason
+    assert (out.image[0, 12:28, 12:28] == inpainter.color).all()
+    assert not fine.plan.runs
+    assert torch.equal(out.image[1], clean[0])
+    assert (hole.worst_region, fine.worst_region) == (0.25, 1.0)
+
+    out = refine(both, prompts, None, forbidden, forbidden, assess=RegionAssessor())
+    assert out.image is both
+    assert [report.worst_region for report in out.reports] == [0.25, 1.0]
+
+
+def test_a_measure_without_a_worst_region_is_not_asked_for_it(clean, assess):
+    asked = RefineOptions(plan=PlanOptions(region_bar=1.0))
+    (report,) = refine(clean, "a balloon", None, forbidden, forbidden, assess=assess, options=asked).reports
+    assert not report.plan.runs
+    assert "was not measured" in report.plan.reason
+    assert report.worst_region is None
+
+
 def test_protected_pixels_are_never_crossed(defective, assess, inpainter):
     protect = torch.zeros(1, 101, 70)
     protect[:, :20] = 1
@@ -321,6 +359,7 @@ class TestBadInput:
             ({"options": {"tolerance": 0.1}}, "options"),
             ({"options": RefineOptions(tolerance=-1)}, "tolerance"),
             ({"options": RefineOptions(plan=PlanOptions(steps=1))}, "steps"),
+            ({"options": RefineOptions(plan=PlanOptions(region_bar=2))}, "region_bar"),
             ({"options": RefineOptions(masks=MaskOptions(method="magic"))}, "method"),
         ],
     )

@@ -1,0 +1,1 @@
+"""Parts of benchmarks that run inside of ComfyUI's surroundings; see ``in_host``."""
