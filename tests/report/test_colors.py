@@ -53,3 +53,10 @@ def test_bad_input():
         overlay(torch.zeros(1, 4, 4, 3), torch.zeros(4, 4), alpha=2)
     with pytest.raises(InputError, match="map: contains NaN"):
         heatmap(torch.full((4, 4), float("nan")))
+
+
+def test_large_pictures_are_drawn_in_strips_that_do_not_show():
+    picture, defects = torch.rand(2, 600, 5, 3), torch.rand(2, 600, 5)
+    drawn = overlay(picture, defects)
+    pixels = overlay(picture.reshape(1, 1, -1, 3), defects.reshape(1, 1, -1))
+    assert torch.allclose(drawn.reshape(1, 1, -1, 3), pixels, atol=1e-6)

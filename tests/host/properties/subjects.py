@@ -276,7 +276,7 @@ class Subjects:
             "run": Given([True]) if give.pick((True, True, True, False)) else _listed(give.flag()),
             "strength": _listed(give.number(0.0, 1.0)),
             "steps": _listed(Given(give.pick((1, 1, 2))) if not give.broken() else give.number(0, 200, whole=True)),
-            "seed": _listed(give.number(0, 2**53, whole=True)),
+            "seed": _listed(give.number(0, 2**64 - 1, whole=True)),
         }
 
     def _stage1(self, give: Giver, image: Given) -> tuple[dict[str, Given], list[str], bool]:
