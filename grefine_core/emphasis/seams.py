@@ -15,6 +15,8 @@ from ..markup import Segment, Span
 
 _SPECIAL_TOKENS = re.compile(r"<\|(?:start|end)oftext\|>", re.IGNORECASE)
 _CONTRACTIONS = ("s", "t", "re", "ve", "m", "ll", "d")
+#: Characters on either side that can matter to a cut: a run of marks that combine, far longer than any in use.
+_REACH = 256
 
 
 class Seams:
@@ -36,8 +38,8 @@ class Seams:
             return False
         if any(start < position < end for start, end in self._uncut):
             return False
-        left = _unescape(self.prompt[segment.start : position])
-        right = _unescape(self.prompt[position : segment.end])
+        left = _unescape(self.prompt[max(segment.start, position - _REACH) : position])
+        right = _unescape(self.prompt[position : min(segment.end, position + _REACH)])
         return _clean(left, right)
 
     def tighten(self, start: int, end: int, segment: Segment) -> tuple[int, int] | None:
