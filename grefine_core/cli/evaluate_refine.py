@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from . import common, demo, evaluate_options, options, refine
+from . import common, demo, evaluate_options, options, pasd_options, refine
 
 if TYPE_CHECKING:
     from ..evaluation.indicators import Context
@@ -48,6 +48,7 @@ def add_command(halves: Any) -> None:
     group.add_argument("--offload", choices=("none", "model", "sequential"), default="none", help="save GPU memory")
     options.add_mask_options(parser)
     options.add_plan_options(parser)
+    pasd_options.add_restorer_options(parser)
     parser.set_defaults(run=run, **dict.fromkeys(demo.UNNAMED))
 
 
@@ -61,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..evaluation.plots import plot_gains
     from ..evaluation.variants import choose_rows
 
+    pasd_options.check_restorer_options(arguments)
     evaluate_options.settle(arguments)
     rows = choose_rows(arguments.variants, "off" if arguments.no_guard else arguments.guard)
     compared = dict(parse_compared(text) for text in arguments.compare)
@@ -113,10 +115,14 @@ def _refine(arguments: argparse.Namespace, rows: list[Row], context: Context, ex
     if arguments.miniature:
         from ..miniature.loading import weights_folder
 
-        engines, files = refine.Engines(partial(load_miniature, arguments)), weights_folder()
+        load, files = load_miniature, weights_folder()
     else:
-        engines, files = refine.Engines(partial(refine.load_pipeline, arguments)), Path(arguments.pipeline)
-    engine = (file_identity(files), arguments.guidance_scale, arguments.negative_prompt)
+        load, files = refine.load_pipeline, Path(arguments.pipeline)
+    restorer = partial(pasd_options.load_restorer, arguments) if arguments.restorer == "pasd" else None
+    engines = refine.Engines(partial(load, arguments), restorer)
+    engine: tuple[Any, ...] = (file_identity(files), arguments.guidance_scale, arguments.negative_prompt)
+    if restorer is not None:
+        engine = (*engine, pasd_options.identity(arguments))
     work = Work(
         quality=context.quality,
         inpainter=engines.inpainter,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
@@ -81,6 +82,15 @@ def settings(arguments: argparse.Namespace) -> Any:
     if chosen.get("added_noise_level") == -1:
         chosen["added_noise_level"] = None
     return PasdSettings(**chosen)
+
+
+def identity(arguments: argparse.Namespace) -> str:
+    """What tells results by these weights and settings from results by others, as long as the files are not edited."""
+    from ..evaluation.indicators.protocol import file_identity
+
+    named = (arguments.pasd, arguments.pasd_base, arguments.pasd_personalised)
+    files = [file_identity(Path(name)) for name in named if name]
+    return f"{files} {arguments.pasd_precision} {settings(arguments)}"
 
 
 def load_restorer(arguments: argparse.Namespace) -> Any:

@@ -14,6 +14,7 @@ from scipy import stats
 
 from grefine_core.cli import main
 from grefine_core.evaluation import paper
+from grefine_core.standins.pasd import write_pasd, write_sd15
 
 #: Untrained models find everything wrong or nothing: let all pictures be repainted where the map is highest.
 REFINE = ["--mode", "paper", "--method", "top", "--steps", "2", "--resamples", "20"]
@@ -133,6 +134,26 @@ def test_tables_2_to_5_and_8(agiqa, clip, models, weights, tmp_path):
     assert len(pictures) == 5
     done = content["refinement"]["full-unguarded"]
     assert (done["pictures"], done["changed"]) == (6, 1.0)
+
+
+def test_the_second_stage_by_pasd(agiqa, clip, models, tmp_path):
+    """Tables 2 to 5 are of the paper's restorer: its pictures are others, and never taken for the pipeline's."""
+    out = tmp_path / "out"
+    write_pasd(tmp_path / "pasd")
+    pasd = ["--pasd", str(tmp_path / "pasd" / "pasd"), "--pasd-base", str(write_sd15(tmp_path / "base"))]
+    options = [*clip, *REFINE, "--pipeline", str(models / "pipeline"), "--limit", "1", "--indicators", "pq"]
+    options += ["--variants", "stage2-only", "--guard", "off"]
+
+    def picture():
+        (file,) = (out / "pictures" / "stage2-only-unguarded").iterdir()
+        return file.read_bytes()
+
+    assert evaluate("refine", "agiqa-3k", agiqa, out, *options) == 0
+    plain = picture()
+    by_pasd = [*options, "--restorer", "pasd", "--pasd-process-size", "64", *pasd]
+    assert evaluate("refine", "agiqa-3k", agiqa, out, *by_pasd) == 0
+    assert picture() != plain
+    assert evaluate("refine", "agiqa-3k", agiqa, out, *options, "--pasd", "x") == 1
 
 
 def test_the_guard_never_lets_our_own_scores_fall(agiqa, clip, models, tmp_path):
