@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -225,7 +226,6 @@ def _report(
 
 
 def _versions() -> dict[str, str]:
-    import open_clip
     import torch
 
     from .. import __version__
@@ -234,5 +234,5 @@ def _versions() -> dict[str, str]:
         "grefine": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "open_clip": open_clip.__version__,
+        "open_clip": version("open_clip_torch"),
     }

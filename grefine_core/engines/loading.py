@@ -14,6 +14,7 @@ import torch
 from ..errors import InputError, ModelFileError
 from .checkpoint import inspect_checkpoint
 from .diffusers_inpaint import DiffusersInpainter
+from .needs import need_diffusers
 from .sampler import LatentSampler
 from .tokenizer import END, make_tokenizer
 
@@ -49,7 +50,7 @@ def load_inpaint_pipeline(
         config: folder with the networks' configurations for a single file; None = SDXL's.
 
     Raises:
-        InputError: an unknown ``offload``, or accelerate is missing for it.
+        InputError: an unknown ``offload``, or accelerate is missing for it; or diffusers is missing.
         ModelFileError: nothing there, damaged, incomplete, or of another kind of model.
     """
     path = Path(path)
@@ -62,6 +63,7 @@ def load_inpaint_pipeline(
         dtype = torch.float16 if target.type == "cuda" else torch.float32
     if not path.exists():
         raise ModelFileError(f"{path}: no such file or folder. Give a diffusers folder or a .safetensors checkpoint.")
+    need_diffusers("An inpainting pipeline")
     try:
         with warnings.catch_warnings():
             # "torch_dtype" is the only spelling that the oldest supported diffusers knows.

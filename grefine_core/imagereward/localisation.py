@@ -142,6 +142,7 @@ def _gradients(
         output = functional_call(
             network.text_encoder,
             _usable(network.text_encoder),
+            (),  # may be left out from torch 2.5 on only
             kwargs={
                 "input_ids": ids,
                 "attention_mask": mask,

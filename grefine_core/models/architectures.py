@@ -17,7 +17,8 @@ from ..errors import InputError, ModelFileError
 logger = logging.getLogger(__name__)
 
 AUTO = "auto"
-DEFAULT = "ViT-B-16-quickgelu"
+_QUICK = "-quickgelu"
+DEFAULT = f"ViT-B-16{_QUICK}"
 
 #: (patch, vision width, vision layers, vision positions, text width, text layers, joint width) of OpenAI's ViTs.
 _OPENAI = {
@@ -48,6 +49,9 @@ def by_name(name: str) -> Architecture:
     import open_clip
 
     config = open_clip.get_model_config(name)
+    plain = open_clip.get_model_config(name.removesuffix(_QUICK)) if config is None else None
+    if plain is not None:  # older releases list fewer of them
+        config = {**plain, "quick_gelu": True}
     if config is None:
         raise InputError(f"model: open_clip knows no {name!r}; for instance {DEFAULT!r}, or 'auto'.")
     return _checked(Architecture(name, config))
@@ -73,7 +77,7 @@ def detect(weights: Path, shapes: Mapping[str, tuple[int, ...]]) -> Architecture
             f"{weights}: of which model these weights are cannot be told from their sizes. Put the "
             "open_clip_config.json of the model beside the file, or name the model (--architecture)."
         )
-    name = _OPENAI[sizes] + ("" if _plain_gelu(weights) else "-quickgelu")
+    name = _OPENAI[sizes] + ("" if _plain_gelu(weights) else _QUICK)
     logger.info("%s has the sizes of %s and is taken for that.", weights, name)
     return by_name(name)
 

@@ -49,7 +49,7 @@ def test_prompt_survives_png_and_jpeg(tmp_path):
     entries.add_text("parameters", "a cat\nNegative prompt: dog")
     image.save(tmp_path / "a.png", pnginfo=entries)
     exif = Image.Exif()
-    exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + "a čat\nSteps: 3".encode("utf-16-be")
+    exif[0x8769] = {0x9286: b"UNICODE\0" + "a čat\nSteps: 3".encode("utf-16-be")}
     image.save(tmp_path / "a.jpg", exif=exif)
     assert prompt_from_metadata(load_picture(tmp_path / "a.png").text) == "a cat"
     assert prompt_from_metadata(load_picture(tmp_path / "a.jpg").text) == "a čat"

@@ -146,6 +146,21 @@ def test_openais_sizes_are_recognised():
         assert detect(Path("/nowhere/weights.safetensors"), shapes).name == name
 
 
+def test_older_releases_list_fewer_models_with_quick_gelu(monkeypatch):
+    import open_clip
+
+    from grefine_core.models.architectures import by_name
+
+    expected = by_name("ViT-L-14-336-quickgelu").model
+    listed = open_clip.get_model_config
+    monkeypatch.setattr(
+        open_clip, "get_model_config", lambda name: None if name == "ViT-L-14-336-quickgelu" else listed(name)
+    )
+    assert by_name("ViT-L-14-336-quickgelu").model == expected
+    with pytest.raises(InputError, match="open_clip knows no"):
+        by_name("ViT-of-dreams-quickgelu")
+
+
 def test_transformers_configuration_tells_the_activation(tmp_path):
     from grefine_core.models.architectures import build, by_name, detect
 

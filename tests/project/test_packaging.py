@@ -31,9 +31,20 @@ def project() -> dict:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
+#: What ComfyUI-Manager is to install where a host lives. Anything more could change what is there:
+#: the newest diffusers replaces the huggingface_hub that a transformers 4 needs, and the host no longer starts.
+FOR_THE_HOST = ["open_clip_torch"]
+
+
+def name_of(requirement: str) -> str:
+    return re.split(r"[^A-Za-z0-9_.-]", requirement)[0]
+
+
 def test_requirements_are_in_step_with_the_package():
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    assert [line for line in lines if line and not line.startswith("#")] == project()["dependencies"]
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    listed = [line for line in lines if line and not line.startswith("#")]
+    assert listed == [line for line in project()["dependencies"] if name_of(line) in FOR_THE_HOST]
+    assert [name_of(line) for line in listed] == FOR_THE_HOST
 
 
 def test_nothing_is_pinned_only_lower_bounds():
@@ -90,16 +101,3 @@ def test_submodules_are_attributes_without_an_import_of_their_own():
 def test_tests_do_not_put_the_repository_on_the_path():
     # `nodes` is also a module of the host: with the root on sys.path, the host would import ours.
     assert str(ROOT) not in [str(Path(p).resolve()) for p in sys.path if p]
-
-
-def test_wheel_holds_the_library_alone(tmp_path):
-    import zipfile
-
-    subprocess.run([sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)], check=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    names = zipfile.ZipFile(wheel).namelist()
-    tops = {name.split("/")[0] for name in names}
-    assert tops == {"grefine_core", f"{wheel.name.split('-')[0]}-{project()['version']}.dist-info"}
-    data = [path for path in (ROOT / "grefine_core").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    assert len(data) > 100
-    assert {path.relative_to(ROOT).as_posix() for path in data} <= set(names)

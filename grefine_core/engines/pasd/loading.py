@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ...errors import InputError, ModelFileError
+from ..needs import need_diffusers
 from .base import Base, load_base, open_personalised
 from .folders import arguments_of, find_checkpoint, read_config, weight_files
 from .model import PasdModel, Variant
@@ -43,13 +44,14 @@ def load_pasd(
         device: where the networks go; None = the GPU if there is one.
 
     Raises:
-        InputError: an unknown type or device.
+        InputError: an unknown type or device, or diffusers is missing.
         ModelFileError: nothing there, several variants, damaged files, another model, or tensors that are missing,
             unknown or of another shape, which are listed.
     """
     if dtype not in (None, *_TYPES):
         raise InputError(f"dtype: expected float32, float16 or bfloat16, got {dtype}.")
     target = _device(device)
+    need_diffusers("PASD")
     checkpoint = find_checkpoint(folder)
     half = dtype == torch.float16
     unet = Weights.open(weight_files(checkpoint / "unet", half=half))

@@ -1,0 +1,48 @@
+"""What the registry's own tool says about the pack, and what its page would show."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    tomllib = pytest.importorskip("tomli")
+
+ROOT = Path(__file__).parents[2]
+COMFY = shutil.which("comfy", path=str(Path(sys.executable).parent))
+
+
+@pytest.mark.skipif(COMFY is None, reason="comfy-cli is not installed, it comes with the extra 'dev'")
+def test_the_registrys_tool_accepts_the_pack(tmp_path):
+    surroundings = {**os.environ, "HOME": str(tmp_path), "DO_NOT_TRACK": "1", "TERM": "dumb"}
+    done = subprocess.run(
+        [str(COMFY), "--skip-prompt", "node", "validate"], capture_output=True, text=True, cwd=ROOT, env=surroundings
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert "All validation checks passed" in said
+    assert "warning" not in said.lower()  # its security rules, which only warn so far, and what it cannot read
+
+
+def test_what_the_registry_reads():
+    read = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project, comfy = read["project"], read["tool"]["comfy"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+", project["version"])
+    assert re.fullmatch(r"[a-z][a-z0-9-]*", project["name"])
+    assert not project["name"].startswith("comfy")
+    assert project["requires-python"] == ">=3.10"
+    assert "Operating System :: OS Independent" in project["classifiers"]
+    versions = [line.rsplit(" :: ", 1)[1] for line in project["classifiers"] if " :: Python :: 3." in line]
+    assert versions[0] == project["requires-python"].removeprefix(">=")
+    assert comfy["DisplayName"]
+    assert re.fullmatch(r">=\d+\.\d+\.\d+", comfy["requires-comfyui"])
+    addresses = [*project["urls"].values(), *filter(None, [comfy["Icon"]])]
+    assert all(address.startswith("https://") for address in addresses)
