@@ -60,7 +60,8 @@ def pipeline_path(value: object, name: str, suffixes: tuple[str, ...] = _SUFFIXE
         return model_path(_FILES, given, name)
     raise InputError(
         f"{name}: {given!r} was not found. Searched for folders with a {_INDEX} in {searched(_FOLDERS)}, for "
-        f"{' and '.join(suffixes)} files in {searched(_FILES)}. Put it there, then refresh the page (key R)."
+        f"{' and '.join(suffixes)} files in {searched(_FILES)}. Put it there, then refresh the page (key R). Where it "
+        "comes from: docs/models.md of this pack."
     )
 
 

@@ -98,7 +98,7 @@ def model_path(kind: str, value: object, name: str, *, folder: bool = False) -> 
     raise InputError(
         f"{name}: {relative!r} was not found. Searched: {searched(kind)}. Put the file there, then refresh the page "
         "(key R); other places can be added under "
-        f"{kind!r} in extra_model_paths.yaml."
+        f"{kind!r} in extra_model_paths.yaml. Where it comes from: docs/models.md of this pack, `grefine models list`."
     )
 
 
@@ -114,6 +114,18 @@ def searched(kind: str) -> str:
 
 def _listing(kind: str) -> list[str]:
     return sorted({name.replace("\\", "/") for name in folder_paths.get_filename_list(kind)})
+
+
+def input_folder() -> Path:
+    """The host's folder of pictures to load."""
+    return Path(folder_paths.get_input_directory())
+
+
+def temporary_folder() -> Path:
+    """The host's folder for what is only shown; the host removes it at its start and end."""
+    folder = Path(folder_paths.get_temp_directory())
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 # Progress and interrupt
@@ -208,9 +220,13 @@ def ready(owner: Any, memory: int = 0) -> None:
         comfy.model_management.load_models_gpu([patcher], memory_required=memory, force_full_load=True)
 
 
+SMALLER = "Give smaller pictures, or fewer at a time."
+"""What helps where it is the pictures themselves that take the memory."""
+
+
 @contextmanager
 def explained(what: str, advice: str) -> Iterator[None]:
-    """Where memory runs out inside, say in plain words at what, and what to do.
+    """Where memory runs out inside, say in plain words at what, and what to do. A decorator, too.
 
     Raises:
         OOM_EXCEPTION: the host's, which unloads all models then. What says so itself already goes through as it is.

@@ -66,7 +66,8 @@ def checkpoint_path(value: object, name: str) -> Path:
         wrong = f"{given!r} was not found"
     raise InputError(
         f"{name}: {wrong}. Searched for folders with unet and controlnet in {', '.join(map(host.searched, _KINDS))}. "
-        "Put <variant>/checkpoint-N there as published (`grefine models list` says where from), then refresh the page "
+        "Put <variant>/checkpoint-N there as published (docs/models.md and `grefine models list` say where from), then "
+        "refresh the page "
         f"(key R); other places can be added under {host.PASD_FOLDER!r} in extra_model_paths.yaml."
     )
 

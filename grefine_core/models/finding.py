@@ -9,9 +9,11 @@ from pathlib import Path
 
 from ..errors import ModelFileError
 from .files import SUFFIXES, existing_file
+from .host_folders import host_model_folders, host_target
 from .registry import CLIP, REGISTRY, ModelEntry
 
 FOLDER_VARIABLE = "GREFINE_MODELS"
+_CACHE = Path("~/.cache/grefine/models")
 Folders = Sequence[str | Path] | None
 
 #: File names in a model's own folder, the safer format first.
@@ -27,27 +29,55 @@ class ModelStatus:
     """None if it was not found."""
 
 
-def model_folders() -> list[Path]:
-    """The folders that are searched, in order: those of $GREFINE_MODELS, ``models/grefine`` of the ComfyUI that
-    $COMFYUI_PATH names, and ``~/.cache/grefine/models``."""
-    folders = [Path(part).expanduser() for part in os.environ.get(FOLDER_VARIABLE, "").split(os.pathsep) if part]
-    host = os.environ.get("COMFYUI_PATH")
-    if host:
-        folders.append(Path(host).expanduser() / "models" / "grefine")
-    return [*folders, Path.home() / ".cache" / "grefine" / "models"]
+def model_folders(kind: str = CLIP.folder, host: str | Path | None = None) -> list[Path]:
+    """Folders that are searched, in order: those of $GREFINE_MODELS, those of a ComfyUI, ``~/.cache/grefine/models``.
+
+    Args:
+        kind: of ComfyUI's model folders; ``models/<kind>`` and what its ``extra_model_paths.yaml`` names.
+        host: the ComfyUI; None for the one that $COMFYUI_PATH names, if it does.
+
+    Raises:
+        ModelFileError: the ComfyUI's ``extra_model_paths.yaml`` cannot be read.
+    """
+    named = _host(host)
+    folders = [] if named is None else host_model_folders(named, kind)
+    return [*_own_folders(), *folders, _CACHE.expanduser()]
 
 
-def list_models(folders: Folders = None) -> list[ModelStatus]:
-    """Every known model file and where it is, if it is anywhere."""
-    searched = _searched(folders)
-    return [ModelStatus(entry, locate(entry, searched)) for entry in REGISTRY]
+def download_folder(entry: ModelEntry, host: str | Path | None = None) -> Path:
+    """Where a file goes if no folder is named: where the given ComfyUI looks for its kind, else the first of
+    ``model_folders``.
+
+    Raises:
+        ModelFileError: as ``model_folders``.
+    """
+    if host is not None:
+        return host_target(Path(host).expanduser(), entry.folder)
+    named, own = _host(None), _own_folders()
+    if own:
+        return own[0]
+    return _CACHE.expanduser() if named is None else host_target(named, entry.folder)
 
 
-def locate(entry: ModelEntry, folders: Folders = None) -> Path | None:
-    """The file of a known model: shipped, in the folders (also one level deep), or in Hugging Face's cache."""
+def list_models(folders: Folders = None, host: str | Path | None = None) -> list[ModelStatus]:
+    """Every known model file and where it is, if it is anywhere; arguments as in ``locate``."""
+    return [ModelStatus(entry, locate(entry, folders, host)) for entry in REGISTRY]
+
+
+def locate(entry: ModelEntry, folders: Folders = None, host: str | Path | None = None) -> Path | None:
+    """The file of a known model: shipped, in the folders (also one level deep), or in Hugging Face's cache.
+
+    Args:
+        entry: which one.
+        folders: to be searched; None for ``model_folders`` of its kind.
+        host: a ComfyUI whose folders are meant, if no ``folders`` are given.
+
+    Raises:
+        ModelFileError: as ``model_folders``.
+    """
     if entry.shipped is not None:
         return entry.shipped if entry.shipped.is_file() else None
-    for folder in _searched(folders):
+    for folder in _searched(folders, entry.folder, host):
         for name in entry.names:
             for candidate in (folder / name, folder / entry.id / name, *sorted(folder.glob(f"*/{name}"))):
                 if candidate.is_file():
@@ -67,7 +97,7 @@ def find_clip(folders: Folders = None) -> Path:
         raise ModelFileError(
             f"CLIP weights not found. Looked for {', '.join(CLIP.names)} in {', '.join(map(str, searched))} and in "
             f"Hugging Face's local cache. Get them with `grefine models download {CLIP.id}` ({CLIP.size_text}, from "
-            f"{CLIP.url}), or put the file there yourself, or give its path (--clip)."
+            f"{CLIP.url}), or put the file there yourself, or give its path (--clip). More: docs/models.md."
         )
     return found
 
@@ -88,8 +118,17 @@ def weight_file(path: str | Path) -> Path:
     return existing_file(path)
 
 
-def _searched(folders: Folders) -> list[Path]:
-    return model_folders() if folders is None else [Path(folder).expanduser() for folder in folders]
+def _searched(folders: Folders, kind: str = CLIP.folder, host: str | Path | None = None) -> list[Path]:
+    return model_folders(kind, host) if folders is None else [Path(folder).expanduser() for folder in folders]
+
+
+def _own_folders() -> list[Path]:
+    return [Path(part).expanduser() for part in os.environ.get(FOLDER_VARIABLE, "").split(os.pathsep) if part]
+
+
+def _host(given: str | Path | None) -> Path | None:
+    named = given or os.environ.get("COMFYUI_PATH")
+    return Path(named).expanduser() if named else None
 
 
 def _in_hub_cache(entry: ModelEntry) -> Path | None:

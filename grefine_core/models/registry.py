@@ -6,61 +6,12 @@ command line shows as "hash not recorded".
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 
 from ..embeddings import SHIPPED
 from ..errors import InputError
-
-HUB = "https://huggingface.co"
-
-
-@dataclass(frozen=True)
-class ModelEntry:
-    """One known file."""
-
-    id: str
-    title: str
-    used_for: str
-    licence: str
-    source: str
-    """Where it is described."""
-    names: tuple[str, ...]
-    """File names it is looked for under; the first is the one a download is saved as."""
-    repository: str | None = None
-    file: str | None = None
-    revision: str = "main"
-    size: int | None = None
-    """Bytes, about; exact only where ``sha256`` is known."""
-    sha256: str | None = None
-    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """Some tensors by which the file is recognised; none for a file that holds no tensors."""
-    shipped: Path | None = None
-    """Its place in the package, if it comes with it."""
-
-    @property
-    def url(self) -> str | None:
-        """Where it is downloaded from; $HF_ENDPOINT replaces the hub's address."""
-        if self.repository is None:
-            return None
-        endpoint = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
-        return f"{endpoint}/{self.repository}/resolve/{self.revision}/{self.file}"
-
-    @property
-    def size_text(self) -> str:
-        """The size for people."""
-        if self.size is None:
-            return "size not recorded"
-        about = "" if self.sha256 else "about "
-        return f"{about}{self.size / 1e9:.1f} GB" if self.size >= 1e9 else f"{about}{self.size / 1e6:.1f} MB"
-
-    @property
-    def hash_text(self) -> str:
-        """The hash for people."""
-        return self.sha256 or "hash not recorded"
-
+from .entry import HUB, ModelEntry
+from .template_files import TEMPLATE_FILES
 
 CLIP = ModelEntry(
     id="clip-vit-b-16",
@@ -136,6 +87,7 @@ def _sdxl(
     names: tuple[str, ...],
     file: str,
     size: int,
+    folder: str,
     shapes: Mapping[str, tuple[int, ...]],
 ) -> ModelEntry:
     """One file of SDXL-inpainting, all from one repository under one licence."""
@@ -151,6 +103,7 @@ def _sdxl(
         file=file,
         size=size,
         shapes=shapes,
+        folder=folder,
     )
 
 
@@ -164,6 +117,7 @@ SD15 = ModelEntry(
     repository="Comfy-Org/stable-diffusion-v1-5-archive",
     file="v1-5-pruned-emaonly-fp16.safetensors",
     size=2_130_000_000,
+    folder="checkpoints",
     shapes={
         "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight": (49408, 768),
         "first_stage_model.encoder.conv_in.weight": (128, 3, 3, 3),
@@ -195,6 +149,7 @@ def _pasd(variant: str, checkpoint: str) -> tuple[ModelEntry, ModelEntry]:
             file=file,
             size=size,
             shapes=shapes,
+            folder="pasd",
         )
 
     size = 3_550_000_000 if light else 4_430_000_000
@@ -213,6 +168,7 @@ REGISTRY: tuple[ModelEntry, ...] = (
         names=("sdxl-inpainting-unet.fp16.safetensors",),
         file="unet/diffusion_pytorch_model.fp16.safetensors",
         size=5_140_000_000,
+        folder="diffusion_models",
         shapes={"conv_in.weight": (320, 9, 3, 3), "conv_out.weight": (4, 320, 3, 3)},
     ),
     _sdxl(
@@ -222,6 +178,7 @@ REGISTRY: tuple[ModelEntry, ...] = (
         names=("sdxl-text-encoder-l.fp16.safetensors", "clip_l.safetensors"),
         file="text_encoder/model.fp16.safetensors",
         size=246_000_000,
+        folder="text_encoders",
         shapes={"text_model.embeddings.token_embedding.weight": (49408, 768)},
     ),
     _sdxl(
@@ -231,6 +188,7 @@ REGISTRY: tuple[ModelEntry, ...] = (
         names=("sdxl-text-encoder-g.fp16.safetensors", "clip_g.safetensors"),
         file="text_encoder_2/model.fp16.safetensors",
         size=1_390_000_000,
+        folder="text_encoders",
         shapes={"text_model.embeddings.token_embedding.weight": (49408, 1280), "text_projection.weight": (1280, 1280)},
     ),
     _sdxl(
@@ -240,6 +198,7 @@ REGISTRY: tuple[ModelEntry, ...] = (
         names=("sdxl-vae.fp16.safetensors", "sdxl_vae.safetensors"),
         file="vae/diffusion_pytorch_model.fp16.safetensors",
         size=167_000_000,
+        folder="vae",
         shapes={"encoder.conv_in.weight": (128, 3, 3, 3), "decoder.conv_out.weight": (3, 128, 3, 3)},
     ),
     SD15,
@@ -247,6 +206,7 @@ REGISTRY: tuple[ModelEntry, ...] = (
     *_pasd("pasd_light", "checkpoint-120000"),
     *_pasd("pasd_rrdb", "checkpoint-100000"),
     *_pasd("pasd_light_rrdb", "checkpoint-100000"),
+    *TEMPLATE_FILES,
 )
 
 

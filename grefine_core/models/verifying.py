@@ -25,7 +25,9 @@ class Verification:
     sha256: str | None
     """Computed if the entry has one to compare with, or on request."""
     hash_known: bool
-    """Whether the hash was compared; else only names and shapes were."""
+    """Whether the hash was compared with a recorded one; else only names and shapes were."""
+    hash_announced: bool = False
+    """Whether it was compared with what the server announced while the file was fetched."""
 
 
 def verify_file(path: str | Path, entry: ModelEntry, compute_hash: bool = False) -> Verification:

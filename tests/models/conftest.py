@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import threading
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ from safetensors.torch import save_file
 
 from grefine_core.embeddings import save_embedding_set
 from grefine_core.standins.clip import CLIP_CONFIG, build_embeddings
+
+from .hub import Handler
 
 
 @pytest.fixture(autouse=True)
@@ -39,3 +43,18 @@ def folder(tmp_path, weights) -> Path:
     (tmp_path / "clip.json").write_text(json.dumps(copy.deepcopy(CLIP_CONFIG)), encoding="utf-8")
     save_embedding_set(build_embeddings(), tmp_path / "pq.safetensors")
     return tmp_path
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """The class of the server's handler; changing its attributes changes what it does."""
+    handler = type("OwnHandler", (Handler,), {"seen": []})
+    running = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{running.server_port}")
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    yield handler
+    running.shutdown()
+    running.server_close()

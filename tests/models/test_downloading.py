@@ -2,72 +2,19 @@
 
 from __future__ import annotations
 
-import re
-import threading
+import hashlib
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-import torch
-from safetensors.torch import save
 
 from grefine_core.errors import Cancelled, InputError, ModelFileError
-from grefine_core.models import ModelEntry, download, entry_of, file_sha256
+from grefine_core.models import download, entry_of, file_sha256
 
-DATA = save({"weight": torch.arange(60000, dtype=torch.float32).reshape(200, 300)})
-ENTRY = ModelEntry(
-    id="tiny",
-    title="Tiny",
-    used_for="tests",
-    licence="MIT",
-    source="nowhere",
-    names=("tiny.safetensors",),
-    repository="org/repo",
-    file="weights.safetensors",
-    shapes={"weight": (200, 300)},
-)
-
-
-class Handler(BaseHTTPRequestHandler):
-    data = DATA
-    ranges = True
-    stop_after: int | None = None
-    seen: list[str | None]
-
-    def do_GET(self) -> None:
-        self.seen.append(self.headers.get("Range"))
-        if self.path != "/org/repo/resolve/main/weights.safetensors":
-            self.send_error(404)
-            return
-        start = 0
-        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
-        if wanted and self.ranges:
-            start = int(wanted[1])
-            if start >= len(self.data):
-                self.send_error(416)
-                return
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(self.data) - start))
-        self.end_headers()
-        self.wfile.write(self.data[start : self.stop_after])
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def server(monkeypatch):
-    """The class of the server's handler; changing its attributes changes what it does."""
-    handler = type("OwnHandler", (Handler,), {"seen": []})
-    running = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=running.serve_forever, daemon=True).start()
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{running.server_port}")
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.delenv("HF_HUB_OFFLINE")
-    yield handler
-    running.shutdown()
-    running.server_close()
+from .hub import DATA, ENTRY
 
 
 def names(folder) -> list[str]:
@@ -148,3 +95,63 @@ def test_offline_nothing_is_asked(server, tmp_path, monkeypatch):
 def test_shipped_files_are_not_fetched(tmp_path):
     with pytest.raises(InputError, match="comes with the package"):
         download(entry_of("pq-embeddings"), tmp_path)
+
+
+def test_the_hash_that_the_hub_announces_is_checked(server, tmp_path):
+    server.announced = hashlib.sha256(DATA).hexdigest()
+    found = download(ENTRY, tmp_path)
+    assert (found.hash_known, found.hash_announced) == (False, True)
+    found.path.unlink()
+    damaged = bytearray(DATA)
+    damaged[-1] ^= 1  # the same names and shapes: nothing else would notice
+    server.data = bytes(damaged)
+    with pytest.raises(ModelFileError, match=rf"thrown away.*{server.announced} was announced"):
+        download(ENTRY, tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_an_interrupted_download_is_continued_behind_a_redirection(server, tmp_path):
+    server.announced = hashlib.sha256(DATA).hexdigest()
+    server.stop_after = 100_000
+    with pytest.raises(ModelFileError, match="again to continue"):
+        download(ENTRY, tmp_path)
+    server.stop_after = None
+    assert download(ENTRY, tmp_path).hash_announced
+    assert server.seen == [None, "bytes=100000-"]
+
+
+def test_a_beginning_of_another_file_is_given_up(server, tmp_path):
+    """Continued, it would have the right length and the wrong content."""
+    server.announced = hashlib.sha256(DATA).hexdigest()
+    (tmp_path / "tiny.safetensors.part").write_bytes(DATA[:50_000][::-1])
+    assert download(ENTRY, tmp_path).path.read_bytes() == DATA
+    assert server.seen == ["bytes=50000-", None]
+
+
+def test_a_disk_that_is_too_small_is_noticed_before_anything_is_fetched(server, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    with pytest.raises(ModelFileError, match=r"tiny\.safetensors.*free.*--folder"):
+        download(ENTRY, tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_a_disk_that_gets_full_is_named_and_what_came_is_kept(server, tmp_path):
+    with pytest.raises(ModelFileError, match=r"cannot be written.*run it again"), limit_of_files(100_000):
+        download(ENTRY, tmp_path)
+    assert names(tmp_path) == ["tiny.safetensors.part"]
+    assert download(ENTRY, tmp_path).path.read_bytes() == DATA
+
+
+@contextmanager
+def limit_of_files(size: int) -> Iterator[None]:
+    """No file of this process gets longer than that: the system's own error, as when the disk is full."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
