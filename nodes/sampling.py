@@ -7,6 +7,7 @@ conditioning; the host loads, offloads and evicts. Only library functions of the
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import comfy.model_base
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..grefine_core.refine.protocols import Progress
-from . import latents
+from . import guides, latents
 from .denoise import HostModels, SamplerSettings, sample
 from .host import explained
 from .soft_mask import with_soft_mask
@@ -127,17 +128,23 @@ class HostRestorer:
         self, image: Tensor, side: int, strength: float, steps: int, seed: int, progress: Progress | None
     ) -> Tensor:
         overlap = max(1, round(side * _OVERLAP / self.size_multiple)) * self.size_multiple
+        cell = self.size_multiple
         tiles = plan_tiles((image.shape[1], image.shape[2]), side, overlap)
         parts = []
         for number, tile in enumerate(tiles):
-            part = tile.cut(image)
+            sides = (tile.top // cell, tile.left // cell, tile.bottom // cell, tile.right // cell)
+            whole = (image.shape[1] // cell, image.shape[2] // cell)
+            model = guides.fitted(self.models.model, guides.Part(*sides, whole=whole))
             report = _share_of(progress, number * steps, len(tiles) * steps)
-            parts.append(self._restore_tile(part, strength, steps, tile_seed(seed, number), report))
+            part = tile.cut(image)
+            parts.append(self._restore_tile(model, part, strength, steps, tile_seed(seed, number), report))
         weights = [feather(tile, overlap, (image.shape[1], image.shape[2])) for tile in tiles]
         return blend(tiles, parts, weights, image)
 
-    def _restore_tile(self, image: Tensor, strength: float, steps: int, seed: int, progress: Progress | None) -> Tensor:
-        models = self.models
+    def _restore_tile(
+        self, model: Any, image: Tensor, strength: float, steps: int, seed: int, progress: Progress | None
+    ) -> Tensor:
+        models = replace(self.models, model=model)
         latent = _encoded(models.vae, image, _SMALLER_TILES)
         latents.check_channels(latent, models.model)
         positive, negative = models.positive, models.negative
@@ -146,7 +153,7 @@ class HostRestorer:
             hidden = _encoded(models.vae, latents.hide(image, everywhere), _SMALLER_TILES)
             positive, negative = _with_picture(positive, negative, hidden, everywhere.unsqueeze(1))
         sampled = sample(
-            HostModels(models.model, positive, negative, models.vae),
+            replace(models, positive=positive, negative=negative),
             self.settings,
             latent,
             None,

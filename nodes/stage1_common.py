@@ -14,7 +14,7 @@ from ..grefine_core.refine.protocols import Inpainter, Progress
 from ..grefine_core.refine.stage1 import stage1
 from . import inputs, stage_work
 from .denoise import LARGEST_CFG
-from .host import known, progress
+from .host import SMALLER, explained, known, progress
 from .stage_work import MOST_STEPS, Work
 
 CROP_SIZES: tuple[Literal["source", "native"], ...] = ("source", "native")
@@ -79,7 +79,7 @@ def stage1_inputs(engine: list[Any], sampling: list[Any]) -> list[Any]:
         ),
         io.Float.Input(
             "context",
-            default=0.5,
+            default=0.25,
             min=_CONTEXT[0],
             max=_CONTEXT[1],
             step=0.05,
@@ -166,6 +166,7 @@ def crop_options(values: dict[str, Any]) -> tuple[CropOptions, int, int]:
     return options, sides[0], sides[1]
 
 
+@explained("putting crops into pictures", SMALLER)
 def refine_pictures(
     work: Work, values: dict[str, Any], engine: Callable[[int], Inpainter], prompts: list[str] | None = None
 ) -> list[Any]:

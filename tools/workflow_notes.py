@@ -18,11 +18,25 @@ ABOUT_MAPS = """\
 Shows **where** a picture is wrong: its perceptual defects, the parts that miss the prompt, and the mask that a repair \
 would redraw. Nothing is changed and no image model is needed."""
 
+ABOUT_GATE = """\
+Refines a batch, but only those of its pictures that need it.
+
+Every picture is measured. Those over both bars of *Refine Plan* pass **untouched, byte for byte**; only the others go \
+through both stages. If all of them pass, the image model is not even loaded. *What was decided* says why, picture by \
+picture; all of them are saved, in their order.
+
+To see the gate at work, the second picture is a spoiled copy of the first. Put your own in its place: one loader more \
+and *Batch Images* (pictures of one size), the *VAE Decode* of a batch that you generate, or a whole folder by *Load \
+Image Dataset from Folder*, which newer versions of ComfyUI have: its output goes into *One picture at a time*.
+
+All have the same prompt. For thousands of files: `grefine bulk`."""
+
 ABOUT_SCORES = """\
 Measures a picture: perceptual quality and alignment with its prompt, each between 0 and 1, and the prompt's phrases \
 one by one. Nothing is changed and no image model is needed."""
 
-# The names that `grefine models download` gives to the files; the checkpoint is the user's own.
+# The names that `grefine models download` gives to the files; the checkpoint is the user's own, and SUPIR is not among
+# those that it knows.
 FILES = {
     "quality": "clip-vit-b-16-openai.safetensors",
     "unet": "sdxl-inpainting-unet.fp16.safetensors",
@@ -31,12 +45,16 @@ FILES = {
     "vae": "sdxl-vae.fp16.safetensors",
     "checkpoint": "your_checkpoint.safetensors",
     "sd15": "v1-5-pruned-emaonly-fp16.safetensors",
+    "sd15_inpainting": "sd-v1-5-inpainting.safetensors",
+    "sdxl": "sd_xl_base_1.0.safetensors",
+    "supir": "SUPIR-v0Q_fp16.safetensors",
+    "flux_fill": "flux1-fill-dev.safetensors",
+    "flux_clip_l": "clip_l.safetensors",
+    "t5": "t5xxl_fp16.safetensors",
+    "flux_vae": "ae.safetensors",
 }
 # As its authors' repository names it: variant and checkpoint.
 PASD = "pasd/checkpoint-100000"
-_SDXL = "https://huggingface.co/diffusers/stable-diffusion-xl-1.0-inpainting-0.1/tree/main"
-_PASD = "https://huggingface.co/yangtao9009/PASD/tree/main"
-_SD15 = "https://huggingface.co/Comfy-Org/stable-diffusion-v1-5-archive/tree/main"
 _CLIP = "https://huggingface.co/timm/vit_base_patch16_clip_224.openai/tree/main"
 
 ABOUT_QUALITY_MODEL = f"""\
@@ -45,45 +63,7 @@ ABOUT_QUALITY_MODEL = f"""\
 `open_clip_model.safetensors` (0.6 GB) of [timm/vit_base_patch16_clip_224.openai]({_CLIP}), saved as \
 `{FILES["quality"]}`. The learned quality embeddings come with the pack."""
 
-_AFTERWARDS = "Other file names are fine: press **R** in ComfyUI after copying, and choose them in the loaders."
-
-_SDXL_FILES = f"""\
-{ABOUT_QUALITY_MODEL}
-
-All others come from [diffusers/stable-diffusion-xl-1.0-inpainting-0.1]({_SDXL}); ComfyUI reads them as they are.
-
-**Inpainting model** → `ComfyUI/models/diffusion_models/`
-
-`unet/diffusion_pytorch_model.fp16.safetensors` (5.1 GB), saved as `{FILES["unet"]}`
-
-**Text encoders** → `ComfyUI/models/text_encoders/`
-
-`text_encoder/model.fp16.safetensors` (0.25 GB), saved as `{FILES["clip_l"]}`
-
-`text_encoder_2/model.fp16.safetensors` (1.4 GB), saved as `{FILES["clip_g"]}`
-
-**VAE** → `ComfyUI/models/vae/`
-
-`vae/diffusion_pytorch_model.fp16.safetensors` (0.17 GB), saved as `{FILES["vae"]}`"""
-
-ABOUT_SDXL = f"""\
-{_SDXL_FILES}
-
-{_AFTERWARDS}"""
-
-ABOUT_SDXL_PASD = f"""\
-{_SDXL_FILES.replace("All others come", "Those of Stage 1 come")}
-
-**PASD** → `ComfyUI/models/pasd/`
-
-The folder `{PASD}` of [yangtao9009/PASD]({_PASD}) with `unet` (4.4 GB) and `controlnet` (1.5 GB), as it is: \
-`models/pasd/{PASD}/unet/…`. `pasd_light` is smaller.
-
-**Stable Diffusion 1.5**, which PASD stands on → `ComfyUI/models/checkpoints/`
-
-`{FILES["sd15"]}` (2.1 GB) of [Comfy-Org/stable-diffusion-v1-5-archive]({_SD15}), or any other checkpoint of it.
-
-{_AFTERWARDS}"""
+AFTERWARDS = "Other file names are fine: press **R** in ComfyUI after copying, and choose them in the loaders."
 
 ABOUT_ORDINARY = f"""\
 {ABOUT_QUALITY_MODEL}
@@ -97,7 +77,7 @@ For SDXL checkpoints set Stage-1's `crop_size` to `native` (and `native_side` to
 
 LoRAs and ControlNets go between the loader and the rest, as everywhere.
 
-{_AFTERWARDS}"""
+{AFTERWARDS}"""
 
 ABOUT_MINIATURE = """\
 **Nothing to download**: the small models come with the pack.
@@ -106,8 +86,7 @@ They know the miniature world and nothing else: drawn pictures of 128 × 128 pix
 things on plain grounds. Any other picture runs through as well, but what is found in it and what is painted means \
 nothing.
 
-**Picture**: press *choose file to upload* and take `miniature.png` from the folder `grefine_core/demo` of this pack \
-(`ComfyUI/custom_nodes/…`). Its prompt is filled in already.
+**Picture**: `miniature.png`, which the pack has put into ComfyUI's input folder. Its prompt is filled in already.
 
 More such pictures, each with known defects:
 

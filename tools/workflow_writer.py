@@ -18,6 +18,18 @@ WIDTH, TEXT_HEIGHT = 320, 110
 GROUP_COLOR, NOTE_COLORS = "#3f789e", ("#432", "#653")
 OPTIONAL_SHAPE = 7  # how the editor draws an input that may stay unconnected
 VIRTUAL = ("MarkdownNote",)  # exists in the editor only
+#: What the editor shows first: the picture, the prompt and the notes. Below a scale of some 0.6 it draws no text.
+VIEW = {"scale": 0.8, "offset": [100, 100]}
+# Room for what a node shows on itself after it ran (nodes/shown.py).
+SHOWN = {
+    "GRefinePQMap": 260,
+    "GRefineAQMap": 290,
+    "GRefineBinarizeMap": 250,
+    "GRefinePlan": 120,
+    "GRefinePromptEmphasis": 70,
+    "GRefineNoHarmGuard": 80,
+    "GRefineQualityReport": 170,
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,8 @@ class Node:
     info: Mapping[str, Any]
     size: tuple[int, int]
     position: tuple[int, int] = (0, 0)
+    #: Values that linked widgets show (without one, their default).
+    shown: dict[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Output:
         names = [entry.lower().replace(" ", "_") for entry in self.info["output_name"]]
@@ -177,7 +191,7 @@ class Graph:
                 for number, group in enumerate(self.groups, 1)
             ],
             "config": {},
-            "extra": {"ds": {"scale": 0.5, "offset": [40, 120]}},
+            "extra": {"ds": VIEW},
             "version": 0.4,
         }
 
@@ -201,10 +215,11 @@ class Graph:
             "mode": 0,
             "inputs": sockets,
             "outputs": outputs,
-            "title": node.title,
             "properties": {} if node.kind in VIRTUAL else {"Node name for S&R": node.kind},
             "widgets_values": _widget_values(node),
         }
+        if node.title != node.info.get("display_name"):
+            result["title"] = node.title  # else the editor writes the node's own, in the user's language
         if node.kind in VIRTUAL:
             result |= {"color": NOTE_COLORS[0], "bgcolor": NOTE_COLORS[1]}
         return result
@@ -215,7 +230,8 @@ class Graph:
         rows = ROW * max(sockets, len(node.info["output_name"]))
         texts = sum(1 for kind, options in widgets if kind == "STRING" and options.get("multiline"))
         extra = sum(len(extra_widgets(name, *entry)) for name, *entry in declared_inputs(node.info))
-        return rows + WIDGET_ROW * (len(widgets) - texts + extra) + TEXT_HEIGHT * texts + 16
+        shown = SHOWN.get(node.kind, 0)
+        return rows + WIDGET_ROW * (len(widgets) - texts + extra) + TEXT_HEIGHT * texts + shown + 16
 
     def _lay_out(self) -> None:
         """Nodes under each other, columns beside each other, groups beside each other until a new row begins."""
@@ -239,11 +255,11 @@ class Graph:
         _same_height(row)
 
     def _sorted(self) -> list[Node]:
-        """Every node after those it takes its inputs from."""
+        """Every node after those it takes its inputs from; a subgraph's input node (negative id) is none of them."""
         done: dict[int, Node] = {}
 
         def visit(node: Node) -> None:
-            if node.id not in done:
+            if node.id >= 0 and node.id not in done:
                 for value in node.values.values():
                     if isinstance(value, Output):
                         visit(value.node)
@@ -287,6 +303,8 @@ def _widget_values(node: Node) -> list[Any]:
     for name, kind, options in declared_inputs(node.info):
         if is_widget(kind, options):
             value = node.values.get(name)
-            values.append(default(kind, options) if value is None or isinstance(value, Output) else value)
+            if isinstance(value, Output):
+                value = node.shown.get(name)
+            values.append(default(kind, options) if value is None else value)
             values += extra_widgets(name, kind, options)
     return values

@@ -2,7 +2,8 @@
 
 - a nine-channel SDXL UNet for UNETLoader: 320 channels at every level (what the host's detection wants) and few blocks;
 - a TAESD for VAELoader;
-- an SD 1.5 checkpoint for CheckpointLoaderSimple: shallow UNet, TAESD, the text encoder at its full size.
+- an SD 1.5 checkpoint for CheckpointLoaderSimple: shallow UNet, TAESD, the text encoder at its full size; the same with
+  nine channels.
 
 They are written under the names that the shipped workflows ask for.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 UNET_FILE = "diffusion_models/sdxl-inpainting-unet.fp16.safetensors"
 VAE_FILE = "vae/sdxl-vae.fp16.safetensors"
 CHECKPOINT_FILE = "checkpoints/your_checkpoint.safetensors"
+INPAINTING_FILE = "checkpoints/sd-v1-5-inpainting.safetensors"
 FILES = (UNET_FILE, VAE_FILE, CHECKPOINT_FILE)
 
 COMMON = """
@@ -80,7 +82,12 @@ save(sd | taesd("first_stage_model."), CHECKPOINT)
 """
 
 
+SD15_INPAINTING = SD15.replace("in_channels=4", "in_channels=9").replace("CHECKPOINT)", "INPAINTING)")
+
+
 def code(kind: str, folder: str) -> str:
-    """Python for ``host_run`` that writes the ``"sdxl"`` or the ``"sd15"`` files into the models folder."""
+    """Python for ``host_run`` that writes the ``"sdxl"``, ``"sd15"`` or ``"sd15_inpainting"`` files into the models
+    folder."""
     names = f"FOLDER, UNET, VAE, CHECKPOINT = {folder!r}, {UNET_FILE!r}, {VAE_FILE!r}, {CHECKPOINT_FILE!r}\n"
-    return names + COMMON + {"sdxl": SDXL, "sd15": SD15}[kind]
+    names += f"INPAINTING = {INPAINTING_FILE!r}\n"
+    return names + COMMON + {"sdxl": SDXL, "sd15": SD15, "sd15_inpainting": SD15_INPAINTING}[kind]

@@ -256,10 +256,10 @@ def test_with_one_defective_picture_in_a_list_the_models_are_loaded(bench):
 # Real networks
 
 
-@pytest.mark.parametrize("kind", ["sd15", "sd15_inpaint", "sdxl", "sdxl_inpaint", "flux"])
+@pytest.mark.parametrize("kind", ["sd15", "sd15_inpaint", "sdxl", "sdxl_inpaint", "flux", "flux_fill"])
 def test_same_seed_same_bytes_with_real_networks(bench, kind):
     image, mask = noise(1, 40, 56), box(40, 56, 8, 8, 32, 40)
-    models = bench.tiny_models(kind, channels=16 if kind == "flux" else 4)
+    models = bench.tiny_models(kind, channels=16 if kind.startswith("flux") else 4)
     results = []
     for seed in (7, 7, 8):
         run = bench.stage1(image, mask, models, seed=seed, cfg=3.0).ok()

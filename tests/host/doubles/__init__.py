@@ -7,9 +7,10 @@ Loaded by the host beside the pack under test; nothing of it ships, and nothing 
 ``GRefineDoubleConditioning``  CONDITIONING that carries a colour
 ``GRefineDoubleRestorer``      GREFINE_RESTORER that is none of the host's models
 ``GRefineDoubleShortMemory``   PASD as GREFINE_RESTORER that runs out of memory over so many latent cells; logs calls
-``GRefineTinyUNet``            MODEL with a real, tiny, seeded network: sd15, sdxl (4 or 9 channels), flux
+``GRefineTinyUNet``            MODEL with a real, tiny, seeded network: sd15, sdxl (4 or 9 channels), flux, Flux Fill
 ``GRefineTinyTextEncoder``     CLIP with the host's real tokenizer and a tiny, seeded text model (see ``tiny_clip``)
 ``GRefineTinyVAE``             VAE with a real, tiny, seeded autoencoder
+``GRefineTinySUPIR``           MODEL_PATCH with a real, tiny, seeded SUPIR, for ``sdxl``; on hosts that have it
 ``GRefineTinyControlNet``      CONTROL_NET with a real, tiny, seeded network, for ``sd15``
 ``GRefineDoubleTensor``        IMAGE and MASK from ``input/NAME.npy``, exactly; ``GRefineDoubleCapture`` writes them
 ``GRefineDoubleValues``        lists of STRING, FLOAT, INT, BOOLEAN from lines of text
@@ -20,6 +21,7 @@ from .short_memory import ShortMemory
 from .tensors import CaptureTensors, LoadTensor, Values
 from .tiny_clip import TinyTextEncoder
 from .tiny_models import TinyControlNet, TinyUNet, TinyVAE
+from .tiny_supir import HAS_SUPIR, TinySUPIR
 
 NODE_CLASS_MAPPINGS = {
     "GRefineDoubleModel": PaintModel,
@@ -35,3 +37,5 @@ NODE_CLASS_MAPPINGS = {
     "GRefineDoubleCapture": CaptureTensors,
     "GRefineDoubleValues": Values,
 }
+if HAS_SUPIR:
+    NODE_CLASS_MAPPINGS["GRefineTinySUPIR"] = TinySUPIR

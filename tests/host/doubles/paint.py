@@ -141,7 +141,7 @@ def block_mean_vae(channels: int = 4, factor: int = 8, video: bool = False, jour
     vae.latent_channels = channels
     vae.downscale_ratio = vae.upscale_ratio = factor
     vae.process_input = lambda image: image * 2.0 - 1.0
-    vae.process_output = lambda image: torch.clamp((image + 1.0) / 2.0, min=0.0, max=1.0)
+    vae.process_output = lambda image: image.add_(1.0).div_(2.0).clamp_(0.0, 1.0)  # newer hosts ask for it in place
     if video:
         vae.latent_dim, vae.not_video = 3, False
         vae.downscale_ratio = (lambda frames: frames, factor, factor)

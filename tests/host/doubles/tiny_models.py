@@ -17,14 +17,14 @@ import torch
 from .seeding import seed_weights
 from .tiny_clip import SIZES
 
-KINDS = ("sd15", "sd15_inpaint", "sdxl", "sdxl_inpaint", "flux")
+KINDS = ("sd15", "sd15_inpaint", "sdxl", "sdxl_inpaint", "flux", "flux_fill")
 _L, _G = SIZES["tiny"]
 
 
 def tiny_unet(kind: str, seed: int = 0) -> Any:
     """A MODEL whose conditioning comes from ``tiny_text_encoder(width="tiny")``; ``kind`` is one of ``KINDS``."""
     device = comfy.model_management.get_torch_device()
-    config = _flux() if kind == "flux" else _unet(kind)
+    config = _flux(kind) if kind.startswith("flux") else _unet(kind)
     config.set_inference_dtype(torch.float32, None)
     model = config.get_model({}, "", device)
     seed_weights(model.diffusion_model, seed)
@@ -56,14 +56,16 @@ def _unet(kind: str) -> Any:
     return config
 
 
-def _flux() -> Any:
+def _flux(kind: str) -> Any:
+    family = comfy.supported_models.FluxInpaint if kind == "flux_fill" else comfy.supported_models.Flux
     known = {field.name for field in dataclasses.fields(comfy.ldm.flux.model.FluxParams)}
     newer = {"txt_ids_dims": []}  # newer hosts ask for it
-    return comfy.supported_models.Flux(
+    return family(
         {
             **{name: value for name, value in newer.items() if name in known},
             "image_model": "flux",
-            "in_channels": 16,
+            # Noise, hidden picture, and the mask in 8 × 8 channels.
+            "in_channels": 96 if kind == "flux_fill" else 16,
             "out_channels": 16,
             "patch_size": 2,
             "vec_in_dim": _L,
