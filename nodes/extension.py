@@ -6,7 +6,8 @@ from importlib import import_module
 
 from comfy_api.latest import ComfyExtension, io
 
-from .host import register_model_folders
+from .example import place_example
+from .host import input_folder, register_model_folders
 
 #: Module of this package → its nodes, in the order of a graph.
 NODES = {
@@ -35,6 +36,7 @@ class GRefineExtension(ComfyExtension):
         list their files.
         """
         register_model_folders()
+        place_example(input_folder())
         return [
             getattr(import_module(f".{module}", __package__), name) for module, names in NODES.items() for name in names
         ]

@@ -9,7 +9,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..grefine_core.refine.guard import guard
-from . import guard_report, host, inputs
+from . import guard_report, host, inputs, shown
 from .fields import CATEGORY, alignment_inputs, image_input, perceptual_inputs, prompt_input, quality_model_input
 from .options import Measure
 from .quality_model import quality_of
@@ -68,6 +68,7 @@ class GRefineNoHarmGuard(io.ComfyNode):
         )
 
     @classmethod
+    @host.explained("comparing pictures", host.SMALLER)
     def execute(
         cls,
         after: Sequence[object],
@@ -93,7 +94,7 @@ class GRefineNoHarmGuard(io.ComfyNode):
         quality = quality_of(inputs.single(quality_model, "quality_model"))
 
         report = host.progress(len(new))
-        kept, texts = [], []
+        kept, texts, lines = [], [], []
         for index, picture in enumerate(new.items):
             report(index, len(new), None)
             result = guard(
@@ -107,5 +108,7 @@ class GRefineNoHarmGuard(io.ComfyNode):
             )
             kept.append(result.image)
             texts.append(guard_report.write(name, result.entries[0], result.before[0], result.after[0]))
+            told = [shown.decision(entry, name) for entry in result.entries[0]]
+            lines.append(told or [shown.line("Nothing had changed.", "faint")])
         report(len(new), len(new), None)
-        return io.NodeOutput([host.to_host(batch) for batch in new.regroup(kept)], texts)
+        return io.NodeOutput([host.to_host(batch) for batch in new.regroup(kept)], texts, ui=shown.cards(lines))

@@ -8,9 +8,9 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..grefine_core.masks import METHODS, MODES, binarize_map, merge_maps
-from . import inputs
+from . import inputs, shown
 from .fields import CATEGORY, score_output
-from .host import known, schema, to_host
+from .host import SMALLER, explained, known, schema, to_host
 
 _MAPS = ("map_a", "map_b", "map_c", "map_d")
 _WEIGHTS = ("weight_a", "weight_b", "weight_c", "weight_d")
@@ -57,6 +57,7 @@ class GRefineMergeMaps(io.ComfyNode):
         )
 
     @classmethod
+    @explained("making masks", SMALLER)
     def execute(
         cls,
         map_a: Tensor,
@@ -100,6 +101,7 @@ class GRefineBinarizeMap(io.ComfyNode):
             category=f"{CATEGORY}/mask",
             description="Turns a defect map into masks. A clean picture gives an empty mask, not its worst part.",
             search_aliases=["threshold mask", "otsu", "grow mask", "feather mask"],
+            is_output_node=True,  # it shows its mask itself
             inputs=[
                 io.Mask.Input("defect_map", tooltip="1 where something is wrong."),
                 io.Combo.Input(
@@ -137,6 +139,7 @@ class GRefineBinarizeMap(io.ComfyNode):
         )
 
     @classmethod
+    @explained("making masks", SMALLER)
     def execute(
         cls,
         defect_map: Tensor,
@@ -167,4 +170,13 @@ class GRefineBinarizeMap(io.ComfyNode):
             fill_holes=inputs.flag(fill_holes, "fill_holes"),
             protect=shield,
         )
-        return io.NodeOutput(to_host(mask.denoise), to_host(mask.composite), mask.area.tolist())
+        areas = mask.area.tolist()
+        denoise, composite = to_host(mask.denoise), to_host(mask.composite)
+        both = ((hard + soft).div_(2) for hard, soft in zip(denoise, composite, strict=True))
+        return io.NodeOutput(denoise, composite, areas, ui=shown.cards(map(_area_lines, areas), both))
+
+
+def _area_lines(area: float) -> list[shown.Line]:
+    if not area:
+        return [shown.line("Nothing is masked: stage 1 has nothing to do.", "faint")]
+    return [shown.line(f"{area:.1%} of the picture"), shown.line("white: redrawn, grey: blended with the old", "faint")]

@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..grefine_core.plan import MODES, plan_refinement
-from . import inputs
+from . import inputs, shown
 from .fields import CATEGORY
 from .host import known, schema
 
@@ -125,4 +125,5 @@ class GRefinePlan(io.ComfyNode):
             plan.stage2_strength,
             plan.stage2_steps,
             plan.reason,
+            ui=shown.cards([[shown.line(plan.reason)]]),
         )

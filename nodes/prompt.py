@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..grefine_core.alignment.results import PhraseQuality
 from ..grefine_core.emphasis import STYLES, emphasize
-from . import inputs
+from . import inputs, shown
 from .fields import CATEGORY, PhrasesType, prompt_input
 from .host import schema
 
@@ -72,6 +72,6 @@ class GRefinePromptEmphasis(io.ComfyNode):
         strongest = inputs.number(maximum, "maximum", *WEIGHT_RANGE)
         style = inputs.choice(style, "style", STYLES)
         groups = inputs.flatten_groups(phrases, "phrases", PhraseQuality, "the phrases that AQ-Map gives")
-        return io.NodeOutput(
-            [emphasize(prompt, group, minimum=weakest, maximum=strongest, style=style) for group in groups]
-        )
+        found = [emphasize(prompt, group, minimum=weakest, maximum=strongest, style=style) for group in groups]
+        lines = ([shown.line(text) if text != prompt else shown.line("As it was.", "faint")] for text in found)
+        return io.NodeOutput(found, ui=shown.cards(lines))

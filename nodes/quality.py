@@ -11,7 +11,7 @@ from torch import Tensor
 from ..grefine_core.alignment import alignment_quality
 from ..grefine_core.perceptual import FACTORS, perceptual_quality
 from ..grefine_core.report import overlay
-from . import host, inputs, options
+from . import host, inputs, options, shown
 from .fields import (
     CATEGORY,
     PhrasesType,
@@ -54,6 +54,7 @@ class GRefinePQMap(io.ComfyNode):
             category=f"{CATEGORY}/quality",
             description="Perceptual quality: where and how much the picture looks defective, with four factor scores.",
             search_aliases=["image quality", "defect map", "aesthetic score"],
+            is_output_node=True,  # it shows its map itself, and runs with nothing behind it
             inputs=[image_input("image", "The pictures to measure."), quality_model_input(), *perceptual_inputs()],
             outputs=[
                 io.Mask.Output("quality_map", display_name="quality_map", tooltip="1 is good."),
@@ -72,6 +73,7 @@ class GRefinePQMap(io.ComfyNode):
         )
 
     @classmethod
+    @host.explained("measuring pictures", host.SMALLER)
     def execute(
         cls,
         image: Tensor,
@@ -88,14 +90,29 @@ class GRefinePQMap(io.ComfyNode):
         quality = quality_of(quality_model)
         found = [perceptual_quality(quality, part, formula, importance) for part in _parts(pictures)]
         defects = _joined([part.defect_map for part in found])
+        drawn = host.to_host(overlay(pictures, defects))
+        scores = torch.cat([part.score for part in found]).tolist()
+        factors = {name: torch.cat([part.factors[name] for part in found]).tolist() for name in FACTORS}
+        worst = torch.cat([part.worst_region for part in found]).tolist()
+        rows = zip(scores, *factors.values(), worst, strict=True)
         return io.NodeOutput(
             host.to_host(_joined([part.quality_map for part in found])),
             host.to_host(defects),
-            host.to_host(overlay(pictures, defects)),
-            torch.cat([part.score for part in found]).tolist(),
-            *(torch.cat([part.factors[name] for part in found]).tolist() for name in FACTORS),
-            torch.cat([part.worst_region for part in found]).tolist(),
+            drawn,
+            scores,
+            *factors.values(),
+            worst,
+            ui=shown.cards((_score_lines(*row) for row in rows), drawn),
         )
+
+
+def _score_lines(score: float, *parts: float) -> list[shown.Line]:
+    """PQ-Map's figures of one picture: the score, its factors, the worst region."""
+    named = zip((*FACTORS, "worst region"), parts, strict=True)
+    return [
+        shown.line(f"Perceptual score: {score:.3f}"),
+        shown.line(" · ".join(f"{name} {value:.2f}" for name, value in named), "faint"),
+    ]
 
 
 class GRefineAQMap(io.ComfyNode):
@@ -110,6 +127,7 @@ class GRefineAQMap(io.ComfyNode):
             category=f"{CATEGORY}/quality",
             description="Alignment: which of the prompt's phrases the picture does not show, and where to mend that.",
             search_aliases=["prompt alignment", "clip score", "text image alignment"],
+            is_output_node=True,
             inputs=[
                 image_input("image", "The pictures to measure."),
                 quality_model_input(),
@@ -135,6 +153,7 @@ class GRefineAQMap(io.ComfyNode):
         )
 
     @classmethod
+    @host.explained("measuring pictures", host.SMALLER)
     def execute(
         cls,
         image: Tensor,
@@ -152,10 +171,11 @@ class GRefineAQMap(io.ComfyNode):
         found = [alignment_quality(quality, part, prompt, **ways) for part in _parts(pictures)]
         defects = _joined([part.defect_map for part in found])
         phrases = tuple(group for part in found for group in part.phrases)
-        return io.NodeOutput(
-            host.to_host(defects),
-            host.to_host(overlay(pictures, defects)),
-            torch.cat([part.score for part in found]).tolist(),
-            phrases,
-            [phrase_lines(group, ways["include_style"]) for group in phrases],
+        drawn = host.to_host(overlay(pictures, defects))
+        scores = torch.cat([part.score for part in found]).tolist()
+        words = [phrase_lines(group, ways["include_style"]) for group in phrases]
+        cards = (
+            [shown.line(f"Alignment score: {score:.3f}"), *shown.phrases(group, told)]
+            for score, group, told in zip(scores, phrases, words, strict=True)
         )
+        return io.NodeOutput(host.to_host(defects), drawn, scores, phrases, words, ui=shown.cards(cards, drawn))

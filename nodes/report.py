@@ -10,7 +10,7 @@ from comfy_api.latest import io, ui
 
 from ..grefine_core.errors import InputError
 from ..grefine_core.report import comparison_sheet, shown_size
-from . import host, inputs, report_parts
+from . import host, inputs, report_parts, shown
 from .fields import (
     CATEGORY,
     PhrasesType,
@@ -75,6 +75,7 @@ class GRefineQualityReport(io.ComfyNode):
         )
 
     @classmethod
+    @host.explained("drawing the report", host.SMALLER)
     def execute(
         cls,
         before: Sequence[object],
@@ -111,7 +112,7 @@ class GRefineQualityReport(io.ComfyNode):
         quality = quality_of(inputs.single(quality_model, "quality_model"))
 
         tell = host.progress(len(old))
-        sheets, texts, shown, words = [], [], [], []
+        sheets, texts, previews, words, lines = [], [], [], [], []
         for index, (first, second) in enumerate(zip(old.items, new.items, strict=True)):
             tell(index, len(old), None)
             size = shown_size((first.shape[1], first.shape[2]))
@@ -123,7 +124,8 @@ class GRefineQualityReport(io.ComfyNode):
             sheet = host.to_host(comparison_sheet(first, second, report))
             sheets.append(sheet)
             texts.append(json.dumps(report_parts.as_data(report, extras[index]), indent=2, ensure_ascii=False))
-            shown += ui.PreviewImage(sheet, cls=cls).as_dict()["images"]
+            previews += ui.PreviewImage(sheet, cls=cls).as_dict()["images"]
             words.append(report_parts.summary(report))
+            lines.append(report_parts.lines(report))
         tell(len(old), len(old), None)
-        return io.NodeOutput(sheets, texts, ui={"images": shown, "text": words})
+        return io.NodeOutput(sheets, texts, ui={"images": previews, "text": words, **shown.cards(lines)})

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ..grefine_core.alignment import Assessment, PhraseQuality
 from ..grefine_core.report import GuardEntry, Report, report_json
-from . import guard_report, inputs
+from . import guard_report, inputs, shown
+from .shaping import phrase_lines
 
 _MAPS = {
     "perceptual_defects": "perceptual_defect",
@@ -127,6 +128,17 @@ def summary(report: Report) -> str:
     if not report.changed:
         lines.append("The picture is as it was.")
     return "\n".join(lines)
+
+
+def lines(report: Report) -> list[shown.Line]:
+    """The same for the node itself, with the phrases coloured by their defects and each decision of the guard."""
+    scores = zip(("Perceptual score", "Alignment score"), report.before, report.after, strict=True)
+    found = [shown.change(name, old, new) for name, old, new in scores]
+    found += shown.phrases(report.phrases, phrase_lines(report.phrases))
+    found += [shown.decision(entry, f"Stage {entry.stage}") for entry in report.guard]
+    if not report.changed:
+        found.append(shown.line("The picture is as it was.", "faint"))
+    return found
 
 
 def _scores(measured: Assessment) -> tuple[float, float]:

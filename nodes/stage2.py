@@ -13,7 +13,7 @@ from ..grefine_core.refine.stage2 import stage2
 from . import inputs, stage_work
 from .denoise import LARGEST_CFG, HostModels, sampler_settings
 from .fields import CATEGORY, RestorerType
-from .host import known, progress, schema
+from .host import SMALLER, explained, known, progress, schema
 from .sampling import HostRestorer
 from .stage1_common import sampler_inputs, seed_input
 from .stage_work import MOST_STEPS, Work
@@ -161,6 +161,7 @@ class GRefineStage2Restore(io.ComfyNode):
         return stage_work.unevaluated({"restorer": values.get("restorer")})
 
     @classmethod
+    @explained("putting restored parts into pictures", SMALLER)
     def execute(cls, **values: Any) -> io.NodeOutput:
         """Restore all pictures that are to be restored."""
         work = find_stage2_work(values)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..masks import bounding_box
 from ..tensors import as_images, as_masks, match_masks
 from .arguments import check_answer, check_steps, check_strength, per_picture, untouched
 from .color import color_match
@@ -17,7 +16,7 @@ from .crops import Box, CropOptions, CropPlan, plan_crop
 from .progress import part_of
 from .protocols import Inpainter, Progress, resolve_engine
 from .regions import Region, split_regions
-from .resize import STRIP, cut, from_sample, to_sample
+from .resize import cut, from_sample, strips, to_sample
 from .seeds import region_seed, seeds_for
 
 logger = logging.getLogger(__name__)
@@ -149,32 +148,52 @@ def stage1(
 
 def _jobs(index: int, denoise: Tensor, composite: Tensor, join: int) -> list[_Job]:
     jobs = []
-    pasted = composite > 0
     for region in split_regions(denoise, join):
-        own = pasted if region.alone else region.cell & pasted
-        if not bool(own.any()):
-            continue  # nothing of it would be pasted
-        box = bounding_box(own | region.core)
-        assert box is not None
-        jobs.append(_Job(index, region, box, denoise, composite))
+        box = _box(region, composite)
+        if box is not None:
+            jobs.append(_Job(index, region, box, denoise, composite))
     return jobs
+
+
+def _box(region: Region, composite: Tensor) -> Box | None:
+    """What holds the region and all that is pasted of it; None if nothing of it would be pasted.
+
+    In strips: every question about a whole large mask would be as large as that.
+    """
+    height, width = composite.shape
+    rows, columns = (torch.zeros(side, dtype=torch.bool, device=composite.device) for side in (height, width))
+    pasted = False
+    for part in strips(height):
+        own = composite[part] > 0
+        if not region.alone:
+            own &= region.cells[part] == region.number
+        pasted = pasted or bool(own.any())
+        own |= region.cores[part] == region.number
+        rows[part] = own.any(dim=1)
+        columns |= own.any(dim=0)
+    if not pasted:
+        return None
+    down, across = torch.nonzero(rows).flatten(), torch.nonzero(columns).flatten()
+    return int(down[0]), int(across[0]), int(down[-1]) + 1, int(across[-1]) + 1
 
 
 def _paste(old: Tensor, new: Tensor, job: _Job, plan: CropPlan, keep_color: bool) -> None:
     """Blend ``new`` as it was sampled into ``old`` ``(1, h, w, 3)``, its place in the result; nothing where the
     composite mask is 0."""
+    top, left, _, right = plan.box
+    parts = [(rows, (top + rows.start, left, top + rows.stop, right)) for rows in strips(plan.size[0])]
     known = None
     if keep_color:
-        known = job.own_denoise(plan.box) == 0
-        known &= job.own_composite(plan.box) == 0
-    top, left, bottom, right = plan.box
+        known = torch.empty(old.shape[:-1], dtype=torch.bool, device=old.device)
+        for rows, part in parts:
+            known[:, rows] = (job.own_denoise(part) == 0) & (job.own_composite(part) == 0)
+        if not bool(known.any()):
+            known = None
     # Channel by channel and in strips: nothing is as large as a picture, once more.
     for channel in range(old.shape[-1]):
         was, now = old[..., channel : channel + 1], from_sample(new[..., channel : channel + 1], plan)
         color = None if known is None else color_match(now, was, known)
-        for start in range(top, bottom, STRIP):
-            part = (start, left, min(start + STRIP, bottom), right)
-            rows = slice(part[0] - top, part[2] - top)
+        for rows, part in parts:
             weight = job.own_composite(part).unsqueeze(-1)
             drawn = now[:, rows] if color is None else color(now[:, rows])
             was[:, rows] = torch.where(weight > 0, was[:, rows] * (1.0 - weight) + drawn * weight, was[:, rows])

@@ -9,7 +9,7 @@ import torch
 
 from ..markup import spans
 from .data import GuardEntry, Report
-from .text import ACCENT, BACKGROUND, BAD, FAINT, GOOD, PANEL, TEXT, Color, Run, text_block
+from .text import ACCENT, BACKGROUND, BAD, FAINT, GOOD, MOST_LINES, PANEL, TEXT, Color, Run, text_block
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -22,6 +22,7 @@ _MARKS: dict[str, Color] = {
     "noun": (134, 42, 40),
     "style": (58, 63, 75),
 }
+_MOST_ROWS = 30  # of phrases
 _MEANINGS = {
     "none": "shown",
     "modifier": "there, but not as described",
@@ -91,11 +92,17 @@ def words(report: Report, width: int) -> list[Image.Image]:
     if report.emphasized_prompt and report.emphasized_prompt != report.prompt:
         found.append(_section("Emphasised prompt", [text_block(_weighted(report.emphasized_prompt), width)], width))
     decisions = [text_block([Run(report.plan.reason)], width)] if report.plan is not None else []
-    decisions += [text_block(_decision(entry), width) for entry in report.guard]
-    decisions += [text_block([Run(note, FAINT)], width) for note in report.notes]
+    for texts in ([_decision(entry) for entry in report.guard], [[Run(note, FAINT)] for note in report.notes]):
+        decisions += [text_block(runs, width, most=3) for runs in _first(texts)]
     if decisions:
         found.append(_section("Decisions", decisions, width))
     return found
+
+
+def _first(texts: list[list[Run]]) -> list[list[Run]]:
+    """No more of them than can be read, and how many there were."""
+    more = len(texts) - MOST_LINES
+    return [*texts[:MOST_LINES], [Run(f"... and {more} more", FAINT)]] if more > 0 else texts
 
 
 def _section(title: str, parts: list[Image.Image], width: int) -> Image.Image:
@@ -165,7 +172,7 @@ def _legend(report: Report, width: int) -> Image.Image:
 
 
 def _chips(phrases: tuple[PhraseQuality, ...], width: int) -> Image.Image:
-    """One box for each phrase, its score in it, set in lines."""
+    """One box for each phrase, its score in it, set in lines; of very many the first, and how many more there are."""
     from PIL import Image, ImageDraw
 
     from . import fonts
@@ -173,15 +180,18 @@ def _chips(phrases: tuple[PhraseQuality, ...], width: int) -> Image.Image:
     size, high, gap = 20, 38, 10
     boxes: list[tuple[int, int, Image.Image, Color]] = []
     x = y = 0
-    for verdict in phrases:
+    for number, verdict in enumerate(phrases):
         color = _MARKS[_kind(verdict)]
         runs = [Run(verdict.phrase.text)]
         if not verdict.phrase.is_style:
             runs.append(Run(f"  {verdict.score:.2f}", (200, 203, 210)))
         wide = min(int(sum(fonts.length(run.text, size) for run in runs)) + 2, width - 24)
-        label = text_block(runs, wide + 1, size, color).crop((0, 0, wide + 1, 30))
         if x and x + wide + 24 > width:
             x, y = 0, y + high + gap
+        if y >= _MOST_ROWS * (high + gap):
+            boxes.append((0, y, text_block([Run(f"... and {len(phrases) - number} more")], 300, size), BACKGROUND))
+            break
+        label = text_block(runs, wide + 1, size, color).crop((0, 0, wide + 1, 30))
         boxes.append((x, y, label, color))
         x += wide + 24 + gap
     image = Image.new("RGB", (width, y + high), BACKGROUND)

@@ -48,6 +48,22 @@ def fit(image: Image.Image, width: int, height: int) -> Image.Image:
     return image.resize(size, method)
 
 
+def small(picture: Tensor, longest: int) -> Image.Image:
+    """Return a picture ``(H, W, 3)`` or a map ``(H, W)`` in [0, 1] for Pillow, reduced to at most ``longest`` pixels.
+
+    A large picture is averaged one channel after the other, so that this costs no memory of its size.
+    """
+    height, width = picture.shape[:2]
+    scale = min(1.0, longest / max(height, width))
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    channels = picture.detach().unsqueeze(-1) if picture.ndim == 2 else picture.detach()
+    if scale < 1.0:
+        average = torch.nn.functional.adaptive_avg_pool2d  # copies all that it is given: one channel at a time
+        planes = [average(plane[None, ..., 0].float(), size) for plane in channels.split(1, dim=-1)]
+        channels = torch.cat(planes).permute(1, 2, 0)
+    return to_pillow(channels.expand(*size, 3))
+
+
 def resize_map(values: Tensor, height: int, width: int) -> Tensor:
     """Return a map ``(H, W)`` at another size, ``(1, height, width)`` in [0, 1]."""
     resized = torch.nn.functional.interpolate(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from . import fonts
@@ -22,6 +23,9 @@ ACCENT: Color = (255, 186, 73)
 GOOD: Color = (86, 192, 128)
 BAD: Color = (240, 98, 88)
 
+MOST_LINES = 60
+"""Of one text: nobody reads more in a picture, and a prompt of 100 kB would make one of gigabytes."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -32,11 +36,18 @@ class Run:
     mark: Color | None = None
 
 
-def text_block(runs: Iterable[Run], width: int, size: int = 20, background: Color = BACKGROUND) -> Image.Image:
-    """Return ``runs`` set one behind the other, wrapped at ``width`` pixels (and at every line break), as a picture."""
+def text_block(
+    runs: Iterable[Run], width: int, size: int = 20, background: Color = BACKGROUND, most: int = MOST_LINES
+) -> Image.Image:
+    """Return ``runs`` set one behind the other, wrapped at ``width`` pixels (and at every line break), as a picture.
+
+    After ``most`` lines it says that there is more.
+    """
     from PIL import Image, ImageDraw
 
-    lines = _lines(runs, width, size)
+    lines = list(islice(_lines(runs, width, size), most + 1))
+    if len(lines) > most:
+        lines[most] = [Run("... and more", FAINT)]
     step = round(size * 1.5)
     image = Image.new("RGB", (width, max(step * len(lines), 1)), background)
     draw = ImageDraw.Draw(image)
@@ -60,37 +71,42 @@ def _anchor(font: fonts.Font) -> str | None:
     return "ls" if hasattr(font, "font") and hasattr(font, "set_variation_by_axes") else None
 
 
-def _lines(runs: Iterable[Run], width: int, size: int) -> list[list[Run]]:
-    lines: list[list[Run]] = [[]]
+def _lines(runs: Iterable[Run], width: int, size: int) -> Iterator[list[Run]]:
+    """Line by line, so that nobody waits for those that are not shown."""
+    line: list[Run] = []
     x = 0.0
     for run in runs:
-        for text in re.findall(r"\n|[^\S\n]+|\S+", run.text):
+        for found in re.finditer(r"\n|[^\S\n]+|\S+", run.text):
+            text = found.group()
             if text == "\n":
-                lines.append([])
-                x = 0.0
+                yield line
+                line, x = [], 0.0
                 continue
             blank = text.isspace()
             text = " " * len(text) if blank else text
             for part in _parts(text, width, size):
                 wide = fonts.length(part, size)
                 if x + wide > width and x > 0:
-                    lines.append([])
-                    x = 0.0
+                    yield line
+                    line, x = [], 0.0
                     if blank:
                         continue
-                lines[-1].append(Run(part, run.color, run.mark))
+                line.append(Run(part, run.color, run.mark))
                 x += wide
-    return lines
+    yield line
 
 
-def _parts(word: str, width: int, size: int) -> list[str]:
-    """Cut a word that is wider than a line."""
-    if fonts.length(word, size) <= width:
-        return [word]
-    parts, current = [], ""
-    for character in word:
-        if current and fonts.length(current + character, size) > width:
-            parts.append(current)
-            current = ""
-        current += character
-    return [*parts, current]
+def _parts(word: str, width: int, size: int) -> Iterator[str]:
+    """Cut a word that is wider than a line. Nothing is measured that has more characters than a line has pixels."""
+    while len(word) > width or fonts.length(word, size) > width:
+        fits, beyond = 1, min(len(word), width) + 1  # characters, the first is taken whatever its width
+        while beyond - fits > 1:
+            middle = (fits + beyond) // 2
+            if fonts.length(word[:middle], size) <= width:
+                fits = middle
+            else:
+                beyond = middle
+        yield word[:fits]
+        word = word[fits:]
+    if word:
+        yield word

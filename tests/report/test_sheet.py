@@ -55,6 +55,29 @@ def test_what_is_not_there_is_left_out(make_report):
     assert share_of(bare, _MARKS["modifier"]) == 0
 
 
+@pytest.mark.parametrize("prompt", ["\n" * 100_000, "\u0301" * 100_000, "a cat, " * 14_000])
+def test_however_much_there_is_to_tell_a_sheet_stays_one(make_report, prompt):
+    """A prompt of 100 kB made pictures of gigabytes."""
+    known = make_report()
+    report = make_report(
+        prompt=prompt,
+        emphasized_prompt=f"({prompt}:1.3)",
+        phrases=known.phrases * 300,
+        guard=(known.guard[0],) * 500,
+        notes=(prompt,),
+    )
+    sheet = comparison_sheet(picture(40, 60, (0, 0, 1)), picture(40, 60, (1, 0, 1)), report)
+    assert sheet.shape[1] < 12_000
+
+
+def test_of_very_many_phrases_it_says_how_many_more(make_report):
+    known = make_report().phrases
+    args = picture(40, 60, (0, 0, 1)), picture(40, 60, (1, 0, 1))
+    many, more = (comparison_sheet(*args, make_report(phrases=known * count)) for count in (200, 300))
+    assert many.shape == more.shape
+    assert not torch.equal(many, more)
+
+
 def test_the_worst_region_has_a_line_among_the_scores(make_report):
     args = picture(40, 60, (0, 0, 1)), picture(40, 60, (1, 0, 1))
     with_it = comparison_sheet(*args, make_report())

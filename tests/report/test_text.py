@@ -8,7 +8,7 @@ from grefine_core.report.text import Run, _lines, text_block
 
 def test_lines_keep_to_the_width_and_lose_nothing():
     text = "a quick brown fox jumps over the lazy dog " * 5 + "unbreakable" * 30
-    lines = _lines([Run(text)], 300, 20)
+    lines = list(_lines([Run(text)], 300, 20))
     assert len(lines) > 5
     for line in lines:
         assert sum(fonts.length(run.text, 20) for run in line) <= 300

@@ -1,0 +1,95 @@
+"""What a node shows on itself: a small picture, and what it found in words.
+
+The host's own `images` would reach every program that fetches a prompt's results; these are for people alone. They lie
+under a key of our own, which `web/shown.js` draws in the browser and everybody else leaves aside. Imports without the
+host.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from ..grefine_core.report import panels
+
+if TYPE_CHECKING:
+    from ..grefine_core.alignment.results import PhraseQuality
+    from ..grefine_core.report import GuardEntry
+
+#: The key in a node's `ui`.
+KEY = "grefine"
+#: The longer side of a picture on a node, which is some 300 pixels wide.
+SIDE = 512
+#: Of a larger batch the first pictures are shown, and how many there were.
+MOST = 16
+_PHRASE_KINDS = {"none": "good", "modifier": "warn", "noun": "bad"}
+
+Line = dict[str, Any]
+Card = dict[str, Any]
+
+
+def line(text: str, kind: str = "", **more: Any) -> Line:
+    """One line on a node. `kind`: "", "good", "warn", "bad", "faint". `chip`: beside others; `title`: on hover."""
+    return {"text": text, "kind": kind, **more}
+
+
+def cards(lines: Iterable[Sequence[Line]], pictures: Iterable[Tensor] = ()) -> dict[str, list[Card]]:
+    """A node's `ui`: one card for each picture, with its lines.
+
+    Args:
+        lines: those of each picture.
+        pictures: `(H, W, 3)` or masks `(H, W)` in [0, 1], in the same order; no more are asked for than are shown.
+            They are files no larger than `SIDE` in the host's temporary folder, which it empties at its start.
+    """
+    listed = [list(each) for each in lines]
+    shown: list[Card] = [{"lines": each} for each in listed[:MOST]]
+    if len(listed) > MOST:
+        shown.append({"lines": [line(f"and {len(listed) - MOST} more pictures", "faint")]})
+    for card, picture in zip(shown[:MOST], pictures, strict=False):
+        card["picture"] = _save(picture)
+    return {KEY: shown}
+
+
+def phrases(verdicts: Sequence[PhraseQuality], words: str) -> Iterator[Line]:
+    """The phrases of one picture, coloured by their defects; `words` has a line for each, shown under the mouse."""
+    for verdict, told in zip(verdicts, words.splitlines(), strict=False):
+        if verdict.phrase.is_style:
+            yield line(verdict.phrase.text, "faint", chip=True, title=told)
+        else:
+            text = f"{verdict.phrase.text} {verdict.score:.2f}"
+            yield line(text, _PHRASE_KINDS[verdict.defect], chip=True, title=told)
+
+
+def decision(entry: GuardEntry, stage: str) -> Line:
+    """One decision of the guard."""
+    where = "the whole picture"
+    if entry.region is not None:
+        top, left, bottom, right = entry.region
+        where = f"{right - left} × {bottom - top} at ({left}, {top})"
+    verdict = "kept" if entry.accepted else "refused"
+    return line(f"{stage}, {where}: {verdict} – {entry.reason}", "good" if entry.accepted else "bad")
+
+
+def change(name: str, old: float, new: float) -> Line:
+    """A score before and after."""
+    gained = new - old
+    kind = "" if abs(gained) < 5e-4 else "good" if gained > 0 else "bad"
+    return line(f"{name}: {old:.3f} → {new:.3f} ({gained:+.3f})", kind)
+
+
+def _save(picture: Tensor) -> dict[str, str]:
+    """A file that the host's `/view` serves. Masks as PNG, whose edges stay edges; pictures as JPEG, which is quick."""
+    from . import host
+
+    mask = picture.ndim == 2
+    small = panels.small(picture, SIDE)
+    name = f"grefine_{uuid.uuid4().hex}.{'png' if mask else 'jpg'}"
+    target = host.temporary_folder() / name
+    if mask:
+        small.convert("L").save(target, compress_level=1)
+    else:
+        small.save(target, quality=90)
+    return {"filename": name, "subfolder": "", "type": "temp"}

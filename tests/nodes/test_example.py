@@ -1,0 +1,37 @@
+"""The template's picture in the host's input folder: placed once, never over another, and no reason not to start."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def place(pack):
+    return pack("nodes.example").place_example
+
+
+def test_the_picture_that_the_template_names_is_placed(place, pack, tmp_path):
+    place(tmp_path / "input")
+    graph = json.loads((ROOT / "workflows" / "api" / "grefine_miniature.json").read_text(encoding="utf-8"))
+    (name,) = (node["inputs"]["image"] for node in graph.values() if node["class_type"] == "LoadImage")
+    assert (tmp_path / "input" / name).read_bytes() == pack("grefine_core.demo").EXAMPLE.read_bytes()
+
+
+def test_a_users_own_file_stays(place, pack, tmp_path):
+    mine = tmp_path / pack("grefine_core.demo").EXAMPLE.name
+    mine.write_bytes(b"mine")
+    place(tmp_path)
+    assert mine.read_bytes() == b"mine"
+
+
+def test_a_folder_that_cannot_be_written_is_only_said(place, tmp_path, caplog):
+    (tmp_path / "input").write_text("a file", encoding="utf-8")
+    with caplog.at_level(logging.WARNING):
+        place(tmp_path / "input" / "deeper")
+    assert "was not copied" in caplog.text
