@@ -25,8 +25,11 @@ def main(bench: Bench) -> None:
     """The tasks that the options name; rows of seconds, interleaved in one process."""
     options = bench.options
     torch.manual_seed(0)
+    if options["task"] == "scoring":
+        scoring(bench, options["side"], options["repeats"])
+        return
     with torch.inference_mode(False):
-        model, vae = unet(SIZES[options["network"]][0]), autoencoder(SIZES[options["network"]][1])
+        model, vae = unet(options["network"]), autoencoder(SIZES[options["network"]][1])
     text = [[torch.randn(1, 77, 768), {"pooled_output": torch.zeros(1, 768)}]]
     models = {"model": [model], "positive": [text], "negative": [text], "vae": [vae]}
     if options["task"] == "overhead":
@@ -35,21 +38,81 @@ def main(bench: Bench) -> None:
         crop(bench, models, options["side"], options["steps"], options["repeats"], options["share"])
 
 
-def overhead(bench: Bench, models: dict[str, Any], side: int, steps: int, repeats: int) -> None:
-    """The same work both ways: one picture, all of it sampled, as many calls."""
-    picture, mask = torch.rand(1, side, side, 3), box(side, 0.3)
-    model, vae, text = models["model"][0], models["vae"][0], models["positive"][0]
+class Inside:
+    """What goes on inside of the networks: seconds, and the sizes of what they were given."""
 
-    def bare() -> None:
-        (latent,) = nodes.VAEEncode().encode(vae, picture)
-        (latent,) = nodes.SetLatentNoiseMask().set_mask(latent, mask)
+    def __init__(self, model: Any, vae: Any) -> None:
+        self.seconds, self.calls = 0.0, list[tuple[int, ...]]()
+        for owner, function in (
+            (model.model.diffusion_model, "forward"),
+            (vae.first_stage_model, "encode"),
+            (vae.first_stage_model, "decode"),
+        ):
+            setattr(owner, function, self._timed(getattr(owner, function)))
+
+    def _timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(first: Tensor, *args: Any, **kwargs: Any) -> Any:
+            self.calls.append(tuple(first.shape))
+            begin = now()
+            result = function(first, *args, **kwargs)
+            self.seconds += now() - begin
+            return result
+
+        return timed
+
+
+def overhead(bench: Bench, models: dict[str, Any], side: int, steps: int, repeats: int) -> None:
+    """The same work both ways: one picture, all of it sampled, as many calls.
+
+    Seconds of the two are compared, and what each takes outside of the networks: that is steadier where other work
+    disturbs the networks, which do the same in both.
+    """
+    model, vae, text = models["model"][0], models["vae"][0], models["positive"][0]
+    inside = Inside(model, vae)
+
+    def bare(side: int = side, steps: int = steps) -> None:
+        (latent,) = nodes.VAEEncode().encode(vae, pictures[side])
+        (latent,) = nodes.SetLatentNoiseMask().set_mask(latent, box(side, 0.3))
         (latent,) = nodes.common_ksampler(model, 1, steps, CFG, "euler", "normal", text, text, latent, denoise=STRENGTH)
         nodes.VAEDecode().decode(vae, latent)
 
-    def ours() -> None:
-        stage1(bench, models, picture, mask, steps, min_side=side)
+    def ours(side: int = side, steps: int = steps) -> None:
+        stage1(bench, models, pictures[side], box(side, 0.3), steps, min_side=side)
 
-    interleaved(bench, {"bare": bare, "ours": ours}, repeats)
+    tasks = {"bare": bare, "ours": ours}
+    pictures = {length: torch.rand(1, length, length, 3) for length in (side, side // 2)}
+    for task in tasks.values():
+        task(side // 2, 1)
+    rows: dict[str, dict[str, list[Any]]] = {name: {"seconds": [], "outside": [], "calls": []} for name in tasks}
+    for number in range(repeats):
+        for name in list(tasks) if number % 2 == 0 else list(tasks)[::-1]:
+            inside.seconds, inside.calls = 0.0, []
+            begin = now()
+            tasks[name]()
+            spent = now() - begin
+            rows[name]["seconds"].append(spent)
+            rows[name]["outside"].append(spent - inside.seconds)
+            rows[name]["calls"] = sorted(inside.calls)
+    for name, row in rows.items():
+        bench.tell(what=name, **row)
+
+
+def scoring(bench: Bench, side: int, repeats: int) -> None:
+    """PQ-Map and AQ-Map of one picture with ViT-B/16 and random weights: nothing that a bare graph would do."""
+    import open_clip
+
+    with torch.inference_mode(False):
+        clip = open_clip.create_model("ViT-B-16-quickgelu").eval()
+        quality = bench.part("grefine_core.quality_model").QualityModel(clip, name="random")
+    maps, picture = bench.part("nodes.quality"), torch.rand(1, side, side, 3)
+    prompt = "a red balloon above an old stone castle, two white swans on the lake"
+
+    def score() -> None:
+        quality.clear_cache(texts=False)
+        maps.GRefinePQMap.execute(picture, quality, "paper", 1.0, 1.0, 1.0)
+        maps.GRefineAQMap.execute(picture, quality, prompt, "auto", "product", False)
+
+    interleaved(bench, {"scoring": score}, repeats)
 
 
 def crop(bench: Bench, models: dict[str, Any], side: int, steps: int, repeats: int, share: float) -> None:
@@ -102,20 +165,19 @@ def interleaved(bench: Bench, tasks: dict[str, Callable[[], None]], repeats: int
     for number in range(repeats):
         order = list(tasks) if number % 2 == 0 else list(tasks)[::-1]
         for name in order:
-            synchronise()
-            begin, used = time.perf_counter(), time.process_time()
+            begin = now()
             tasks[name]()
-            synchronise()
-            on_cpu = comfy.model_management.get_torch_device().type == "cpu"
-            spent[name].append(time.process_time() - used if on_cpu else time.perf_counter() - begin)
+            spent[name].append(now() - begin)
     for name, seconds in spent.items():
         bench.tell(what=name, seconds=seconds)
 
 
-def synchronise() -> None:
-    """Wait for the GPU."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+def now() -> float:
+    """Seconds that this process computed; on a GPU those of the clock, when all is done."""
+    if comfy.model_management.get_torch_device().type == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def box(side: int, share: float) -> Tensor:
@@ -126,9 +188,13 @@ def box(side: int, share: float) -> Tensor:
     return mask
 
 
-def unet(channels: int) -> Any:
-    """Stable Diffusion 1.5's UNet with random weights, with fewer channels perhaps."""
+def unet(name: str) -> Any:
+    """Stable Diffusion 1.5's UNet with random weights, with fewer channels perhaps.
+
+    The real size keeps its weights in half precision, as its files do; on the CPU they are cast layer by layer.
+    """
     device = comfy.model_management.get_torch_device()
+    channels = SIZES[name][0]
     config = comfy.supported_models.SD15(
         {
             "image_size": 32,
@@ -150,7 +216,10 @@ def unet(channels: int) -> Any:
         }
     )
     config.unet_config["num_heads"], config.unet_config["num_head_channels"] = 8, -1
-    config.set_inference_dtype(torch.float16 if device.type != "cpu" else torch.float32, None)
+    half = device.type != "cpu" or name == "sd15"
+    config.set_inference_dtype(
+        torch.float16 if half else torch.float32, torch.float32 if device.type == "cpu" else None
+    )
     model = config.get_model({}, "", device)
     fill(model.diffusion_model)
     return comfy.model_patcher.ModelPatcher(model, load_device=device, offload_device=torch.device("cpu"))

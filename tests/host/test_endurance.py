@@ -95,17 +95,27 @@ def test_many_cancelled_prompts(start_server):
     assert outcomes["interrupted"] > 10
 
 
+#: What is freed goes back to the system at once: else what the allocator keeps for later comes and goes by more than is
+#: looked for (with it untouched: 897 MB after 10 runs, up to 977, 941 after 50).
+GIVING_BACK = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": "131072",
+    "MALLOC_TRIM_THRESHOLD_": "131072",
+}
+
+
 def resident(server: Any) -> int:
-    """Resident memory of the server's process, bytes."""
+    """Resident memory of the server's process, bytes, without the files that it maps: of its libraries the system drops
+    and reads pages again as other programs need memory, which moves the sum by more than is looked for here."""
     lines = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_memory_does_not_grow_with_the_runs(start_server, record_property):
-    server = start_server()
+    server = start_server(environment=GIVING_BACK)
     client = HostClient(server.url, server.input_dir)
     sizes = []
     for number in range(50):
@@ -113,5 +123,5 @@ def test_memory_does_not_grow_with_the_runs(start_server, record_property):
         sizes.append(resident(server))
     client.close()
     record_property("megabytes", [round(size / 1e6) for size in sizes])
-    print("resident, MB:", [round(size / 1e6) for size in sizes[::10]], round(sizes[9] / 1e6), round(sizes[49] / 1e6))  # noqa: T201
+    print("resident, MB, after each run:", *(round(size / 1e6) for size in sizes))  # noqa: T201 - the figures
     assert sizes[49] <= sizes[9] * 1.02, f"{sizes[9] / 1e6:.0f} MB after 10 runs, {sizes[49] / 1e6:.0f} MB after 50"

@@ -72,6 +72,10 @@ both = {key: [value] for key, value in {**WAYS, **ALIGNMENT}.items()}
 judge = lambda: guard.execute([pictures], [1.0 - pictures], [quality], [PROMPT], ["x"], [1.0], **both)
 report = lambda: part("nodes.report").GRefineQualityReport.execute([picture], [picture], [quality], [PROMPT], **both)
 model_of = part("grefine_core.quality_model")
+EVEN = dict.fromkeys(("weight_a", "weight_b", "weight_c", "weight_d"), 1.0)
+AREA = dict(threshold=0.5, top_share=0.2, floor=0.3, min_area=0.0, grow=0.0, feather=0.0, fill_holes=False)
+merge = lambda: part("nodes.masks").GRefineMergeMaps.execute(mask, "max", map_b=mask, **EVEN)
+binarize = lambda: part("nodes.masks").GRefineBinarizeMap.execute(mask, "threshold", **AREA)
 
 run(pq)
 vae, unet = models.vae.first_stage_model, models.model.model.diffusion_model
@@ -122,6 +126,11 @@ for kind, make in {
         ("vae encode", stage1, vae, "encode"), ("vae decode", stage1, vae, "decode"), ("unet", stage1, unet, "forward"),
         ("stage 2, vae", stage2, vae, "encode"), ("stage 2, unet", stage2, unet, "forward"),
         ("diffusers", diffusers, engine.pipe.unet, "forward"),
+        ("merged maps", merge, part("nodes.masks"), "merge_maps"),
+        ("masks", binarize, part("nodes.masks"), "binarize_map"),
+        ("overlay", pq, part("nodes.quality"), "overlay"), ("sheet", report, part("nodes.report"), "comparison_sheet"),
+        ("stage 1, result", stage1, part("grefine_core.refine.stage1"), "_paste"),
+        ("stage 2, result", stage2, part("nodes.stage2"), "stage2"),
     ):
         if what != "load":
             quality.clear_cache()
@@ -171,6 +180,12 @@ def test_the_hosts_vae_goes_on_in_tiles(result):
         ("stage 2, vae", ("encoding", "tile_size")),
         ("stage 2, unet", ("sampling", "tile_size")),
         ("diffusers", ("sampling 128x128 pixels", "smaller crops")),
+        ("merged maps", ("making masks", "smaller pictures")),
+        ("masks", ("making masks", "smaller pictures")),
+        ("overlay", ("measuring pictures", "smaller pictures")),
+        ("sheet", ("drawing the report", "smaller pictures")),
+        ("stage 1, result", ("putting crops", "smaller pictures")),
+        ("stage 2, result", ("putting restored parts", "smaller pictures")),
     ],
 )
 def test_else_it_is_said_where_and_what_to_do(result, kind, what, words):

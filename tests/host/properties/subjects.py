@@ -310,15 +310,15 @@ class Subjects:
         values = {name: given[name].value[0] for name in ("run", "strength", "steps")}
         if not values["run"] or any(given[name].fine and values[name] == 0 for name in ("strength", "steps")):
             return True
+        both = torch.ones(1, dtype=torch.bool)  # by picture: masked, and pasted as well
         for name in ("denoise_mask", "composite_mask"):
             mask = given.get(name)
             if mask is None or mask.value is None:
                 continue
-            value = mask.value[0]
-            empty = isinstance(value, torch.Tensor) and not value.is_complex() and not bool((value > 0).any())
-            if not mask.fine or empty:
+            if not mask.fine:
                 return True
-        return False
+            both = both & (self.part("grefine_core.tensors").as_masks(mask.value[0]) > 0).flatten(1).any(dim=1)
+        return not bool(both.any())
 
     def _same_outside(self, given: dict[str, Given], shape: tuple[int, int, int]) -> Callable[[tuple[Any, ...]], None]:
         tensors = self.part("grefine_core.tensors")
