@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import urllib.request
 
 from . import object_info
@@ -43,9 +44,16 @@ def test_texts_reach_the_frontend(client):
                 assert served[key] == text, f"{language}: {key}"
 
 
-def test_help_pages_are_served(host_server, client):
+def test_help_pages_are_served_with_their_pictures(host_server, client):
+    """The host's page asks for relative addresses under `/extensions/<folder>/docs/`."""
+    docs = f"{client.url}/extensions/{host_server.pack_folder}/docs"
     for name in object_info.read():
-        with urllib.request.urlopen(
-            f"{client.url}/extensions/{host_server.pack_folder}/docs/{name}.md", timeout=30
-        ) as answer:
-            assert object_info.read()[name]["display_name"] in answer.read().decode()
+        with urllib.request.urlopen(f"{docs}/{name}.md", timeout=30) as answer:
+            page = answer.read().decode()
+        assert object_info.read()[name]["display_name"] in page
+        addresses = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", page)
+        assert addresses
+        for address in addresses:
+            with urllib.request.urlopen(f"{docs}/{address}", timeout=30) as answer:
+                assert answer.headers["Content-Type"] == "image/jpeg", address
+                assert answer.read(2) == b"\xff\xd8", address
