@@ -200,7 +200,8 @@ def _stage_rows(found: dict[str, Any]) -> list[Row]:
     ):
         for context, faster in values.items():
             what = f"{crop['share']:.0%} of {size}² masked, {context}: times {source}"
-            rows.append((what, f"{faster:.1f}", f"≥ {stages.FASTER:.0f}", faster >= stages.FASTER))
+            asked = context == stages.DEFAULT
+            rows.append((what, f"{faster:.1f}", f"≥ {stages.FASTER:.0f}" if asked else "", faster >= stages.FASTER))
     return rows
 
 

@@ -116,14 +116,14 @@ def scoring(bench: Bench, side: int, repeats: int) -> None:
 
 
 def crop(bench: Bench, models: dict[str, Any], side: int, steps: int, repeats: int, share: float) -> None:
-    """The whole frame masked, and a square of ``share`` of it; with the node's own context and with less."""
+    """The whole frame masked, and a square of ``share`` of it; with the node's own context and with more."""
     picture = torch.rand(1, side, side, 3)
 
     def task(masked: float, context: float) -> Callable[[], None]:
         return lambda: stage1(bench, models, picture, box(side, masked), steps, context=context, min_side=side // 2)
 
     interleaved(
-        bench, {"full": task(1.0, 0.5), "context 0.5": task(share, 0.5), "context 0.25": task(share, 0.25)}, repeats
+        bench, {"full": task(1.0, 0.25), "context 0.25": task(share, 0.25), "context 0.5": task(share, 0.5)}, repeats
     )
 
 
@@ -135,7 +135,7 @@ def stage1(
     steps: int,
     *,
     min_side: int,
-    context: float = 0.5,
+    context: float = 0.25,
 ) -> None:
     """Stage-1 Inpaint as the host calls it."""
     bench.part("nodes.stage1").GRefineStage1Inpaint.execute(
