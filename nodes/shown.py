@@ -25,6 +25,8 @@ KEY = "grefine"
 SIDE = 512
 #: Of a larger batch the first pictures are shown, and how many there were.
 MOST = 16
+#: Of a longer card the first lines are shown: a pasted prompt has thousands of phrases.
+MOST_LINES = 80
 _PHRASE_KINDS = {"none": "good", "modifier": "warn", "noun": "bad"}
 
 Line = dict[str, Any]
@@ -44,13 +46,19 @@ def cards(lines: Iterable[Sequence[Line]], pictures: Iterable[Tensor] = ()) -> d
         pictures: `(H, W, 3)` or masks `(H, W)` in [0, 1], in the same order; no more are asked for than are shown.
             They are files no larger than `SIDE` in the host's temporary folder, which it empties at its start.
     """
-    listed = [list(each) for each in lines]
+    listed = [_shortened(each) for each in lines]
     shown: list[Card] = [{"lines": each} for each in listed[:MOST]]
     if len(listed) > MOST:
         shown.append({"lines": [line(f"and {len(listed) - MOST} more pictures", "faint")]})
     for card, picture in zip(shown[:MOST], pictures, strict=False):
         card["picture"] = _save(picture)
     return {KEY: shown}
+
+
+def _shortened(lines: Sequence[Line]) -> list[Line]:
+    if len(lines) <= MOST_LINES:
+        return list(lines)
+    return [*lines[:MOST_LINES], line(f"and {len(lines) - MOST_LINES} more", "faint")]
 
 
 def phrases(verdicts: Sequence[PhraseQuality], words: str) -> Iterator[Line]:

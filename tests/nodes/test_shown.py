@@ -45,6 +45,12 @@ def test_a_card_for_each_picture_and_an_end_to_them(shown):
     assert found["grefine"][-1]["lines"][0]["text"] == "and 4 more pictures"
 
 
+def test_a_card_is_no_book(shown):
+    (card,) = shown.cards([[shown.line(f"phrase {index}") for index in range(3000)]])["grefine"]
+    assert len(card["lines"]) == shown.MOST_LINES + 1
+    assert card["lines"][-1]["text"] == f"and {3000 - shown.MOST_LINES} more"
+
+
 @pytest.mark.parametrize("shape", [(4097, 1), (1, 4097), (768, 768), (70, 101), (1000, 2000)])
 def test_pictures_are_reduced_and_never_enlarged(shape):
     picture = torch.full((*shape, 3), 0.5)
