@@ -90,6 +90,6 @@ nothing.
 
 More such pictures, each with known defects:
 
-`grefine demo --index 7`
+`python -m grefine_core.cli demo --index 7` (in the pack's folder)
 
 For your own pictures take the templates *grefine_sdxl_inpainting* or *grefine_ordinary_checkpoint*."""
