@@ -118,9 +118,11 @@ def find_pictures(paths: list[str]) -> list[Path]:
     """Expand files and folders (not searched deeper) to picture files, folders' content sorted by name.
 
     Raises:
-        InputError: a path does not exist, or a folder holds no picture.
+        InputError: none of the paths exists, or a folder holds no picture. One of several that does not exist is given
+            as it is: reading says what is wrong with it.
     """
     found: list[Path] = []
+    missing = 0
     for name in paths:
         path = Path(name)
         if path.is_dir():
@@ -131,7 +133,10 @@ def find_pictures(paths: list[str]) -> list[Path]:
         elif path.is_file():
             found.append(path)
         else:
-            raise InputError(f"{path}: no such file or folder.")
+            found.append(path)
+            missing += 1
+    if missing and missing == len(found):
+        raise InputError(f"{found[0]}: no such file or folder.")
     return found
 
 

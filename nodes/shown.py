@@ -63,7 +63,7 @@ def _shortened(lines: Sequence[Line]) -> list[Line]:
 
 def phrases(verdicts: Sequence[PhraseQuality], words: str) -> Iterator[Line]:
     """The phrases of one picture, coloured by their defects; `words` has a line for each, shown under the mouse."""
-    for verdict, told in zip(verdicts, words.splitlines(), strict=False):
+    for verdict, told in zip(verdicts, words.split("\n"), strict=False):
         if verdict.phrase.is_style:
             yield line(verdict.phrase.text, "faint", chip=True, title=told)
         else:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..checks import choice
-from ..errors import InputError
+from ..errors import Cancelled, InputError
 from ..quality_model import QualityModel
 from ..syntax.tree import PromptTree
 from ..tensors import as_images
@@ -40,6 +40,7 @@ def calibrate(
     *,
     temperature: float | None = None,
     made_on: str | None = None,
+    failed: Callable[[Exception], None] | None = None,
 ) -> Calibration:
     """Set the bounds of both ways of scoring so that ``quantile`` of the phrases of good pictures fall below them.
 
@@ -51,6 +52,7 @@ def calibrate(
         progress: called with (done, total or None) after each picture; may raise to stop.
         temperature: τ of the scores; None for the model's own.
         made_on: date for the file; today without it.
+        failed: called with what one sample raised, which is passed over then; without it, it is raised.
 
     Returns:
         The calibration; the same samples give the same bounds.
@@ -64,14 +66,15 @@ def calibrate(
     phrases: dict[str, list[float]] = {name: [] for name in SCORINGS}
     pictures = 0
     for done, sample in _counted(samples, progress):
-        if not isinstance(sample, tuple | list) or len(sample) != 2:
-            raise InputError(f"samples: number {done} is not a pair of a picture and its prompt.")
-        picture = as_images(sample[0], f"samples[{done - 1}]")
-        trees = trees_of(sample[1], None, len(picture))
-        if not all(tree.content for tree in trees):
+        try:
+            count, both = _measured(model, sample, done, temperature)
+        except Exception as error:
+            if failed is None or isinstance(error, Cancelled):
+                raise
+            failed(error)
             continue
-        pictures += len(picture)
-        for scoring, measured in _measure_both(model, picture, trees, temperature).items():
+        pictures += count
+        for scoring, measured in both.items():
             for one in measured:
                 heads[scoring] += [score[1] for score in one.scores if score is not None]
                 phrases[scoring] += [score[0] for score in one.scores if score is not None]
@@ -195,6 +198,19 @@ def _counted(samples: Iterable[Any], progress: CalibrationProgress | None) -> It
         yield done, sample
         if progress is not None:
             progress(done, total)
+
+
+def _measured(
+    model: QualityModel, sample: Any, number: int, temperature: float | None
+) -> tuple[int, dict[Scoring, list[Measurement]]]:
+    """How many pictures a sample has, and their scores; none of a prompt without content phrases."""
+    if not isinstance(sample, tuple | list) or len(sample) != 2:
+        raise InputError(f"samples: number {number} is not a pair of a picture and its prompt.")
+    picture = as_images(sample[0], f"samples[{number - 1}]")
+    trees = trees_of(sample[1], None, len(picture))
+    if not all(tree.content for tree in trees):
+        return 0, {}
+    return len(picture), _measure_both(model, picture, trees, temperature)
 
 
 def _measure_both(

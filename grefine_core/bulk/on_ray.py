@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 from ..errors import GRefineError, InputError
@@ -75,7 +75,7 @@ class OnRay:
         cpus = max(os.cpu_count() or 1, (workers or 1) * self._cpus + 1)
         self._ray.init(address="local", num_cpus=cpus, include_dashboard=False, object_store_memory=MEMORY, **options)
 
-    def run(self, parts: Sequence[Part], make_work: MakeWork, results: Parts) -> Iterable[int]:
+    def run(self, parts: Sequence[Part], make_work: MakeWork, results: Parts) -> Generator[int, None, None]:
         """As ``Engine``: part by part.
 
         Raises:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,16 @@ from typing import Any
 from ..errors import InputError
 from ..evaluation.store import Record, Store
 from ..evaluation.tables import write_json
+from ..plain_text import printable
 
 logger = logging.getLogger(__name__)
 
 #: Columns that every table begins with; ``error`` is empty where all went well.
 COMMON = ("key", "image", "prompt", "group", "error")
+
+
+#: Under this name ``save_picture`` writes a picture before it gets its own.
+_HALF = re.compile(r"\..*-[0-9a-f]{32}\.png", re.DOTALL)
 
 
 def parquet() -> Any:
@@ -52,6 +58,7 @@ class Parts:
         self._columns = {**dict.fromkeys(COMMON, "text"), **columns}
         self._journals = folder / "unfinished" / what
         self._note = folder / f"{what}_run.json"
+        self._pictures = "refined" in columns
 
     def begin(self, note: dict[str, Any], anew: bool = False) -> None:
         """Make the folder ready, and the journals that a killed run has left into parts.
@@ -71,16 +78,22 @@ class Parts:
                 f"{self.folder}: holds results of other models, options or data (see {self._note.name} beside it); "
                 "choose another folder, or --restart to replace them."
             )
-        for file in self.folder.glob(".part-*"):
-            file.unlink()  # half written
+        if anew or self._note.is_file():
+            self._remove_halves()
+        elif (pictures := self.folder.parent / "pictures").is_dir() and any(pictures.iterdir()) and self._pictures:
+            raise InputError(f"{pictures}: is there, and not of an earlier run; choose another folder for the results.")
         write_json(self._note, {"fingerprint": self.fingerprint, **note})
-        self._recover()
+        self.recover()
 
     def finished(self) -> dict[str, bool]:
-        """Key -> whether all went well, of every row in a part."""
+        """Key -> whether all went well, of every row in a part.
+
+        Raises:
+            InputError: a part is damaged.
+        """
         found: dict[str, bool] = {}
         for file in self._files():
-            table = parquet().read_table(file, columns=["key", "error"])
+            table = _read(file, ["key", "error"])
             errors = table.column("error").to_pylist()
             found.update(zip(table.column("key").to_pylist(), (error is None for error in errors), strict=True))
         return found
@@ -88,7 +101,7 @@ class Parts:
     def forget_errors(self) -> None:
         """Take the rows with an error out, so that their pictures are tried again."""
         for file in self._files():
-            table = parquet().read_table(file)
+            table = _read(file)
             good = table.filter(table.column("error").is_null())
             if not len(good):
                 file.unlink()
@@ -106,27 +119,37 @@ class Parts:
         (self._journals / f"{name}.jsonl").unlink(missing_ok=True)
         return file
 
+    def recover(self) -> None:
+        """Make parts of the journals that an ended run has left; nobody else may be working on them."""
+        journals = self._open_journals()
+        done = self.finished() if journals else {}
+        for file in journals:
+            rows = [row for row in self.journal(file.stem).everything() if printable(row["key"]) not in done]
+            if rows:
+                logger.info("%s: %d rows of an ended run are kept.", file, len(rows))
+                self.write(part_name([row["key"] for row in rows]), rows)
+            file.unlink(missing_ok=True)
+
     def end(self) -> None:
         """Leave no empty folders of journals."""
         for folder in (self._journals, self._journals.parent):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
 
-    def _recover(self) -> None:
-        journals = self._open_journals()
-        done = self.finished() if journals else {}
-        for file in journals:
-            rows = [row for row in self.journal(file.stem).everything() if row["key"] not in done]
-            if rows:
-                logger.info("%s: %d rows of an ended run are kept.", file, len(rows))
-                self.write(part_name([row["key"] for row in rows]), rows)
+    def _remove_halves(self) -> None:
+        """What a killed run was writing."""
+        halves = [*self.folder.glob(".part-*"), *self._journals.glob("*.part")]
+        if self._pictures:
+            halves += [file for file in (self.folder.parent / "pictures").rglob(".*") if _HALF.fullmatch(file.name)]
+        for file in halves:
             file.unlink(missing_ok=True)
 
     def _table(self, rows: Sequence[Record]) -> Any:
         import pyarrow
 
         schema = _schema(self._columns).with_metadata({"grefine.run": self.fingerprint})
-        return pyarrow.Table.from_pylist([{name: row.get(name) for name in self._columns} for row in rows], schema)
+        clean = [{name: _printable(row.get(name)) for name in self._columns} for row in rows]
+        return pyarrow.Table.from_pylist(clean, schema)
 
     def _replace(self, file: Path, table: Any) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -146,6 +169,27 @@ class Parts:
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return str(found)
+
+
+def _read(file: Path, columns: list[str] | None = None) -> Any:
+    import pyarrow
+
+    try:
+        return parquet().read_table(file, columns=columns)
+    except (OSError, KeyError, ValueError, pyarrow.ArrowException) as error:
+        raise InputError(
+            f"{file}: this part of earlier results is damaged ({str(error)[:200]}). Remove it, and its pictures are "
+            "done again; or --restart."
+        ) from error
+
+
+def _printable(value: Any) -> Any:
+    """Parquet takes valid Unicode alone; names of files may be other than that."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        return {name: _printable(item) for name, item in value.items()}
+    return [_printable(item) for item in value] if isinstance(value, list) else value
 
 
 def part_name(keys: Sequence[str]) -> str:

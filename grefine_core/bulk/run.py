@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,7 +29,7 @@ class Engine(Protocol):
 
     workers: int
 
-    def run(self, parts: Sequence[Part], make_work: MakeWork, results: Parts) -> Iterable[int]:
+    def run(self, parts: Sequence[Part], make_work: MakeWork, results: Parts) -> Generator[int, None, None]:
         """Do every part with ``do_part``; gives the numbers of pictures as they are finished."""
         ...
 
@@ -38,11 +39,15 @@ class Local:
 
     workers = 1
 
-    def run(self, parts: Sequence[Part], make_work: MakeWork, results: Parts) -> Iterable[int]:
+    def run(self, parts: Sequence[Part], make_work: MakeWork, results: Parts) -> Generator[int, None, None]:
         """As ``Engine``: one picture at a time."""
         work = make_work()
-        for part in parts:
-            yield from do_part(part, work, results)
+        try:
+            for part in parts:
+                yield from do_part(part, work, results)
+        finally:
+            results.recover()  # a part that was not finished
+            results.end()
 
 
 @dataclass(frozen=True)
@@ -88,8 +93,10 @@ def run_bulk(
     )  # fmt: skip
     with bar:
         if missing:
-            for count in engine.run(list(in_parts(missing, size)), make_work, results):
-                bar.update(count)
+            # Closed at once, whatever ends it: what is finished is kept before anybody else works here.
+            with closing(engine.run(list(in_parts(missing, size)), make_work, results)) as counts:
+                for count in counts:
+                    bar.update(count)
     results.end()
     after = results.finished()
     failed = sum(not after.get(task.key, False) for task in tasks)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..datasets.walking import files_below
 from ..errors import InputError
+from ..plain_text import mended
 from .parts import parquet
 from .tasks import Place, Task, unique
+
+logger = logging.getLogger(__name__)
 
 #: Names under which a column is found without being named.
 _GUESSES = {
@@ -41,18 +47,33 @@ def parquet_tasks(
         InputError: no such file, no Parquet, no column of pictures, or pyarrow is not installed.
     """
     place = Path(root).expanduser().absolute()
-    files = sorted(place.rglob("*.parquet")) if place.is_dir() else [place]
+    files = files_below(place, (".parquet",)) if place.is_dir() else [place]
     if not files or not files[0].is_file():
         raise InputError(f"root: {place} is no Parquet file, and no folder of any (*.parquet).")
     if unknown := set(columns or {}) - set(_GUESSES):
         raise InputError(f"columns: {min(unknown)} is none of {', '.join(_GUESSES)}.")
     top = place if place.is_dir() else place.parent
-    tasks = unique(task for file in files for task in _rows(file, top, images, columns or {}))
+    faults: list[InputError] = []
+    tasks = unique(task for file in files for task in _rows_or_error(file, top, images, columns or {}, faults))
+    if len(faults) == len(files):
+        raise faults[0]
     if not tasks:
         raise InputError(f"{place}: has no rows.")
     if limit is not None and limit < len(tasks):
         tasks = [tasks[index * len(tasks) // limit] for index in range(limit)]
     return tasks
+
+
+def _rows_or_error(
+    file: Path, top: Path, images: str | Path | None, given: Mapping[str, str], faults: list[InputError]
+) -> Iterator[Task]:
+    """The rows of one file; one that cannot be read is one row with an error, and among the ``faults``."""
+    try:
+        yield from _rows(file, top, images, given)
+    except InputError as error:
+        logger.warning("%s", error)
+        faults.append(error)
+        yield Task(key=file.relative_to(top).as_posix(), image=str(file), error=str(error))
 
 
 def _rows(file: Path, top: Path, images: str | Path | None, given: Mapping[str, str]) -> Iterator[Task]:
@@ -70,22 +91,25 @@ def _rows(file: Path, top: Path, images: str | Path | None, given: Mapping[str, 
             start = 0
             for group in range(source.num_row_groups):
                 count = source.metadata.row_group(group).num_rows
-                read = source.read_row_group(group, columns=[*names.values(), *paths]).to_pydict()
+                read = _as_bytes(source.read_row_group(group, columns=[*names.values(), *paths])).to_pydict()
                 for row in range(count):
-                    cells = {what: _text(read[name][row]) for what, name in names.items()}
+                    cells, error = _cells(read, names, row)
                     path = read[image][row] if with_path else None
                     path = path.get("path") if isinstance(path, dict) else path
+                    path = os.fsdecode(path) if isinstance(path, bytes) else path
                     name = path or f"{inside}#{start + row}"
                     yield Task(
                         key=cells.get("key") or name,
-                        prompt=cells.get("prompt", ""),
+                        prompt=mended(cells.get("prompt", "")),
                         image=str(folder / path) if path else name,
                         group=cells.get("group") or None,
                         place=Place(str(file), image, group, row) if with_bytes else None,
-                        error=None if path or with_bytes else f"{file}: {image} is empty in this row",
+                        error=error if path or with_bytes else f"{file}: {image} is empty in this row",
                     )
                 start += count
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{file}: cannot be read as Parquet ({error}).") from error
 
 
@@ -123,5 +147,35 @@ def _columns(file: Path, there: list[str], given: Mapping[str, str]) -> dict[str
     return found
 
 
+def _as_bytes(table: Any) -> Any:
+    """Texts as the bytes that they are: not in all files they are valid, and then none of a column could be read."""
+    import pyarrow
+    from pyarrow import types
+
+    for number, field in enumerate(table.schema):
+        if types.is_string(field.type) or types.is_large_string(field.type):
+            table = table.set_column(number, field.name, table.column(number).cast(pyarrow.large_binary()))
+    return table
+
+
+def _cells(read: Mapping[str, list[Any]], names: Mapping[str, str], row: int) -> tuple[dict[str, str], str | None]:
+    """One row's texts, and what is wrong with them."""
+    cells, error = {}, None
+    for what, name in names.items():
+        value = read[name][row]
+        if isinstance(value, list | dict):  # their spelling in Python is no prompt
+            error = f"{name} has {value!s:.40}, which is no text; name another column, or make it text"
+            continue
+        try:
+            cells[what] = _text(value)
+        except UnicodeDecodeError as wrong:
+            cells[what] = value.decode("utf-8", "backslashreplace").strip()
+            error = f"{name} is not in UTF-8 ({wrong.reason})"
+    return cells, error
+
+
 def _text(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+    if isinstance(value, bytes):
+        value = value.decode("utf-8")
+    # NaN: nothing there, as pandas writes it.
+    return "" if value is None or value != value else str(value).strip()

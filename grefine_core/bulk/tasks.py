@@ -12,6 +12,7 @@ from typing import Any
 from ..datasets import Dataset
 from ..errors import InputError
 from ..pictures import Picture, load_picture
+from ..plain_text import printable
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,23 @@ def tasks_of(dataset: Dataset) -> list[Task]:
 
 
 def unique(tasks: Iterable[Task]) -> list[Task]:
-    """The second task of one key gets a key of its own (``KEY#2``) and an error, unless it has one already."""
+    """The second task of one key gets a key that no other has (``KEY#2``, …) and an error, unless it has one already.
+
+    Keys are valid Unicode then, as they have to be in Parquet.
+    """
+    listed = [replace(task, key=printable(task.key)) for task in tasks]
+    taken = {task.key for task in listed}
     counts: dict[str, int] = {}
     found = []
-    for task in tasks:
-        number = counts[task.key] = counts.get(task.key, 0) + 1
+    for task in listed:
+        key, number = task.key, counts.get(task.key, 0) + 1
         if number > 1:
-            reason = task.error or f"there is another row with the key {task.key!r}; the first one is used"
-            task = replace(task, key=f"{task.key}#{number}", error=reason)
+            while f"{key}#{number}" in taken:
+                number += 1
+            taken.add(f"{key}#{number}")
+            reason = task.error or f"there is another row with the key {key!r}; the first one is used"
+            task = replace(task, key=f"{key}#{number}", error=reason)
+        counts[key] = number
         found.append(task)
     return found
 

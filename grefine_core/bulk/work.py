@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Protocol
 
 from ..embeddings import FACTORS
-from ..errors import Cancelled, GRefineError, InputError
+from ..errors import Cancelled, InputError, reason_of
 from ..evaluation.refining import seed_for
 from ..evaluation.store import Record
 from ..pictures import Picture
@@ -19,6 +19,9 @@ from ..refine.options import RefineOptions
 from .tasks import Task
 
 logger = logging.getLogger(__name__)
+
+_LONGEST = 200
+"""Bytes of a key's part in a file name, of which there are 255."""
 
 
 class Work(Protocol):
@@ -171,10 +174,16 @@ def picture_name(key: str) -> str:
     """Where in the folder of results a refined picture lies. A key that leads out of it gets another name."""
     parts = PurePosixPath(key.replace("\\", "/")).parts
     inside = [part for part in parts if part not in ("/", "//", "..") and not PureWindowsPath(part).drive]
-    name = "/".join(inside)
+    name = "/".join(_file_name(part) for part in inside)
     if name != key:
         name = f"{name}-{hashlib.blake2b(key.encode('utf-8', 'replace'), digest_size=4).hexdigest()}"
     return f"pictures/{name}.png"
+
+
+def _file_name(part: str) -> str:
+    """Without control characters, and short enough to be a file's name with endings and what a half has before it."""
+    plain = "".join(letter if letter.isprintable() else "_" for letter in part)
+    return plain.encode("utf-8")[:_LONGEST].decode("utf-8", "ignore")
 
 
 def row_of(task: Task, work: Work) -> Record:
@@ -184,12 +193,7 @@ def row_of(task: Task, work: Work) -> Record:
         row |= work(task, task.picture())
     except Cancelled:
         raise
-    except (GRefineError, RuntimeError, OSError) as error:  # RuntimeError: torch's own, out of memory above all
-        logger.warning("%s: %s", task.key, error)
-        row["error"] = f"{error}"[:500] or type(error).__name__
-    return {name: _printable(value) if isinstance(value, str) else value for name, value in row.items()}
-
-
-def _printable(text: str) -> str:
-    """File names may have bytes that are no text; Parquet has none such."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    except Exception as error:  # whatever a picture or a prompt leads to: the others go on
+        row["error"] = reason_of(error)
+        logger.warning("%s: %s", task.key, row["error"])
+    return row

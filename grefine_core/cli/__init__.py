@@ -1,7 +1,8 @@
 """The command line, ``grefine``: thin skins over the library, one file a command.
 
-Exit codes: 0 done; 1 an error that the message explains; 2 wrong usage; 3 some of several pictures failed, the others
-are done; 130 cancelled.
+Exit codes: 0 done, or nobody reads the output any more (``| head``); 1 an error that the message explains; 2 wrong
+usage; 3 some of several pictures failed, the others are done; 130 cancelled (Ctrl-C), 143 ended (SIGTERM): what was
+finished by then is printed and kept.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from ..errors import Cancelled, GRefineError
+from ..errors import Cancelled, GRefineError, reason_of
 from . import bulk, calibrate, demo, evaluate, maps, models, queue, refine, score, train
+from .stopping import stopped_by_signals
+from .streams import Unread, forget_unread, plain_streams
 
 _COMMANDS = (score, maps, refine, bulk, calibrate, train, evaluate, models, queue, demo)
 
@@ -34,7 +37,19 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    arguments = build_parser().parse_args(argv)
+    with plain_streams():
+        try:
+            arguments = build_parser().parse_args(argv)
+            with stopped_by_signals():
+                code = _run(arguments)
+            sys.stdout.flush()
+        except Unread:
+            forget_unread()
+            return 0
+        return code
+
+
+def _run(arguments: argparse.Namespace) -> int:
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(arguments.verbose, 2)]
     logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr)
     if arguments.verbose < 2:
@@ -43,11 +58,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         return int(arguments.run(arguments))
-    except (KeyboardInterrupt, Cancelled):
+    except (KeyboardInterrupt, Cancelled) as stop:
         print("Cancelled.", file=sys.stderr)
-        return 130
+        return int(getattr(stop, "code", 130))
     except (GRefineError, OSError) as error:
         if arguments.verbose >= 2:
             logging.exception("failed")
         print(f"grefine {arguments.command}: {error}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        print(
+            f"grefine {arguments.command}: {reason_of(error)}. The program was not prepared for this: check the files "
+            "and options that were given; 'grefine -v …' shows where it happened, for a report.",
+            file=sys.stderr,
+        )
         return 1

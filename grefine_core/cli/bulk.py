@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..errors import Cancelled, InputError
 from . import common, data_options, demo, evaluate_options, evaluate_refine, options, pasd_options, refine
 
 if TYPE_CHECKING:
-    from ..bulk import Engine, Refining, Scoring, Task
+    from ..bulk import Engine, Parts, Refining, Scoring, Task
 
 #: Options that name files or folders: Ray's workers have another working directory.
 _PATHS = (
@@ -131,32 +131,55 @@ def _settled(arguments: argparse.Namespace) -> argparse.Namespace:
 
 
 def _run(arguments: argparse.Namespace, kind: Any, make: Any) -> int:
-    from ..bulk import Parts, run_bulk
+    from ..bulk.lock import alone_in
     from ..checks import whole_number
-    from ..evaluation.manifest import versions
 
     whole_number(arguments.part_size, "--part-size", 1, 1 << 20)
+    with alone_in(Path(arguments.output)):
+        return _alone(arguments, kind, make)
+
+
+def _alone(arguments: argparse.Namespace, kind: Any, make: Any) -> int:
+    from ..bulk import Parts, run_bulk
+    from ..evaluation.manifest import versions
+
     tasks = _tasks(arguments)
     results = Parts(Path(arguments.output), kind.what, kind.columns, _fingerprint(arguments))
     hidden = {"run", "base", "assessment"}
     chosen = {name: str(value) for name, value in vars(arguments).items() if name not in hidden and value is not None}
     note = {"command": ["grefine", *sys.argv[1:]], "configuration": chosen, "versions": versions()}
-    with _engine(arguments) as engine:
-        results.begin(note, anew=arguments.restart)
-        summary = run_bulk(
-            tasks,
-            partial(make, arguments),
-            results,
-            engine,
-            part_size=arguments.part_size,
-            retry_errors=arguments.retry_errors,
-        )
+    try:
+        with _engine(arguments) as engine:
+            results.begin(note, anew=arguments.restart)
+            summary = run_bulk(
+                tasks,
+                partial(make, arguments),
+                results,
+                engine,
+                part_size=arguments.part_size,
+                retry_errors=arguments.retry_errors,
+            )
+    except (KeyboardInterrupt, Cancelled):
+        _say_finished(arguments, tasks, results)
+        raise
     if arguments.json:
         common.print_json({**vars(summary), "parts": str(results.folder)})
     else:
         print(f"{summary.pictures} pictures, {summary.done_before} of them by earlier runs, {summary.failed} failed")
         print(f"  {results.folder}")
     return 0 if not summary.failed else 1 if summary.failed == summary.pictures else 3
+
+
+def _say_finished(arguments: argparse.Namespace, tasks: list[Task], results: Parts) -> None:
+    """What a cancelled run leaves."""
+    rows = results.finished()
+    there = [rows[task.key] for task in tasks if task.key in rows]
+    if arguments.json:
+        counts = {"pictures": len(tasks), "finished": len(there), "failed": there.count(False)}
+        common.print_json({**counts, "parts": str(results.folder)})
+    else:
+        print(f"{len(there)} of {len(tasks)} pictures are finished, {there.count(False)} of them failed; the same")
+        print(f"command does the others.\n  {results.folder}")
 
 
 def _tasks(arguments: argparse.Namespace) -> list[Task]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import GRefineError, InputError
+from ..errors import InputError, reason_of
 from . import common
 
 if TYPE_CHECKING:
@@ -59,7 +59,13 @@ def run(arguments: argparse.Namespace) -> int:
     common.output_folder(target.parent)
     model = common.load_model(arguments)
     skipped: list[Path] = []
-    calibration = calibrate(model, _samples(files, prompts, skipped), quantile=arguments.quantile)
+    at = [files[0]]
+
+    def failed(error: Exception) -> None:
+        _skip(at[0], error, skipped)
+
+    samples = _samples(files, prompts, skipped, at)
+    calibration = calibrate(model, samples, quantile=arguments.quantile, failed=failed)
     calibration.save(target)
     if arguments.json:
         common.print_json({"file": str(target), "pictures": calibration.pictures, "phrases": calibration.phrases,
@@ -74,28 +80,40 @@ def run(arguments: argparse.Namespace) -> int:
     return 3 if skipped else 0
 
 
-def _samples(files: list[Path], prompts: dict[str, str], skipped: list[Path]) -> Iterator[tuple[Tensor, str]]:
+def _skip(path: Path, error: Exception, skipped: list[Path]) -> None:
+    reason = reason_of(error)
+    common.say(f"skipped: {reason}" if str(path) in reason else f"skipped: {path}: {reason}", sys.stderr)
+    skipped.append(path)
+
+
+def _samples(
+    files: list[Path], prompts: dict[str, str], skipped: list[Path], at: list[Path]
+) -> Iterator[tuple[Tensor, str]]:
+    """Pictures with their prompts; ``at`` has the file that is under way."""
     from ..pictures import load_picture
 
     for path in common.progress(files, "Measuring"):
+        at[0] = path
         try:
             picture = load_picture(path)
             prompt = common.prompt_for(picture, prompts.get(path.name))
-        except GRefineError as error:
-            print(f"skipped: {error}", file=sys.stderr)
-            skipped.append(path)
+        except Exception as error:
+            _skip(path, error, skipped)
             continue
         yield picture.image, prompt or ""
 
 
 def _read_prompts(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        raise InputError(f"--prompts {path}: no such file.")
+    from ..datasets.tables import read_csv
+
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            if not {"image", "prompt"} <= set(rows.fieldnames or ()):
-                raise InputError(f"--prompts {path}: needs the columns 'image' and 'prompt', has {rows.fieldnames}.")
-            return {Path(row["image"]).name: row["prompt"] for row in rows}
-    except (UnicodeDecodeError, csv.Error) as error:
+        rows = read_csv(path)
+    except FileNotFoundError as error:
+        raise InputError(f"--prompts {path}: no such file.") from error
+    except (ValueError, csv.Error) as error:
         raise InputError(f"--prompts {path}: is no CSV file in UTF-8 ({error}); save it as one.") from error
+    if not {"image", "prompt"} <= set(rows[0] if rows else ()):
+        raise InputError(
+            f"--prompts {path}: needs the columns 'image' and 'prompt', has {list(rows[0]) if rows else 'no rows'}."
+        )
+    return {Path(row["image"]).name: row["prompt"] for row in rows}

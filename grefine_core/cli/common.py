@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import GRefineError, InputError
+from ..errors import Cancelled, InputError, reason_of
 from ..metadata import prompt_from_metadata
 from ..pictures import Picture, find_pictures, load_picture
+from ..plain_text import finite, mended, printable
 
 if TYPE_CHECKING:
     from ..quality_model import QualityModel
@@ -133,7 +134,7 @@ def prompt_for(picture: Picture, given: str | None, needed: bool = True) -> str 
         InputError: ``needed``, and none of them there; or a text file in another encoding than UTF-8.
     """
     if given is not None:
-        return given
+        return mended(given)
     sidecar = picture.path.with_suffix(".txt")
     if sidecar.is_file():
         try:
@@ -157,38 +158,68 @@ def progress(items: Sequence[Item], what: str) -> Iterator[Item]:
 
 
 def for_each_picture(
-    paths: list[str], what: str, work: Callable[[Picture], dict[str, Any]]
-) -> tuple[list[dict[str, Any]], int]:
-    """Run ``work`` on every picture; one that fails is reported and does not stop the others.
+    paths: list[str],
+    what: str,
+    work: Callable[[Picture], dict[str, Any]],
+    in_words: Callable[[dict[str, Any]], str],
+    as_json: bool,
+) -> int:
+    """Run ``work`` on every picture and print what it gives; one that fails is reported and does not stop the others.
+
+    ``in_words`` says a result for people, at once. As JSON all of them are printed at the end, and when the run is
+    cancelled those that are finished; a failed picture has ``{"image": path, "error": message}``.
 
     Returns:
-        (results, exit code): a failed picture has ``{"image": path, "error": message}``. Code 0; 1 if all failed,
-        3 if some did.
+        The exit code: 0; 1 if all failed, 3 if some did.
     """
     files = find_pictures(paths)
     results: list[dict[str, Any]] = []
     failed = 0
-    for path in progress(files, what):
-        try:
-            results.append({"image": str(path), **work(load_picture(path))})
-        except GRefineError as error:
-            failed += 1
-            print(f"{path}: {error}" if str(path) not in str(error) else str(error), file=sys.stderr)
-            results.append({"image": str(path), "error": str(error)})
-    return results, 0 if not failed else 1 if failed == len(files) else 3
+    try:
+        for path in progress(files, what):
+            try:
+                results.append({"image": str(path), **work(load_picture(path))})
+            except Cancelled:
+                raise
+            except Exception as error:
+                failed += 1
+                reason = reason_of(error)
+                results.append({"image": str(path), "error": reason})
+                say(reason if str(path) in reason else f"{path}: {reason}", sys.stderr)
+            else:
+                if not as_json:
+                    say(in_words(results[-1]))
+    finally:
+        if as_json:
+            print_json(results)
+    return 0 if not failed else 1 if failed == len(files) else 3
+
+
+def say(text: str, stream: Any = None) -> None:
+    """Print beside a progress bar, at once."""
+    from tqdm import tqdm
+
+    stream = stream or sys.stdout
+    tqdm.write(text, file=stream)
+    stream.flush()
+
+
+def json_text(value: object, indent: int = 2) -> str:
+    """``value`` as JSON in valid UTF-8; what is no number (NaN) is null."""
+    return printable(json.dumps(finite(value), indent=indent, ensure_ascii=False))
 
 
 def print_json(value: object) -> None:
     """Write ``value`` to standard output for programs."""
-    json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
-    sys.stdout.write("\n")
+    sys.stdout.write(json_text(value) + "\n")
+    sys.stdout.flush()
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file so that a half-written one never takes a good one's place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.part")
-    scratch.write_text(text, encoding="utf-8")
+    scratch.write_text(printable(text), encoding="utf-8")
     scratch.replace(path)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,7 +101,7 @@ def report_skipped(dataset: Dataset, file: Path) -> None:
     if not dataset.skipped:
         return
     rows = [{"key": one.key, "path": str(one.path), "reason": one.reason} for one in dataset.skipped]
-    common.write_text(file, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+    common.write_text(file, common.json_text(rows, 1) + "\n")
     for one in dataset.skipped[:_SHOWN]:
         print(f"skipped: {one.key}: {one.reason}", file=sys.stderr)
     rest = f", {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""

@@ -167,9 +167,7 @@ def finish(
 def print_result(arguments: argparse.Namespace, content: Any, page: Path, plots: Sequence[Path]) -> None:
     """For programs the results, for people where they are."""
     if arguments.json:
-        from ..evaluation.tables import finite
-
-        common.print_json(finite(content))
+        common.print_json(content)
         return
     print(page)
     for plot in plots:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,14 +33,11 @@ def run(arguments: argparse.Namespace) -> int:
     def work(picture: Picture) -> dict[str, Any]:
         return write_maps(picture, names[picture.path], model, arguments, folder)
 
-    results, code = common.for_each_picture(arguments.images, "Mapping", work)
-    if arguments.json:
-        common.print_json(results)
-    else:
-        for result in results:
-            for path in result.get("files", {}).values():
-                print(path)
-    return code
+    return common.for_each_picture(arguments.images, "Mapping", work, _in_words, arguments.json)
+
+
+def _in_words(result: dict[str, Any]) -> str:
+    return "\n".join(result["files"].values())
 
 
 def write_maps(picture: Any, name: str, model: Any, arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -79,6 +75,6 @@ def write_maps(picture: Any, name: str, model: Any, arguments: argparse.Namespac
         "masked_area": float(found.mask.area[0]),
         "files": {kind: str(path) for kind, path in files.items()},
     }
-    common.write_text(folder / f"{name}.json", json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    common.write_text(folder / f"{name}.json", common.json_text(result) + "\n")
     result["files"]["json"] = str(folder / f"{name}.json")
     return result

@@ -57,14 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         prompt = common.prompt_for(picture, arguments.prompt)
         return refine_picture(picture, prompt or "", model, engines, folder, names[picture.path], arguments)
 
-    results, code = common.for_each_picture(arguments.images, "Refining", work)
-    if arguments.json:
-        common.print_json(results)
-    else:
-        for result in results:
-            if "error" not in result:
-                print(in_words(result))
-    return code
+    return common.for_each_picture(arguments.images, "Refining", work, in_words, arguments.json)
 
 
 class Engines:
@@ -161,7 +154,7 @@ def refine_picture(
     text = {**picture.text, "grefine": json.dumps(described, ensure_ascii=False)}
     refined = save_picture(outcome.image, folder / f"{name}.png", text, picture.alpha, picture.info.get("icc_profile"))
     files = {"refined": str(refined), "sheet": str(save_picture(sheet, folder / f"{name}.sheet.png"))}
-    common.write_text(folder / f"{name}.json", json.dumps(described, indent=2, ensure_ascii=False) + "\n")
+    common.write_text(folder / f"{name}.json", common.json_text(described) + "\n")
     return {**described, "files": {**files, "json": str(folder / f"{name}.json")}}
 
 

@@ -27,14 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     def work(picture: Picture) -> dict[str, Any]:
         return _score(picture, model, arguments)
 
-    results, code = common.for_each_picture(arguments.images, "Scoring", work)
-    if arguments.json:
-        common.print_json(results)
-    else:
-        for result in results:
-            if "error" not in result:
-                print(_in_words(result))
-    return code
+    return common.for_each_picture(arguments.images, "Scoring", work, _in_words, arguments.json)
 
 
 def _score(picture: Any, model: Any, arguments: argparse.Namespace) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from ..errors import InputError
+from ..plain_text import mended
 from .pictures import Check, what_is_wrong
 from .records import Dataset, Example, Scale, Skipped
-from .tables import Row
+from .tables import BadRow, Nested, Row
 
 #: Names of the splits as data sets write them.
 SPLIT_NAMES = {
@@ -49,7 +50,7 @@ class Collector:
             self.skip(key, image, "the picture has more than one row; the first one is used")
             return
         self._seen[key] = image
-        self.entries.append(Example(key, image, prompt, dict(scores or {}), group, split))
+        self.entries.append(Example(key, image, mended(prompt), dict(scores or {}), group, split))
 
     def skip(self, key: str, path: Path, reason: str) -> None:
         """Report a row that cannot be used."""
@@ -80,6 +81,9 @@ class Collector:
             columns: what is where.
             group, split: where the row does not say.
         """
+        if isinstance(row, BadRow):
+            self.skip(f"row {number}", table, f"row {number}: {row.reason}")
+            return
         name = row.get(columns.image, "")
         if not name:
             self.skip(f"row {number}", table, f"no file name in the column {columns.image!r}")
@@ -88,6 +92,10 @@ class Collector:
         key = self.key_of(image)
         if "None" in row:
             self.skip(key, table, f"row {number} has more cells than the table has columns: quote texts with commas")
+            return
+        used = (columns.image, columns.prompt, columns.group, columns.split)
+        if nested := [column for column in used if isinstance(row.get(column or ""), Nested)]:
+            self.skip(key, table, f"row {number}: {nested[0]} is {row[nested[0] or '']:.40}, which is no text")
             return
         scores: dict[str, float] = {}
         for score, column in columns.scores.items():
@@ -190,9 +198,16 @@ def _find(name: str, folders: Sequence[Path]) -> Path:
     # Tables written on Windows have its slashes.
     for spelling in dict.fromkeys((name, PurePosixPath(name.replace("\\", "/")).as_posix())):
         for folder in folders:
-            if (folder / spelling).is_file():
+            if _is_file(folder / spelling):
                 return folder / spelling
     return folders[0] / name
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long, or with a NUL
+        return False
 
 
 def _number(text: str) -> float | None:

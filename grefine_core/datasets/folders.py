@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ..embeddings import FACTORS
-from ..errors import GRefineError, InputError
+from ..errors import InputError, reason_of
 from ..metadata import prompt_from_metadata
 from ..pictures import SUFFIXES as PICTURES
 from ..pictures import load_picture
 from .collecting import SPLIT_NAMES, Collector, Columns
 from .tables import SUFFIXES as TABLES
 from .tables import Row, read_table
+from .walking import files_below, is_named
 
 #: Names under which a column is found without being named, by what it holds.
 _GUESSES: dict[str, tuple[str, ...]] = {
@@ -45,7 +46,7 @@ def diffusiondb(into: Collector, table: Path | None, images: Path | None) -> Non
     for file in files:
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             into.skip(file.stem, file, f"cannot be read ({error}); all of its pictures are left out")
             continue
         for name, entry in content.items() if isinstance(content, Mapping) else ():
@@ -75,7 +76,7 @@ def genimage(into: Collector, table: Path | None, images: Path | None) -> None:
         above = folder.parent.parent if part in SPLIT_NAMES else folder.parent
         # The generator's folder, not the archive's in it.
         generator = above.relative_to(top).parts[0] if above != top else above.resolve().name
-        for image in sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES):
+        for image in sorted(path for path in folder.iterdir() if is_named(path, PICTURES)):
             prompt = written.get(image.name) or class_prompt(image.name)
             if prompt is None:
                 into.skip(into.key_of(image), image, "its name has no number of a class, and no table has its prompt")
@@ -106,10 +107,14 @@ def folder(into: Collector, table: Path | None, images: Path | None, columns: Ma
         before = len(into.entries)
         plain(into, file, top, columns)
         named = {entry.image if hasattr(entry, "image") else entry.path for entry in into.entries[before:]}
-    for image in sorted(path for path in top.rglob("*") if path.suffix.lower() in PICTURES and path.is_file()):
+    for image in files_below(top, PICTURES):
         if image in named:
             continue
-        prompt = _own_prompt(image)
+        try:
+            prompt = _own_prompt(image)
+        except Exception as error:
+            into.skip(into.key_of(image), image, reason_of(error))
+            continue
         if prompt is None:
             where = f"{file.name} has no row of it, and it" if file is not None else "it"
             into.skip(
@@ -126,7 +131,7 @@ def plain(into: Collector, table: Path | None, images: Path | None, columns: Map
         InputError: more than one table to choose from, or columns that are not there.
     """
     if table is None:
-        files = sorted(path for path in into.root.iterdir() if path.suffix.lower() in TABLES)
+        files = sorted(path for path in into.root.iterdir() if is_named(path, TABLES))
         if len(files) != 1:
             raise InputError(
                 f"{into.root}: has {len(files) or 'no'} tables ({', '.join(TABLES)}); name the one to read."
@@ -164,12 +169,12 @@ def _prompts_of(table: Path) -> dict[str, str]:
 
 def _own_prompt(image: Path) -> str | None:
     beside = image.with_suffix(".txt")
-    try:
-        if beside.is_file():
-            return beside.read_text(encoding="utf-8-sig").strip()
+    if not beside.is_file():
         return prompt_from_metadata(load_picture(image).text)
-    except (GRefineError, OSError, UnicodeDecodeError):
-        return None
+    try:
+        return beside.read_text(encoding="utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{beside}: is not in UTF-8 ({error.reason}); save it so.") from error
 
 
 READERS: dict[str, tuple[str, Callable[[Collector, Path | None, Path | None], None]]] = {

@@ -11,7 +11,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import reason_of
 from ..pictures import load_picture
 from .records import Dataset
 
@@ -30,21 +30,21 @@ def what_is_wrong(path: Path, check: Check) -> str | None:
             return "no such picture"
         if path.stat().st_size == 0:
             return "the file is empty"
-    except OSError as error:  # a name too long, a disk that is gone
+    except (OSError, ValueError) as error:  # a name too long, or with a NUL; a disk that is gone
         return str(error)
     if check == "header":
-        from PIL import Image, UnidentifiedImageError
+        from PIL import Image
 
         try:
             with Image.open(path):
                 return None
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            return f"not a readable picture ({error})"
+        except Exception as error:  # the readers of damaged files raise whatever they meet
+            return f"not a readable picture ({reason_of(error)})"
     if check == "decode":
         try:
             load_picture(path)
-        except InputError as error:
-            return str(error)
+        except Exception as error:
+            return reason_of(error)
     return None
 
 
@@ -60,8 +60,8 @@ def read_pictures(dataset: Dataset, threads: int = 4) -> Callable[[Sequence[str]
     def read(key: str) -> Tensor | None:
         try:
             return load_picture(files[key]).image[0]
-        except InputError as error:
-            logger.warning("skipped: %s", error)
+        except Exception as error:
+            logger.warning("skipped: %s: %s", key, reason_of(error))
             return None
 
     def pictures(keys: Sequence[str]) -> Iterator[Tensor | None]:

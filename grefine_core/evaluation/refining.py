@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ..datasets import Example
-from ..errors import Cancelled, GRefineError
+from ..errors import Cancelled, GRefineError, reason_of
 from ..refine.options import RefineOptions
 from .memo import Memo
 from .scoring import Failure, Item, stamp
@@ -71,13 +71,14 @@ def picture_path(folder: Path, row: str, key: str) -> Path:
     """
     place = PurePath(key)
     if place.is_absolute() or ".." in place.parts:
-        return folder / row / f"{hashlib.sha256(key.encode()).hexdigest()[:12]}-{place.name}.png"
+        digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+        return folder / row / f"{digest[:12]}-{place.name}.png"
     return folder / row / f"{key}.png"
 
 
 def seed_for(seed: int, key: str) -> int:
     """The seed of one picture: the same whatever else is refined, and in which order."""
-    digest = hashlib.sha256(f"{seed}/{key}".encode()).digest()
+    digest = hashlib.sha256(f"{seed}/{key}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
@@ -148,14 +149,16 @@ def _refine_one(
             image = load_picture(example.image).image
             work.quality.clear_cache()  # the result is not to depend on what was refined before
             answer = refiner.make(row.variant, row.guarded, image, example.prompt)
+            save_picture(answer.image, picture_path(pictures, row.name, example.key))
+            record = _record(example, image, answer)
         except Cancelled:
             raise
-        except (GRefineError, RuntimeError, OSError) as error:  # RuntimeError: torch's own, out of memory above all
-            logger.warning("%s, %s: %s", example.image, row.title, error)
-            failures.append(Failure(example.key, example.image, f"refining: {row.title}", str(error)[:300]))
+        except Exception as error:  # whatever a picture or a prompt leads to: the others go on
+            reason = reason_of(error)
+            logger.warning("%s, %s: %s", example.image, row.title, reason)
+            failures.append(Failure(example.key, example.image, f"refining: {row.title}", reason))
             continue
-        save_picture(answer.image, picture_path(pictures, row.name, example.key))
-        yield row, _record(example, image, answer)
+        yield row, record
 
 
 def _record(example: Example, image: Any, answer: Any) -> Record:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import GRefineError
+from ..errors import Cancelled, GRefineError, reason_of
 from .indicators.protocol import Context, Indicator, Spec
 from .indicators.registry import OWN
 from .store import Record, Store
@@ -99,9 +99,12 @@ def score_items(
         for item in _progress(missing, f"{spec.title}{what and ' of '}{what}"):
             try:
                 value = _score(spec, indicator, item)
-            except GRefineError as error:
-                logger.warning("%s: %s", item.image, error)
-                result.failures.append(Failure(item.key, item.image, spec.title, str(error)))
+            except Cancelled:
+                raise
+            except Exception as error:  # of a package of others, too: whatever it raises is one picture's failure
+                reason = reason_of(error)
+                logger.warning("%s: %s", item.image, reason)
+                result.failures.append(Failure(item.key, item.image, spec.title, reason))
                 continue
             done[item.key] = {"value": value}
             store.add(item.key, {"stamp": stamps[item.key], "value": value})
@@ -115,7 +118,7 @@ def stamp(item: Item) -> str:
     """Changes when the picture's file or its prompt does; "absent" without a file."""
     try:
         status = item.image.stat()
-    except OSError:
+    except (OSError, ValueError):
         return "absent"
     return f"{status.st_size}-{status.st_mtime_ns}-{_digest(item.prompt)}"
 
@@ -126,13 +129,7 @@ def _score(spec: Spec, indicator: Indicator, item: Item) -> float:
     if spec.kind == "alignment" and not item.prompt:
         raise GRefineError("has no prompt")
     image = load_picture(item.image).image
-    try:
-        value = float(indicator.score(image, item.prompt))
-    except GRefineError:
-        raise
-    except Exception as error:  # of a package of others: whatever it raises is one picture's failure
-        logger.debug("%s failed", spec.title, exc_info=True)
-        raise GRefineError(f"{type(error).__name__}: {str(error)[:300]}") from error
+    value = float(indicator.score(image, item.prompt))
     if not math.isfinite(value):
         raise GRefineError(f"gave {value}, which is no score")
     return value
@@ -154,4 +151,4 @@ def _free(device: str) -> None:
 
 
 def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

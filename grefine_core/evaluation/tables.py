@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..plain_text import finite, printable
 from .statistics import Estimate
 
 
@@ -49,22 +50,11 @@ def cell(text: str) -> str:
     return " ".join(text.replace("|", "\\|").split())
 
 
-def finite(value: Any) -> Any:
-    """JSON has no NaN: None in its place, everywhere in nested lists and dictionaries."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    return value
-
-
 def write_text(path: Path, text: str) -> Path:
     """Write a text file; a half-written one never takes a good one's place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
+    part.write_text(printable(text), encoding="utf-8")
     part.replace(path)
     return path
 

@@ -13,7 +13,7 @@ from typing import Any
 from ..alignment.calibration import SCORINGS, Scoring
 from ..alignment.measuring import encoder_of, measure_pictures, trees_of
 from ..datasets import Dataset, Example, Skipped, read_pictures
-from ..errors import InputError
+from ..errors import InputError, reason_of
 from ..quality_model import QualityModel
 from .feature_store import Progress
 from .fingerprint import model_fingerprint
@@ -69,12 +69,17 @@ def score_dataset(
     total = sum(len(part) for _, part in own)
     done = total - sum(len(part) for _, part in missing)
     pictures = read_pictures(dataset, threads)([example.key for _, part in missing for example in part])
+    reasons: dict[str, str] = {}
     for file, part in missing:
         rows: list[dict[str, Any]] = []
         for example in part:
             picture = next(pictures)
             if picture is not None:
-                rows.append(_measured(model, example, picture))
+                try:
+                    rows.append(_measured(model, example, picture))
+                except Exception as error:  # whatever a picture or a prompt leads to: the others go on
+                    reasons[example.key] = reason_of(error)
+                    logger.warning("skipped: %s: %s", example.key, reasons[example.key])
             done += 1
             if progress is not None:
                 progress(done, total)
@@ -88,7 +93,7 @@ def score_dataset(
         found += read
     there = {one.key for one in found}
     lost = tuple(
-        Skipped(example.key, example.image, "cannot be read as a whole")
+        Skipped(example.key, example.image, reasons.get(example.key, "cannot be read as a whole"))
         for example in dataset.examples
         if example.key not in there
     )
@@ -117,8 +122,15 @@ def _state(model: QualityModel) -> str:
 
 
 def _asked(part: Sequence[Example]) -> str:
-    rows = [f"{example.key}\0{example.image.stat().st_size}\0{example.prompt}" for example in part]
-    return hashlib.blake2b("\0\0".join(rows).encode(), digest_size=8).hexdigest()
+    rows = [f"{example.key}\0{_size(example.image)}\0{example.prompt}" for example in part]
+    return hashlib.blake2b("\0\0".join(rows).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:  # gone since the data set was opened; reading says so
+        return -1
 
 
 def _file(folder: Path, part: Sequence[Example]) -> Path:

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import InputError, ModelFileError
+from ..errors import InputError, ModelFileError, reason_of
 from ..models.files import read_metadata, write_tensors
 from ..preprocess import check_resolution, geometry, normalise, preprocess
 from ..quality_model import IMAGE_BATCH
@@ -228,7 +228,7 @@ def _shard(folder: Path, number: int) -> Path:
 
 
 def _asked(keys: Sequence[str]) -> str:
-    return hashlib.blake2b("\0".join(keys).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b("\0".join(keys).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def _is_there(file: Path, source: Source, keys: Sequence[str]) -> bool:
@@ -260,8 +260,12 @@ def _write_shard(
             continue
         if picture.ndim != 3 or picture.shape[-1] != 3:
             raise InputError(f"{key}: expected a picture (H, W, 3), got {tuple(picture.shape)}.")
+        try:
+            pixels.append(preprocess(picture[None], source.resolution)[0])
+        except Exception as error:  # a huge one, and no memory for it: the others go on
+            logger.warning("skipped: %s: %s", key, reason_of(error))
+            continue
         kept.append(key)
-        pixels.append(preprocess(picture[None], source.resolution)[0])
     device = vision_tower(clip).conv1.weight.device
     tokens = []
     for start in range(0, len(pixels), IMAGE_BATCH):

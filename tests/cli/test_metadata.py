@@ -111,3 +111,16 @@ def test_grey_pictures_of_16_bits_keep_their_shades(tmp_path):
     Image.fromarray(np.zeros((2, 2), dtype=np.float32)).save(tmp_path / "f.tif")
     with pytest.raises(InputError, match="floating-point"):
         load_picture(tmp_path / "f.tif")
+
+
+def test_a_graph_thousands_of_nodes_deep_is_followed():
+    graph = {str(node): {"inputs": {"conditioning": [str(node + 1), 0]}} for node in range(1, 5000)}
+    graph |= {"0": {"inputs": {"positive": ["1", 0]}}, "5000": {"inputs": {"text": "a cat"}}}
+    assert prompt_from_metadata({"prompt": json.dumps(graph)}) == "a cat"
+
+
+def test_metadata_that_json_readers_choke_on():
+    assert prompt_from_metadata({"prompt": '{"a":' + "1" * 5000 + "}", "parameters": "a cat"}) == "a cat"
+    assert prompt_from_metadata({"prompt": "[" * 100_000, "parameters": "a cat"}) == "a cat"
+    assert prompt_from_metadata({"parameters": "a cat\u2028on a mat\nSteps: 3"}) == "a cat\u2028on a mat"
+    assert prompt_from_metadata({"parameters": "half \ud83d of it"}) == "half \ufffd of it"

@@ -1,0 +1,82 @@
+"""What goes to standard output and standard error: UTF-8 whatever the code page, and no command to the terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from ..plain_text import printable, visible
+
+#: What tqdm itself does with the cursor.
+_MOVES = re.compile(r"[\r\n]*(?:\x1b\[A)+")
+_UNREAD = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)  # Windows says it either way
+
+
+class Unread(BaseException):
+    """Nobody reads what we write any more, as behind ``| head``: no error, the run ends."""
+
+
+class Plain:
+    """A text stream that writes control characters as escapes."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """As any stream's."""
+        moves = text[: len(text) - len(text.lstrip("\r"))]  # a progress bar begins its line anew
+        plain = text if _MOVES.fullmatch(text) else moves + visible(text[len(moves) :])
+        with _noticing():
+            self._stream.write(printable(plain))
+        return len(text)
+
+    def flush(self) -> None:
+        """As any stream's."""
+        with _noticing():
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def plain_streams() -> Iterator[None]:
+    """Standard output and standard error as :class:`Plain` streams in UTF-8."""
+    before = sys.stdout, sys.stderr
+    for stream in before:
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    # A closed one is None.
+    sys.stdout, sys.stderr = (Plain(io.StringIO() if stream is None else stream) for stream in before)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def forget_unread() -> None:
+    """Drop what nobody reads, or Python would complain of it when it ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Unread:
+            with contextlib.suppress(OSError, ValueError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, stream.fileno())
+                os.close(nowhere)
+
+
+@contextlib.contextmanager
+def _noticing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _UNREAD:
+            raise Unread from error
+        raise
