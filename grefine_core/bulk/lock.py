@@ -55,10 +55,10 @@ def alone_in(folder: Path) -> Iterator[None]:
         _give_back(file, stream)
 
 
-def _take(file: Path, folder: Path) -> IO[str]:
+def _take(file: Path, folder: Path) -> IO[bytes]:
     watched = False
     while True:
-        stream = file.open("a+", encoding="utf-8")
+        stream = os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
         try:
             locked = _lock(stream)
             if locked is False:
@@ -116,15 +116,15 @@ def _said(file: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else {}
 
 
-def _say(stream: IO[str], beat: int) -> None:
-    text = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "beat": beat})
+def _say(stream: IO[bytes], beat: int) -> None:
+    # Of one length and in one piece: whoever reads meanwhile finds a whole sentence.
+    text = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "beat": f"{beat:012d}"}).encode()
     stream.seek(0)
-    stream.truncate()
     stream.write(text)
-    stream.flush()
+    stream.truncate(len(text))
 
 
-def _beat(stream: IO[str], ended: threading.Event) -> None:
+def _beat(stream: IO[bytes], ended: threading.Event) -> None:
     beat = 0
     while not ended.wait(BEAT):
         beat += 1
@@ -132,7 +132,7 @@ def _beat(stream: IO[str], ended: threading.Event) -> None:
             _say(stream, beat)
 
 
-def _lock(stream: IO[str]) -> bool | None:
+def _lock(stream: IO[bytes]) -> bool | None:
     """Whether the file is ours now; None where the file system has no locks."""
     try:
         if fcntl is not None:
@@ -149,14 +149,14 @@ def _lock(stream: IO[str]) -> bool | None:
     return True
 
 
-def _is_same(stream: IO[str], file: Path) -> bool:
+def _is_same(stream: IO[bytes], file: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(stream.fileno()), file.stat())
     except OSError:
         return False
 
 
-def _give_back(file: Path, stream: IO[str]) -> None:
+def _give_back(file: Path, stream: IO[bytes]) -> None:
     if fcntl is not None:
         file.unlink(missing_ok=True)  # while it is held: nobody else's can be meant
         stream.close()

@@ -78,9 +78,10 @@ class Parts:
                 f"{self.folder}: holds results of other models, options or data (see {self._note.name} beside it); "
                 "choose another folder, or --restart to replace them."
             )
-        if anew or self._note.is_file():
+        pictures = self.folder.parent / "pictures"
+        if self._note.is_file():
             self._remove_halves()
-        elif (pictures := self.folder.parent / "pictures").is_dir() and any(pictures.iterdir()) and self._pictures:
+        elif self._pictures and pictures.is_dir() and any(pictures.iterdir()):
             raise InputError(f"{pictures}: is there, and not of an earlier run; choose another folder for the results.")
         write_json(self._note, {"fingerprint": self.fingerprint, **note})
         self.recover()

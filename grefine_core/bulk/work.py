@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -15,6 +16,7 @@ from ..errors import Cancelled, InputError, reason_of
 from ..evaluation.refining import seed_for
 from ..evaluation.store import Record
 from ..pictures import Picture
+from ..plain_text import printable
 from ..refine.options import RefineOptions
 from .tasks import Task
 
@@ -182,7 +184,7 @@ def picture_name(key: str) -> str:
 
 def _file_name(part: str) -> str:
     """Without control characters, and short enough to be a file's name with endings and what a half has before it."""
-    plain = "".join(letter if letter.isprintable() else "_" for letter in part)
+    plain = re.sub("[\x00-\x1f\x7f]", "_", printable(part))
     return plain.encode("utf-8")[:_LONGEST].decode("utf-8", "ignore")
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-#: Folders of results, which lie beside a note of the run that made them.
-RESULTS = ("pictures", "scores", "refined", "unfinished", "records")
-NOTES = ("scores_run.json", "refined_run.json", "refine_run.json", "indicators_run.json")
+#: The note that a run of ``grefine bulk`` leaves -> the folders of its results beside it.
+RESULTS = {"scores_run.json": ("scores", "unfinished"), "refined_run.json": ("refined", "pictures", "unfinished")}
 
 
 def is_named(path: Path, suffixes: Sequence[str]) -> bool:
@@ -22,7 +21,7 @@ def is_named(path: Path, suffixes: Sequence[str]) -> bool:
 def files_below(top: Path, suffixes: Sequence[str]) -> list[Path]:
     """The files of these endings below a folder, sorted.
 
-    Results of ``grefine bulk`` and ``grefine evaluate`` are left out, or they would be taken for data by the next run.
+    Results of ``grefine bulk`` are left out, or they would be taken for data by the next run.
     """
     found: list[Path] = []
 
@@ -30,9 +29,9 @@ def files_below(top: Path, suffixes: Sequence[str]) -> list[Path]:
         logger.warning("%s: cannot be looked into (%s).", error.filename, error.strerror)
 
     for folder, inside, files in os.walk(top, onerror=unreadable):
-        if any(note in files for note in NOTES):
-            logger.info("%s: has results, which are no data.", folder)
-            inside[:] = [name for name in inside if name not in RESULTS]
+        if results := {name for note, names in RESULTS.items() if note in files for name in names}.intersection(inside):
+            logger.info("%s: %s: results, no data.", folder, ", ".join(sorted(results)))
+            inside[:] = [name for name in inside if name not in results]
         place = Path(folder)
         found += [place / name for name in files if is_named(Path(name), suffixes)]
     return sorted(path for path in found if path.is_file())

@@ -56,6 +56,16 @@ def test_it_is_deterministic_and_the_order_does_not_matter(model, samples):
     assert calibrate(model, iter(samples[::-1]), made_on="d") == first
 
 
+def test_a_sample_that_fails_is_passed_over_where_somebody_is_told(model, samples):
+    told = []
+    odd = [*samples[:2], (samples[2][0], 3), *samples[2:], (torch.zeros(2, 2), "a cat")]
+    found = calibrate(model, odd, made_on="d", failed=told.append)
+    assert found == calibrate(model, samples, made_on="d")
+    assert len(told) == 2
+    with pytest.raises(InputError):
+        calibrate(model, odd, made_on="d")
+
+
 def test_progress_and_stopping(model, samples):
     seen = []
     calibrate(model, samples, progress=lambda done, total: seen.append((done, total)))

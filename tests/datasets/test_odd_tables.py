@@ -88,6 +88,8 @@ def test_hidden_files_and_results_are_no_data(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert len(files_below(tmp_path, (".png",))) == 4
+    (tmp_path / "run" / "scores_run.json").touch()
+    assert len(files_below(tmp_path, (".png",))) == 4
     (tmp_path / "run" / "refined_run.json").touch()
     found = [path.relative_to(tmp_path).as_posix() for path in files_below(tmp_path, (".png",))]
     assert found == ["a.png", "deep/b.PNG", "run/own/d.png"]
