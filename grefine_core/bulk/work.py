@@ -7,6 +7,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Protocol
@@ -141,7 +142,7 @@ class Refining:
         Raises:
             InputError: the picture has no prompt.
         """
-        from ..pictures import save_picture
+        from ..pictures import MARK, save_result
         from ..refine import refine
         from ..report import report_json
 
@@ -157,12 +158,11 @@ class Refining:
             seed=seed_for(self._seed, task.key),
             assess=self._assess,
         )
-        report = done.reports[0]
+        report = replace(done.reports[0], notes=(*picture.notes, *done.reports[0].notes))
         described = json.dumps(report_json(report), ensure_ascii=False)
-        inside = picture_name(task.key)
-        text = {**picture.text, "grefine": described}
+        inside = picture_name(task.key, ".png" if report.changed else picture.suffix)
         # Before the row: whose row is there has its picture.
-        save_picture(done.image, self._folder / inside, text, picture.alpha, picture.info.get("icc_profile"))
+        save_result(picture, done.image, report.changed, self._folder / picture_name(task.key, ""), {MARK: described})
         row: Record = {"refined": inside, "changed": report.changed, "area": report.area, "report": described}
         if report.plan is not None:
             row |= {"stage1": report.plan.run_stage1, "stage2": report.plan.run_stage2}
@@ -172,14 +172,17 @@ class Refining:
         return row
 
 
-def picture_name(key: str) -> str:
-    """Where in the folder of results a refined picture lies. A key that leads out of it gets another name."""
+def picture_name(key: str, suffix: str = ".png") -> str:
+    """Where in the folder of results a refined picture lies. A key that leads out of it gets another name.
+
+    ``suffix`` comes behind the whole key: that of a copy for a picture that passes.
+    """
     parts = PurePosixPath(key.replace("\\", "/")).parts
     inside = [part for part in parts if part not in ("/", "//", "..") and not PureWindowsPath(part).drive]
     name = "/".join(_file_name(part) for part in inside)
     if name != key:
         name = f"{name}-{hashlib.blake2b(key.encode('utf-8', 'replace'), digest_size=4).hexdigest()}"
-    return f"pictures/{name}.png"
+    return f"pictures/{name}{suffix}"
 
 
 def _file_name(part: str) -> str:

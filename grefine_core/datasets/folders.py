@@ -11,7 +11,7 @@ from ..embeddings import FACTORS
 from ..errors import InputError, reason_of
 from ..metadata import prompt_from_metadata
 from ..pictures import SUFFIXES as PICTURES
-from ..pictures import load_picture
+from ..pictures import is_picture, load_picture
 from .collecting import SPLIT_NAMES, Collector, Columns
 from .tables import SUFFIXES as TABLES
 from .tables import Row, read_table
@@ -76,7 +76,7 @@ def genimage(into: Collector, table: Path | None, images: Path | None) -> None:
         above = folder.parent.parent if part in SPLIT_NAMES else folder.parent
         # The generator's folder, not the archive's in it.
         generator = above.relative_to(top).parts[0] if above != top else above.resolve().name
-        for image in sorted(path for path in folder.iterdir() if is_named(path, PICTURES)):
+        for image in sorted(path for path in folder.iterdir() if is_picture(path)):
             prompt = written.get(image.name) or class_prompt(image.name)
             if prompt is None:
                 into.skip(into.key_of(image), image, "its name has no number of a class, and no table has its prompt")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from ..datasets.walking import is_named
 from ..errors import InputError
-from ..pictures import SUFFIXES
+from ..pictures import is_picture
 
 
 def parse_compared(text: str) -> tuple[str, Path]:
@@ -36,7 +35,7 @@ def find_compared(folder: Path, keys: list[str]) -> dict[str, Path]:
     Raises:
         InputError: the folder has none of them.
     """
-    files = sorted(file for file in folder.rglob("*") if is_named(file, SUFFIXES) and file.is_file())
+    files = sorted(file for file in folder.rglob("*") if is_picture(file))
     by_path: dict[str, Path] = {}
     by_name: dict[str, list[Path]] = {}
     for file in files:

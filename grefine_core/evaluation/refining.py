@@ -131,7 +131,7 @@ def _refine_one(
     failures: list[Failure],
 ) -> Iterator[tuple[Row, Record]]:
     from ..alignment import assess
-    from ..pictures import load_picture, save_picture
+    from ..pictures import load_picture, save_like
 
     memo = lru_cache(maxsize=1)(lambda: Memo(engines[0](), engines[1]()))
     refiner = Refiner(
@@ -146,10 +146,11 @@ def _refine_one(
         try:
             if not example.prompt:
                 raise GRefineError("has no prompt")
-            image = load_picture(example.image).image
+            picture = load_picture(example.image)
+            image = picture.image
             work.quality.clear_cache()  # the result is not to depend on what was refined before
             answer = refiner.make(row.variant, row.guarded, image, example.prompt)
-            save_picture(answer.image, picture_path(pictures, row.name, example.key))
+            save_like(picture, answer.image, picture_path(pictures, row.name, example.key), {})
             record = _record(example, image, answer)
         except Cancelled:
             raise
