@@ -66,7 +66,9 @@ def demo(arguments: list[str], host: Path | None) -> int:
     """Run the whole method on a picture."""
     given = any(argument.split("=")[0] == "--host" for argument in arguments)
     chosen = [] if host is None or given else ["--host", str(host)]
-    return subprocess.run([str(python()), "-m", "grefine_core.cli", "demo", *chosen, *arguments]).returncode
+    # As it is, it writes nothing but its own drawn picture's files, and is run again and again.
+    again = [] if arguments else ["--overwrite"]
+    return subprocess.run([str(python()), "-m", "grefine_core.cli", "demo", *chosen, *again, *arguments]).returncode
 
 
 def test(arguments: list[str]) -> int:

@@ -87,6 +87,11 @@ def run_refine(arguments: argparse.Namespace) -> int:
         raise InputError("--pipeline: refining needs one (or --miniature).")
     if arguments.pipeline and not Path(arguments.pipeline).exists():
         raise InputError(f"--pipeline {arguments.pipeline}: no such file or folder.")
+    pictures = Path(arguments.output) / "pictures"
+    if pictures.is_dir() and not (pictures.parent / "refined_run.json").exists():
+        raise InputError(
+            f"{pictures}: is there already, and not from an earlier run; choose another folder (--output)."
+        )
     return _run(_settled(arguments), Refining, make_refining)
 
 

@@ -35,6 +35,7 @@ def add_command(commands: Any) -> None:
         metavar="FILE",
         help="default: beside the weights that measure alignment, where every later call finds it",
     )
+    common.add_overwrite_option(parser)
     parser.add_argument("--quantile", type=float, default=0.05, help="share of good phrases below the bounds")
     common.add_model_options(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -57,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         weights = weight_file(arguments.clip) if arguments.clip else find_clip()
     target = Path(arguments.output) if arguments.output else calibration_path(weights)
     common.output_folder(target.parent)
+    common.check_outputs([target], arguments.overwrite)
     model = common.load_model(arguments)
     skipped: list[Path] = []
     at = [files[0]]

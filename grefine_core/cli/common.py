@@ -6,7 +6,8 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +15,7 @@ from ..errors import Cancelled, InputError, reason_of
 from ..metadata import prompt_from_metadata
 from ..pictures import Picture, find_pictures, load_picture
 from ..plain_text import finite, mended, printable
+from ..writing import written_whole
 
 if TYPE_CHECKING:
     from ..quality_model import QualityModel
@@ -218,9 +220,23 @@ def print_json(value: object) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a text file so that a half-written one never takes a good one's place."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.part")
-    scratch.write_text(printable(text), encoding="utf-8")
-    scratch.replace(path)
+    with written_whole(path) as scratch:
+        scratch.write_text(printable(text), encoding="utf-8")
+
+
+def write_beside(path: Path, text: str) -> Path:
+    """Write a text file under its name, or that with a number where another text has it; returns its path."""
+    free, number = path, 1
+    while os.path.lexists(free) and not (free.is_file() and free.read_bytes() == printable(text).encode("utf-8")):
+        number += 1
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    write_text(free, text)
+    return free
+
+
+def add_overwrite_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Whether files that are there already may be replaced."""
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there already")
 
 
 def output_folder(path: str | Path) -> Path:
@@ -239,15 +255,59 @@ def output_folder(path: str | Path) -> Path:
     return folder
 
 
-def unique_stems(paths: list[Path]) -> dict[Path, str]:
-    """Return an output name for each picture; pictures of the same name in different folders do not collide."""
-    names: dict[Path, str] = {}
+def output_stems(pictures: Sequence[Path], endings: Callable[[Path], Sequence[str]]) -> dict[Path, str]:
+    """Name the results: the pictures' own names, with numbers where a file of one would be that of another.
+
+    Names are told apart as by file systems that take upper and lower case, and both ways of writing an accent, for one.
+
+    Args:
+        pictures: the files.
+        endings: of a picture, what is added to its name: its results, and what they may be instead.
+    """
+    stems: dict[Path, str] = {}
     taken: set[str] = set()
-    for path in paths:
-        name, number = path.stem, 1
-        while name in taken:
+    for picture in dict.fromkeys(pictures):
+        ends = endings(picture)
+        own = _clipped(picture.stem, max(len(os.fsencode(end)) for end in ends))
+        stem, number = own, 1
+        while taken & (names := {_folded(stem + end) for end in ends}):
             number += 1
-            name = f"{path.stem}-{number}"
-        taken.add(name)
-        names[path] = name
-    return names
+            stem = f"{own}-{number}"
+        taken |= names
+        stems[picture] = stem
+    return stems
+
+
+def check_outputs(targets: Iterable[Path], overwrite: bool, inputs: Iterable[Path] = ()) -> None:
+    """See that nothing of the user's is in the way, before any work.
+
+    Args:
+        targets: files that may be written.
+        overwrite: whether they may replace others.
+        inputs: files that are read: they are never replaced.
+
+    Raises:
+        InputError: names the file and the ways out.
+    """
+    there = [target for target in targets if os.path.lexists(target)]
+    read = {(found.st_dev, found.st_ino): path for path in inputs if path.exists() for found in [path.stat()]}
+    for target in there:
+        found = target.stat() if target.exists() else target.lstat()
+        if (found.st_dev, found.st_ino) in read:
+            raise InputError(f"--output: would overwrite {target}, which is read; choose another folder.")
+    if there and not overwrite:
+        more = f" (and {len(there) - 1} more of the names that are needed)" if len(there) > 1 else ""
+        raise InputError(
+            f"{there[0]}: is there already{more}. Choose another place (--output), or replace files with --overwrite."
+        )
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _clipped(stem: str, behind: int) -> str:
+    """As much of a name as file systems take, with ``behind`` bytes and a number after it."""
+    while len(os.fsencode(stem)) + behind + 8 > 255:
+        stem = stem[:-1]
+    return stem

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -54,6 +55,7 @@ def add_command(commands: Any) -> None:
     chosen.add_argument("--image", metavar="FILE", help="a picture of your own; the small models know only theirs")
     parser.add_argument("--prompt", help="what your own picture was meant to show; default: from its metadata")
     parser.add_argument("-o", "--output", default="grefine-output", metavar="FOLDER")
+    common.add_overwrite_option(parser)
     parser.add_argument(
         "--host",
         metavar="FOLDER_OR_URL",
@@ -79,10 +81,17 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError("--prompt: belongs to a picture of your own (--image); samples have their own prompts.")
     folder = common.output_folder(arguments.output)
     choices = fill_choices(arguments, load_choices())
+    read = [Path(arguments.image)] if arguments.image else []
+
+    def before(picture: Path, written: Sequence[Path]) -> None:
+        endings = [*maps.ENDINGS, *(f".refined{ending}" for ending in refine.endings(picture))]
+        own = [f"{picture.stem}{ending}" for ending in (endings if not arguments.host else [".refined.json"])]
+        common.check_outputs([*written, *(folder / name for name in own)], arguments.overwrite, read)
+
     if arguments.image:
-        subject = own_subject(folder, Path(arguments.image), arguments.prompt)
+        subject = own_subject(folder, read[0], arguments.prompt, before)
     else:
-        subject = sample_subject(folder, arguments.index)
+        subject = sample_subject(folder, arguments.index, before)
     print(MODELS)
     print(f"Picture: {subject.path}\nPrompt: {subject.prompt}")
     for remark in subject.remarks:

@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     evaluate_options.settle(arguments)
     context = evaluate_options.make_context(arguments)
     usual = [*OWN, *PERCEPTUAL, *ALIGNMENT]
-    dataset, folder = evaluate_options.open_everything(arguments)
+    dataset, folder = evaluate_options.open_everything(arguments, NAME)
     usual += [name for name in FACTORS if name.removeprefix("pq-") in dataset.scales]
     specs = evaluate_options.chosen_indicators(arguments, usual)
     database = arguments.database or dataset.name

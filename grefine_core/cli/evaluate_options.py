@@ -48,6 +48,7 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
     data_options.add_data_options(parser)
     parser.add_argument("--split", choices=("train", "validation", "test"), help="only this split; default: all")
     parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="where everything goes")
+    common.add_overwrite_option(parser)
     parser.add_argument("--restart", action="store_true", help="forget what an earlier run has finished")
     parser.add_argument(
         "--database",
@@ -73,9 +74,20 @@ def settle(arguments: argparse.Namespace) -> Choices:
     return demo.fill_choices(arguments, load_choices() if arguments.miniature else Choices())
 
 
-def open_everything(arguments: argparse.Namespace) -> tuple[Dataset, Path]:
-    """The data set and the folder of the results; what cannot be used is named."""
+def open_everything(arguments: argparse.Namespace, name: str) -> tuple[Dataset, Path]:
+    """The data set and the folder of the results, whose names begin with ``name``; what cannot be used is named.
+
+    Raises:
+        InputError: nothing of the data set can be used; or files of these names are there without records.
+    """
     folder = common.output_folder(arguments.output)
+    if not (folder / "records" / name).is_dir():
+        endings = (".md", ".csv", ".json", "_scores.csv", "_run.json", "_gains.png", "_srocc.png", "_scatter.png")
+        results = [folder / f"{name}{ending}" for ending in endings]
+        if not (folder / "records").is_dir():
+            results += [folder / "skipped.json", folder / "pictures", folder / "records"]
+        common.check_outputs(results, arguments.overwrite)
+        (folder / "records" / name).mkdir(parents=True, exist_ok=True)  # from now on the folder is this run's
     dataset = data_options.open_data(arguments, arguments.split)
     data_options.report_skipped(dataset, folder / "skipped.json")
     if not len(dataset):

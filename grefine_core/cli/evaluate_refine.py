@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError("--variants, --compare: nothing to compare the originals with.")
     context = evaluate_options.make_context(arguments)
     specs = evaluate_options.chosen_indicators(arguments, REFINE)
-    dataset, folder = evaluate_options.open_everything(arguments)
+    dataset, folder = evaluate_options.open_everything(arguments, NAME)
     for place in compared.values():
         find_compared(place, [example.key for example in dataset.examples])  # before hours of work find it out
     refined = _refine(arguments, rows, context, dataset.examples, folder)

@@ -9,12 +9,17 @@ from typing import Any
 
 from . import common, options
 
+KINDS = ("pq", "pq-defects", "aq-defects", "mask", "mask-composite", "pq-defects-overlay", "aq-defects-overlay")
+#: What is added to a picture's name.
+ENDINGS = (*(f".{kind}.png" for kind in KINDS), ".json")
+
 
 def add_command(commands: Any) -> None:
     """Add the command and its options."""
     parser = commands.add_parser("maps", help="write quality maps, overlays, masks and the emphasised prompt")
     common.add_picture_options(parser)
     parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="where the files go")
+    common.add_overwrite_option(parser)
     common.add_model_options(parser)
     common.add_measure_options(parser)
     options.add_mask_options(parser)
@@ -26,14 +31,18 @@ def run(arguments: argparse.Namespace) -> int:
     """Write quality and defect maps, overlays, masks and ``NAME.json`` for every picture."""
     from ..pictures import Picture, find_pictures
 
-    names = common.unique_stems(find_pictures(arguments.images))
-    folder = common.output_folder(arguments.output)
+    folder = Path(arguments.output)
+    files = find_pictures(arguments.images, folder)
+    names = common.output_stems(files, lambda _: ENDINGS)
+    targets = [folder / f"{name}{ending}" for name in names.values() for ending in ENDINGS]
+    common.check_outputs(targets, arguments.overwrite, files)
+    common.output_folder(folder)
     model = common.load_model(arguments)
 
     def work(picture: Picture) -> dict[str, Any]:
         return write_maps(picture, names[picture.path], model, arguments, folder)
 
-    return common.for_each_picture(arguments.images, "Mapping", work, _in_words, arguments.json)
+    return common.for_each_picture([str(file) for file in names], "Mapping", work, _in_words, arguments.json)
 
 
 def _in_words(result: dict[str, Any]) -> str:
@@ -43,7 +52,7 @@ def _in_words(result: dict[str, Any]) -> str:
 def write_maps(picture: Any, name: str, model: Any, arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Write one picture's files; returns what ``--json`` prints of it."""
     from ..alignment import assess
-    from ..pictures import save_picture
+    from ..pictures import marked, save_picture
     from ..refine.options import RefineOptions
     from ..refine.pipeline import diagnose
     from ..report import overlay
@@ -60,12 +69,10 @@ def write_maps(picture: Any, name: str, model: Any, arguments: argparse.Namespac
         "mask": found.mask.denoise,
         "mask-composite": found.mask.composite,
     }
-    files = {}
-    for kind, values in grey.items():
-        files[kind] = save_picture(values[0].unsqueeze(-1).expand(-1, -1, 3), folder / f"{name}.{kind}.png")
+    shown = {kind: values[0].unsqueeze(-1).expand(-1, -1, 3) for kind, values in grey.items()}
     for kind in ("pq-defects", "aq-defects"):
-        picture_with_map = overlay(picture.image, grey[kind])
-        files[f"{kind}-overlay"] = save_picture(picture_with_map, folder / f"{name}.{kind}-overlay.png")
+        shown[f"{kind}-overlay"] = overlay(picture.image, grey[kind])
+    files = {kind: save_picture(shown[kind], folder / f"{name}.{kind}.png", marked(kind)) for kind in KINDS}
     result: dict[str, Any] = {
         "prompt": prompt,
         "emphasized_prompt": found.prompts[0],

@@ -98,8 +98,7 @@ def print_result(result: QueueResult, folder: Path) -> None:
     for title, texts in result.texts.items():
         for number, text in enumerate(texts):
             name = re.sub(r"[^\w .-]+", "-", title) + (f"-{number + 1}" if number else "")
-            path = folder / f"{name}.txt"
-            common.write_text(path, text)
+            path = common.write_beside(folder / f"{name}.txt", text)
             print(f"{title}: {path}")
 
 

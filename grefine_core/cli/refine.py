@@ -11,7 +11,6 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
 from . import common, options, pasd_options
 
 
@@ -20,6 +19,7 @@ def add_command(commands: Any) -> None:
     parser = commands.add_parser("refine", help="refine pictures with a diffusers inpainting pipeline")
     common.add_picture_options(parser)
     parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="where refined pictures and reports go")
+    common.add_overwrite_option(parser)
     parser.add_argument(
         "--pipeline",
         required=True,
@@ -39,16 +39,22 @@ def add_command(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write ``NAME.png``, ``NAME.sheet.png`` and ``NAME.json`` for every picture."""
+    """Write ``NAME.png``, ``NAME.sheet.png`` and ``NAME.json`` for every picture; a copy of its file if it passes."""
     from ..pictures import Picture, find_pictures
 
     pasd_options.check_restorer_options(arguments)
-    files = find_pictures(arguments.images)
-    names = common.unique_stems(files)
-    written = {(Path(arguments.output) / f"{name}.png").resolve() for name in names.values()}
-    if lost := written & {path.resolve() for path in files}:
-        raise InputError(f"--output {arguments.output}: would overwrite {min(lost)}; choose another folder.")
-    folder = common.output_folder(arguments.output)
+    folder = Path(arguments.output)
+    files = find_pictures(arguments.images, folder)
+    names = common.output_stems(files, endings)
+    targets = [
+        target
+        for file, name in names.items()
+        for ending in endings(file)
+        # A picture that passes may stay where it is. Changed, it may not take its own file's place.
+        if not ((target := folder / f"{name}{ending}").exists() and ending != ".png" and target.samefile(file))
+    ]
+    common.check_outputs(targets, arguments.overwrite, files)
+    common.output_folder(folder)
     model = common.load_model(arguments)
     restorer = partial(pasd_options.load_restorer, arguments) if arguments.restorer == "pasd" else None
     engines = Engines(partial(load_pipeline, arguments), restorer)
@@ -57,7 +63,12 @@ def run(arguments: argparse.Namespace) -> int:
         prompt = common.prompt_for(picture, arguments.prompt)
         return refine_picture(picture, prompt or "", model, engines, folder, names[picture.path], arguments)
 
-    return common.for_each_picture(arguments.images, "Refining", work, in_words, arguments.json)
+    return common.for_each_picture([str(file) for file in names], "Refining", work, in_words, arguments.json)
+
+
+def endings(picture: Path) -> tuple[str, ...]:
+    """What may be added to a picture's name: that of the changed one or of the copy, the sheet's, the report's."""
+    return *dict.fromkeys((".png", picture.suffix)), ".sheet.png", ".json"
 
 
 class Engines:
@@ -119,7 +130,7 @@ def refine_picture(
 
     from ..alignment import assess
     from ..perceptual import perceptual_quality
-    from ..pictures import save_picture
+    from ..pictures import MARK, marked, save_picture, save_result
     from ..refine import refine
     from ..report import comparison_sheet, report_json
 
@@ -145,15 +156,15 @@ def refine_picture(
     after = perceptual_quality(model, outcome.image, chosen["calibration"], chosen.get("importance", (1.0, 1.0, 1.0)))
     report = replace(
         outcome.reports[0],
-        notes=(*notes, *outcome.reports[0].notes),
+        notes=(*notes, *picture.notes, *outcome.reports[0].notes),
         factors_after={name: float(value[0]) for name, value in after.factors.items()},
         worst_region_after=float(after.worst_region[0]),
     )
     described = report_json(report)
     sheet = comparison_sheet(picture.image, outcome.image, [report])
-    text = {**picture.text, "grefine": json.dumps(described, ensure_ascii=False)}
-    refined = save_picture(outcome.image, folder / f"{name}.png", text, picture.alpha, picture.info.get("icc_profile"))
-    files = {"refined": str(refined), "sheet": str(save_picture(sheet, folder / f"{name}.sheet.png"))}
+    mark = {MARK: json.dumps(described, ensure_ascii=False)}
+    refined = save_result(picture, outcome.image, report.changed, folder / name, mark)
+    files = {"refined": str(refined), "sheet": str(save_picture(sheet, folder / f"{name}.sheet.png", marked("sheet")))}
     common.write_text(folder / f"{name}.json", common.json_text(described) + "\n")
     return {**described, "files": {**files, "json": str(folder / f"{name}.json")}}
 

@@ -14,7 +14,14 @@ from ..errors import InputError
 from . import common
 from .data_options import add_data_options, data_notes, open_data, report_skipped
 from .fine_tuning import fine_tune, fine_tuned_file
-from .train_options import add_speed_options, add_training_options, checked_file, report_file, work_folder
+from .train_options import (
+    add_speed_options,
+    add_training_options,
+    check_results,
+    checked_file,
+    report_file,
+    work_folder,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,6 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     tuned = fine_tuned_file(arguments)
     target = _target(arguments, tuned)
     work = work_folder(arguments, "aq")
+    check_results([target] if tuned is None else [target, tuned], work, arguments.overwrite)
     dataset = _with_prompts(_open(arguments))
     arguments.calibration = None
     if launch.device is not None:

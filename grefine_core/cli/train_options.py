@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from dataclasses import fields, replace
 from pathlib import Path
@@ -69,6 +70,7 @@ def add_place_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--work", metavar="FOLDER", help="features, checkpoint and log; what is there is used; default: grefine-output/"
     )
+    common.add_overwrite_option(group)
     group.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -95,6 +97,25 @@ def checked_file(given: str | None, option: str, name: str) -> Path:
 def work_folder(arguments: argparse.Namespace, half: str) -> Path:
     """The folder of what is kept between runs."""
     return common.output_folder(arguments.work or Path("grefine-output") / f"train-{half}-{arguments.dataset}")
+
+
+def check_results(results: list[Path], work: Path, overwrite: bool) -> None:
+    """See that no result takes the place of a file that another run made, or no run.
+
+    Args:
+        results: the files; the log of the first one lies in ``work`` and says what earlier calls of this run wrote.
+        work: the folder of what is kept between runs.
+        overwrite: whether any file may be replaced.
+
+    Raises:
+        InputError: one is there and is not this run's.
+    """
+    try:
+        log = json.loads((work / f"{results[0].stem}.training.json").read_text(encoding="utf-8"))
+        own = {log["result"], log.get("fine-tuning", {}).get("file")}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        own = set()
+    common.check_outputs([file for file in results if str(file) not in own], overwrite)
 
 
 def training_options(arguments: argparse.Namespace, options: Options) -> Options:

@@ -20,6 +20,7 @@ from .data_options import add_data_options, data_notes, named, open_data, report
 from .train_options import (
     add_training_options,
     add_weights_options,
+    check_results,
     load_weights,
     report_file,
     result_file,
@@ -93,6 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     options = _options(arguments)
     target = result_file(arguments, f"pq-{arguments.dataset}.safetensors")
     work = work_folder(arguments, "pq")
+    check_results([target], work, arguments.overwrite)
     launch = current_launch(arguments.device == "cpu")
     dataset = _open(arguments)
     overall: Overall = arguments.overall or ("own" if miniature else "joint")

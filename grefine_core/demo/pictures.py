@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,19 +12,23 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..metadata import prompt_from_metadata
-from ..pictures import load_picture, save_picture
+from ..pictures import Picture, load_picture, marked, save_picture
 from . import FOREIGN, INDEX, LARGEST_SIDE
 
 if TYPE_CHECKING:
     from ..miniature.sample import Sample
 
 
+#: Called with the picture's path and the files that are about to be written; what it raises stops that.
+Before = Callable[[Path, Sequence[Path]], None]
+
+
 @dataclass(frozen=True)
 class Subject:
-    """A picture in the output folder, and what is known of it.
+    """A picture, and what is known of it.
 
     Attributes:
-        path: a PNG file with the prompt in its metadata: what the library reads, and what ComfyUI is sent.
+        path: what the library reads, and what ComfyUI is sent.
         prompt: what the picture was meant to show.
         remarks: lines for people: what is wrong with it, or what to keep in mind.
         notes: those of them that belong into the report.
@@ -37,7 +42,7 @@ class Subject:
     files: tuple[tuple[str, Path], ...] = ()
 
 
-def sample_subject(folder: Path, index: int = INDEX) -> Subject:
+def sample_subject(folder: Path, index: int = INDEX, before: Before | None = None) -> Subject:
     """Write a sample of the test split, the same picture without its defects, and the true mask of these.
 
     Raises:
@@ -46,11 +51,14 @@ def sample_subject(folder: Path, index: int = INDEX) -> Subject:
     from ..miniature.generator import make_sample
 
     sample = make_sample("test", index)
-    name = f"miniature-{index}"
-    path = write_sample(sample, folder / f"{name}.png")
-    files = {"clean": _tensor(sample.clean), "truth": _true_mask(sample)}
-    written = tuple((what, save_picture(image, folder / f"{name}.{what}.png")) for what, image in files.items())
-    return Subject(path, sample.caption.prompt, (in_words(sample),), files=written)
+    path = folder / f"miniature-{index}.png"
+    files = {what: folder / f"{path.stem}.{what}.png" for what in ("clean", "truth")}
+    if before is not None:
+        before(path, [path, *files.values()])
+    write_sample(sample, path)
+    save_picture(_tensor(sample.clean), files["clean"])
+    save_picture(_true_mask(sample), files["truth"], marked("truth"))
+    return Subject(path, sample.caption.prompt, (in_words(sample),), files=tuple(files.items()))
 
 
 def write_sample(sample: Sample, path: Path) -> Path:
@@ -58,8 +66,9 @@ def write_sample(sample: Sample, path: Path) -> Path:
     return save_picture(_tensor(sample.image), path, {"parameters": sample.caption.prompt})
 
 
-def own_subject(folder: Path, image: Path, prompt: str | None) -> Subject:
-    """Take the user's picture, smaller if it is large, with its prompt: the given one, or that of its metadata.
+def own_subject(folder: Path, image: Path, prompt: str | None, before: Before | None = None) -> Subject:
+    """Take the user's picture with its prompt: the given one, or that of its metadata. Of a large one a smaller copy is
+    written, with the prompt in its metadata.
 
     Raises:
         InputError: no readable picture, or no prompt.
@@ -68,17 +77,21 @@ def own_subject(folder: Path, image: Path, prompt: str | None) -> Subject:
     prompt = prompt if prompt is not None else prompt_from_metadata(picture.text)
     if prompt is None:
         raise InputError(f"{image}: no prompt. Give --prompt; the picture's metadata hold none.")
-    height, width = picture.image.shape[1:3]
-    notes = [FOREIGN]
-    pixels = picture.image
-    if max(height, width) > LARGEST_SIDE:
-        pixels = _smaller(pixels)
-        notes.insert(0, f"Made smaller for the demonstration: {width}x{height} to {pixels.shape[2]}x{pixels.shape[1]}.")
+    height, width = picture.pixels.shape[:2]
+    if max(height, width) <= LARGEST_SIDE:
+        if before is not None:
+            before(image, [])
+        return Subject(image, prompt, (FOREIGN,), (FOREIGN,))
     path = folder / f"{image.stem}.png"
     if path.resolve() == image.resolve():
         path = folder / f"{image.stem}.copy.png"
-    save_picture(pixels, path, {"parameters": prompt})
-    return Subject(path, prompt, tuple(notes), tuple(notes))
+    if before is not None:
+        before(path, [path])
+    pixels, alpha = _smaller(picture)
+    save_picture(pixels, path, {"parameters": prompt}, alpha, picture.info.get("icc_profile"))
+    smaller = f"Made smaller for the demonstration: {width}x{height} to {pixels.shape[2]}x{pixels.shape[1]}."
+    notes = (smaller, *picture.notes, FOREIGN)
+    return Subject(path, prompt, notes, notes)
 
 
 def in_words(sample: Sample) -> str:
@@ -103,11 +116,16 @@ def _true_mask(sample: Sample) -> Tensor:
     return mask.unsqueeze(-1).expand(-1, -1, 3)
 
 
-def _smaller(image: Tensor) -> Tensor:
-    """The picture with ``LARGEST_SIDE`` as its longer side."""
+def _smaller(picture: Picture) -> tuple[Tensor, Tensor | None]:
+    """The picture with ``LARGEST_SIDE`` as its longer side, ``(1, h, w, 3)`` over white, and its alpha ``(h, w)``."""
     import numpy as np
     from PIL import Image
 
-    pixels = Image.fromarray((image[0] * 255.0).round().to(torch.uint8).numpy())
-    pixels.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.LANCZOS)
-    return torch.from_numpy(np.asarray(pixels).astype(np.float32) / 255.0).unsqueeze(0)
+    def resized(values: Any) -> Any:
+        whole = Image.fromarray((values * 255.0).round().to(torch.uint8).numpy())
+        whole.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.LANCZOS)
+        return np.array(whole)
+
+    image = torch.from_numpy(resized(picture.image[0]).astype(np.float32) / 255.0).unsqueeze(0)
+    alpha = None if picture.alpha is None else torch.from_numpy(resized(picture.alpha / 255.0))
+    return image, alpha

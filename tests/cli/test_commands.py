@@ -150,7 +150,7 @@ def test_refine_gated_on_a_good_picture_copies_it_exactly_and_loads_no_pipeline(
 def test_refine_asks_the_worst_region_if_it_has_a_bar(pictures, models, clip, tmp_path, capsys):
     arguments = ["refine", str(pictures / "a.png"), "--prompt", "a red cup", "-o", str(tmp_path / "refined"), *clip]
     arguments += ["--pipeline", str(models / "pipeline"), "--device", "cpu", "--steps", "2", "--method", "top"]
-    arguments += ["--perceptual-bar", "0", "--alignment-bar", "0", "--no-guard", "--json"]
+    arguments += ["--perceptual-bar", "0", "--alignment-bar", "0", "--no-guard", "--json", "--overwrite"]
     reports = []
     for bar in ("0", "1"):
         assert main([*arguments, "--region-bar", bar]) == 0

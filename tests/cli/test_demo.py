@@ -192,7 +192,7 @@ def test_the_choices_beside_the_models_are_the_defaults(tmp_path, sent, miniatur
     assert sent[0]["GRefinePlan"]["region_bar"] == 0.375
     assert sent[0]["GRefineNoHarmGuard"]["importance_rational"] == 0.5
     assert sent[0]["GRefineNoHarmGuard"]["tolerance"] == 1.0
-    assert main(["demo", "-o", str(out), "--top", "0.1"]) == 0
+    assert main(["demo", "-o", str(out), "--top", "0.1", "--overwrite"]) == 0
     report = json.loads((out / f"miniature-{INDEX}.refined.json").read_text())
     assert "1 steps" in report["plan"]["reason"]
     assert report["changed"] is True
