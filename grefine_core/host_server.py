@@ -131,7 +131,8 @@ class HostServer:
 
     def system_stats(self) -> dict[str, Any]:
         """What the host says of itself."""
-        return HostApi(self.url).get("/system_stats")
+        with HostApi(self.url) as api:
+            return api.get("/system_stats")
 
     @property
     def version(self) -> str:

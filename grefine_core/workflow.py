@@ -29,10 +29,10 @@ def read_workflow(path: str | Path) -> Workflow:
     """
     path = Path(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"workflow {path}: cannot be read ({error.strerror or error})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"workflow {path}: is no JSON file ({error})") from error
     return check_workflow(content, str(path))
 
@@ -57,10 +57,12 @@ def check_workflow(content: object, name: str = "workflow") -> Workflow:
     return {str(node_id): node for node_id, node in nodes.items()}
 
 
-def title_of(workflow: Mapping[str, Mapping[str, Any]], node_id: str) -> str:
-    """What the editor calls a node: its title, else its kind, else its id."""
+def title_of(workflow: Mapping[str, Mapping[str, Any]], node_id: object) -> str:
+    """What the editor calls a node, as it can be written: its title, else its kind, else its id."""
     node = workflow.get(str(node_id), {})
-    return str((node.get("_meta") or {}).get("title") or node.get("class_type") or node_id)
+    meta = node.get("_meta")
+    title = meta.get("title") if isinstance(meta, dict) else None
+    return str(title or node.get("class_type") or node_id).encode("utf-8", "replace").decode()
 
 
 def set_picture(workflow: Workflow, name: str) -> Workflow:

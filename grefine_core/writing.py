@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_HALF = re.compile(r"\.[0-9a-f]{32}(\.[^.]*)?")
+
+
+def is_half(path: Path) -> bool:
+    """Whether a file has the name that :func:`written_whole` gives while writing: a killed process left it."""
+    return _HALF.fullmatch(path.name) is not None
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,12 @@ from ..errors import InputError
 from ..evaluation.store import Record, Store
 from ..evaluation.tables import write_json
 from ..plain_text import printable
+from ..writing import is_half
 
 logger = logging.getLogger(__name__)
 
 #: Columns that every table begins with; ``error`` is empty where all went well.
 COMMON = ("key", "image", "prompt", "group", "error")
-
-
-#: Under this name ``save_picture`` writes a picture before it gets its own.
-_HALF = re.compile(r"\..*-[0-9a-f]{32}\.png", re.DOTALL)
 
 
 def parquet() -> Any:
@@ -141,7 +137,7 @@ class Parts:
         """What a killed run was writing."""
         halves = [*self.folder.glob(".part-*"), *self._journals.glob("*.part")]
         if self._pictures:
-            halves += [file for file in (self.folder.parent / "pictures").rglob(".*") if _HALF.fullmatch(file.name)]
+            halves += [file for file in (self.folder.parent / "pictures").rglob(".*") if is_half(file)]
         for file in halves:
             file.unlink(missing_ok=True)
 

@@ -224,16 +224,6 @@ def write_text(path: Path, text: str) -> None:
         scratch.write_text(printable(text), encoding="utf-8")
 
 
-def write_beside(path: Path, text: str) -> Path:
-    """Write a text file under its name, or that with a number where another text has it; returns its path."""
-    free, number = path, 1
-    while os.path.lexists(free) and not (free.is_file() and free.read_bytes() == printable(text).encode("utf-8")):
-        number += 1
-        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
-    write_text(free, text)
-    return free
-
-
 def add_overwrite_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     """Whether files that are there already may be replaced."""
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there already")

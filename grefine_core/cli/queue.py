@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..errors import Cancelled, InputError
 from . import common
 
 if TYPE_CHECKING:
@@ -40,40 +39,58 @@ def add_command(commands: Any) -> None:
     parser.add_argument("-o", "--output", default="grefine-output", metavar="FOLDER")
     parser.add_argument("--previews", action="store_true", help="fetch pictures that are only previewed, too")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="stop the job after that long; default: never")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace files of the same names; else results get a number"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Send it, show the host's progress, and save pictures and texts."""
-    from ..queue import run_workflow
+    """Send it, show the host's progress, and save pictures and texts; 3 if some of the results are missing."""
+    from ..queue import QueueError, QueueResult, run_workflow
     from ..workflow import read_workflow
 
     workflow = read_workflow(arguments.workflow)
-    with node_progress() as progress:
-        result = run_workflow(
-            arguments.server,
-            workflow,
-            picture=arguments.image,
-            prompt=arguments.prompt,
-            overrides=dict(parse_override(text) for text in arguments.set),
-            output=arguments.output,
-            previews=arguments.previews,
-            progress=progress,
-            timeout=arguments.timeout,
-        )
+    folder = common.output_folder(arguments.output)
+    failure: QueueError | None = None
+    try:
+        with node_progress() as progress:
+            result = run_workflow(
+                arguments.server,
+                workflow,
+                picture=arguments.image,
+                prompt=arguments.prompt,
+                overrides=dict(parse_override(text) for text in arguments.set),
+                output=folder,
+                previews=arguments.previews,
+                progress=progress,
+                timeout=arguments.timeout,
+                overwrite=arguments.overwrite,
+            )
+            result.check_complete()
+    except QueueError as error:
+        failure, result = error, error.result or QueueResult("")
     if arguments.json:
+        missing = () if failure is None else failure.node_errors
         common.print_json(
             {
                 "prompt_id": result.prompt_id,
                 "images": [str(path) for path in result.images],
                 "titles": result.titles,
                 "texts": result.texts,
+                "missing": [{"node": title, "error": text} for title, text in missing],
+                "error": None if failure is None else str(failure),
             }
         )
+    else:
+        print_result(result, folder, overwrite=arguments.overwrite)
+    if failure is None:
         return 0
-    print_result(result, Path(arguments.output))
-    return 0
+    print(f"grefine queue: {failure}", file=sys.stderr)
+    if isinstance(failure, Cancelled):
+        return 130
+    return 3 if result.images or result.texts else 1
 
 
 @contextmanager
@@ -91,15 +108,18 @@ def node_progress() -> Iterator[Callable[[QueueProgress], None]]:
         yield progress
 
 
-def print_result(result: QueueResult, folder: Path) -> None:
+def print_result(result: QueueResult, folder: Path, overwrite: bool = False) -> None:
     """Say where the pictures lie, and write what nodes showed as text beside them."""
+    from ..plain_text import printable
+    from ..received import Receiver
+
+    receiver = Receiver(folder, overwrite)
     for title, path in zip(result.titles, result.images, strict=True):
         print(f"{title}: {path}")
     for title, texts in result.texts.items():
         for number, text in enumerate(texts):
-            name = re.sub(r"[^\w .-]+", "-", title) + (f"-{number + 1}" if number else "")
-            path = common.write_beside(folder / f"{name}.txt", text)
-            print(f"{title}: {path}")
+            name = title.replace("/", "-") + (f"-{number + 1}" if number else "")
+            print(f"{title}: {receiver.save(f'{name}.txt', printable(text).encode())}")
 
 
 def parse_override(text: str) -> tuple[tuple[str, str], object]:
@@ -114,5 +134,5 @@ def parse_override(text: str) -> tuple[tuple[str, str], object]:
         raise InputError(f"--set {text!r}: expected NODE.INPUT=VALUE, as in 'Refine Plan.steps=10'.")
     try:
         return (node, key), json.loads(value)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return (node, key), value

@@ -58,7 +58,7 @@ def run_in_comfyui(
     }
 
     def run(url: str) -> QueueResult:
-        return run_workflow(
+        result = run_workflow(
             url,
             workflow,
             picture=image,
@@ -68,11 +68,12 @@ def run_in_comfyui(
             previews=True,
             progress=progress,
         )
+        result.check_complete()
+        return result
 
-    if not Path(host).expanduser().exists():
-        api = _running(host)
-        return f"ComfyUI at {api.url}", run(api.url)
-    folder = Path(host).expanduser().resolve()
+    folder = _folder(host)
+    if folder is None:
+        return f"ComfyUI at {_running(host)}", run(host)
     with (
         tempfile.TemporaryDirectory(prefix="grefine-demo-", ignore_cleanup_errors=True) as scratch,
         HostServer(folder, Path(scratch), packs={"g-refine": PACK}) as server,
@@ -80,14 +81,23 @@ def run_in_comfyui(
         return f"ComfyUI {server.version} at {folder}", run(server.url)
 
 
-def _running(address: str) -> HostApi:
-    """The server at an address, after seeing that it has the pack's nodes."""
-    if not (address.startswith(("http://", "https://")) or ":" in address):
+def _folder(host: str) -> Path | None:
+    """The folder of that name; None if there is none."""
+    try:
+        folder = Path(host).expanduser().resolve()
+        return folder if folder.exists() else None
+    except (OSError, ValueError, RuntimeError):  # an address, which need not be possible as the name of a folder
+        return None
+
+
+def _running(address: str) -> str:
+    """The address for people of a running server, after seeing that it has the pack's nodes."""
+    if not (address.lower().startswith(("http://", "https://")) or ":" in address):
         raise InputError(
             f"--host {address}: neither the folder of a ComfyUI nor the address of one that runs, such as "
             "http://127.0.0.1:8188."
         )
-    api = HostApi(address)
-    if LOADER not in api.get(f"/object_info/{LOADER}"):
-        raise InputError(f"--host {address}: this ComfyUI has no node {LOADER}; install this G-Refine there.")
-    return api
+    with HostApi(address) as api:
+        if LOADER not in api.get(f"/object_info/{LOADER}"):
+            raise InputError(f"--host {api.url}: this ComfyUI has no node {LOADER}; install this G-Refine there.")
+        return api.url

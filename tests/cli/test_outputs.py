@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from grefine_core.cli import common, main, maps, refine
-from grefine_core.cli.common import check_outputs, output_stems, write_beside
+from grefine_core.cli.common import check_outputs, output_stems
 from grefine_core.cli.train_options import check_results
 from grefine_core.errors import InputError
 from grefine_core.pictures import find_pictures
@@ -179,14 +179,6 @@ def test_demo_leaves_ones_own_picture_exactly_as_it_is(tmp_path, miniature_folde
     out = tmp_path / "out"
     assert main(["demo", "--image", str(tmp_path / "mine.webp"), "--prompt", "a cup", "-o", str(out), *bars]) == 0
     assert (out / "mine.refined.webp").read_bytes() == (tmp_path / "mine.webp").read_bytes()
-
-
-def test_texts_of_a_queue_stand_beside_others(tmp_path):
-    (tmp_path / "Report.txt").write_text("mine")
-    assert write_beside(tmp_path / "Report.txt", "new") == tmp_path / "Report-2.txt"
-    assert write_beside(tmp_path / "Report.txt", "newer") == tmp_path / "Report-3.txt"
-    assert write_beside(tmp_path / "Report.txt", "new") == tmp_path / "Report-2.txt"
-    assert (tmp_path / "Report.txt").read_text() == "mine"
 
 
 def test_folders_as_they_are(tmp_path, caplog):

@@ -6,9 +6,7 @@ import contextlib
 import io
 import json
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from grefine_core.websocket import WebSocket
+from grefine_core.host_api import HostApi
 
 END_EVENTS = ("execution_success", "execution_error", "execution_interrupted")
 
@@ -78,22 +76,18 @@ class HostClient:
     def __init__(self, url: str, input_dir: Path) -> None:
         self.url, self.input_dir = url, input_dir
         self.client_id = uuid.uuid4().hex
-        self.socket = WebSocket(f"{url.replace('http', 'ws', 1)}/ws?clientId={self.client_id}")
+        self.api = HostApi(url)
+        self.socket = self.api.listen(self.client_id)
         self._messages: dict[str, list[tuple[str, dict[str, Any], float]]] = {}
 
     def close(self) -> None:
-        self.socket.close()
+        self.api.close()
 
     def get(self, path: str) -> Any:
-        with urllib.request.urlopen(self.url + path, timeout=60) as answer:
-            return json.load(answer)
+        return self.api.get(path)
 
     def post(self, path: str, data: dict[str, Any]) -> Any:
-        body = json.dumps(data).encode()
-        request = urllib.request.Request(self.url + path, body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            text = answer.read()
-        return json.loads(text) if text else {}
+        return self.api.post(path, data)[1]
 
     def object_info(self, node: str | None = None) -> dict[str, Any]:
         return self.get(f"/object_info/{urllib.parse.quote(node)}" if node else "/object_info")
@@ -107,10 +101,10 @@ class HostClient:
 
     def start(self, graph: dict[str, Any]) -> str:
         """Queues ``graph`` (API format) and returns the prompt's id. Raises PromptRejectedError."""
-        try:
-            return str(self.post("/prompt", {"prompt": graph, "client_id": self.client_id})["prompt_id"])
-        except urllib.error.HTTPError as error:
-            raise PromptRejectedError(json.loads(error.read() or b"{}")) from error
+        status, answer = self.api.post("/prompt", {"prompt": graph, "client_id": self.client_id})
+        if status != 200:
+            raise PromptRejectedError(answer)
+        return str(answer["prompt_id"])
 
     def wait(self, prompt_id: str, timeout: float = 300.0) -> Run:
         """Waits until that prompt has ended, however it ended."""
@@ -177,9 +171,7 @@ class HostClient:
 
     def view(self, entry: dict[str, Any]) -> np.ndarray:
         """A picture of the host's as uint8 (H, W, C); ``entry`` as in a node's ``ui`` images."""
-        query = urllib.parse.urlencode({key: entry[key] for key in ("filename", "subfolder", "type") if key in entry})
-        with urllib.request.urlopen(f"{self.url}/view?{query}", timeout=60) as answer:
-            return np.asarray(Image.open(io.BytesIO(answer.read())))
+        return np.asarray(Image.open(io.BytesIO(self.api.view(entry))))
 
     def _history(self, prompt_id: str) -> dict[str, Any]:
         """The history fills a moment after the last message."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import urllib.error
 
 import numpy as np
 import pytest
 
 from grefine_core.demo import EXAMPLE
+from grefine_core.host_api import HostUnreachableError
 from grefine_core.pictures import load_picture
 
 from ..workflows.blueprint import expand
@@ -20,8 +20,8 @@ FILE = ROOT / "subgraphs" / "G-Refine.json"
 def test_the_host_lists_it(client, host_server):
     try:
         listed = client.get("/global_subgraphs")
-    except urllib.error.HTTPError as error:
-        if error.code != 404:
+    except HostUnreachableError as error:
+        if "HTTP 404" not in str(error):
             raise
         pytest.skip(f"NO BLUEPRINTS: ComfyUI {host_server.version} does not list subgraphs of packs")
     ours = {key: entry for key, entry in listed.items() if host_server.pack_folder in entry["info"]["node_pack"]}

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote_plus
 
 import pytest
+from aiohttp import web
 
 from grefine_core import queue
 
 
 class FakeHost:
-    """``history`` is what the queue ends with; ``refusal`` an answer of status 400; ``known`` false forgets the job."""
+    """``history`` is what the queue ends with; ``refusal`` an answer of status 400; ``known`` false forgets the job.
+
+    ``answers`` (status and content by path) take the place of its own, ``waits`` are paths without an answer, and
+    ``says`` goes over the websocket, which is there only then.
+    """
 
     def __init__(self) -> None:
         self.history: dict[str, Any] = {"outputs": {}, "status": {"status_str": "success", "messages": []}}
@@ -25,6 +31,11 @@ class FakeHost:
         self.posted: list[tuple[str, Any]] = []
         self.prompt: dict[str, Any] = {}
         self.known = True
+        self.answers: dict[str, tuple[int, bytes]] = {}
+        self.waits: set[str] = set()
+        self.says: list[str | bytes] = []
+        self.headers: Mapping[str, str] = {}
+        self.url = ""
 
     def get(self, path: str) -> tuple[int, bytes]:
         if path.startswith("/history/"):
@@ -35,7 +46,7 @@ class FakeHost:
             running = [[0, "job"]] if self.known else []
             return 200, json.dumps({"queue_running": running, "queue_pending": []}).encode()
         if path.startswith("/view"):
-            name = path.split("filename=")[1].split("&")[0]
+            name = unquote_plus(path.split("filename=")[1].split("&")[0])
             return (200, self.files[name]) if name in self.files else (404, b"")
         return 404, b"not found"
 
@@ -56,32 +67,46 @@ class FakeHost:
     def paths(self) -> list[str]:
         return [path for path, _ in self.posted]
 
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.headers, path = request.headers, request.raw_path
+        if path.startswith("/ws") and self.says:
+            socket = web.WebSocketResponse()
+            await socket.prepare(request)
+            while self.paths().count("/prompt") < 1:
+                await asyncio.sleep(0.005)
+            for message in self.says:
+                await (socket.send_bytes(message) if isinstance(message, bytes) else socket.send_str(message))
+            await socket.close()
+            return socket
+        if path in self.waits:
+            await asyncio.sleep(60)
+        body = await request.read()
+        status, content = self.get(path) if request.method == "GET" else self.post(path, body)
+        status, content = self.answers.get(path, (status, content))
+        return web.Response(status=status, body=content)
+
 
 @pytest.fixture
 def fake_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHost]:
     """A running stand-in; its address is ``fake_host.url``."""
     monkeypatch.setattr(queue, "POLL_SECONDS", 0.04)
-    fake = FakeHost()
+    fake, loop, up = FakeHost(), asyncio.new_event_loop(), threading.Event()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._answer(*fake.get(self.path))
+    async def start() -> None:
+        runner = web.ServerRunner(web.Server(fake.serve))
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        fake.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"
+        up.set()
 
-        def do_POST(self) -> None:
-            self._answer(*fake.post(self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+    def work() -> None:
+        loop.run_until_complete(start())
+        loop.run_forever()
 
-        def _answer(self, status: int, content: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    fake.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    up.wait()
     yield fake
-    server.shutdown()
-    server.server_close()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()

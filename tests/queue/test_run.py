@@ -6,7 +6,7 @@ import pytest
 
 from grefine_core.errors import Cancelled, InputError
 from grefine_core.host_api import HostApi, HostUnreachableError
-from grefine_core.queue import QueueError, run_workflow
+from grefine_core.queue import QueueCancelled, QueueError, run_workflow
 
 WORKFLOW = {
     "1": {"class_type": "LoadImage", "inputs": {"image": "example.png"}, "_meta": {"title": "Picture"}},
@@ -49,10 +49,12 @@ def test_previews_only_on_request_and_nothing_is_overwritten(fake_host, tmp_path
     assert (tmp_path / "a.png").read_bytes() == b"old"
     both = run_workflow(fake_host.url, WORKFLOW, output=tmp_path, previews=True)
     assert [path.name for path in both.images] == ["a-2.png", "Refined picture.png"]  # the node, titled
+    assert run_workflow(fake_host.url, WORKFLOW, output=tmp_path, overwrite=True).images == [tmp_path / "a.png"]
+    assert (tmp_path / "a.png").read_bytes() == b"new"
 
 
 def test_a_hostile_name_stays_inside_the_folder(fake_host, tmp_path):
-    fake_host.files = {"..%2F..%2Fevil.png": b"x"}
+    fake_host.files = {"../../evil.png": b"x"}
     fake_host.history["outputs"] = {"3": {"images": [saved("../../evil.png")]}}
     (path,) = run_workflow(fake_host.url, WORKFLOW, output=tmp_path / "a" / "b").images
     assert path == tmp_path / "a" / "b" / "evil.png"
@@ -86,8 +88,46 @@ def test_stopped_by_somebody_is_cancelled(fake_host, tmp_path):
 
 
 def test_parts_that_are_left_out_are_reported(fake_host, tmp_path):
-    fake_host.node_errors = {"4": {"errors": [{"message": "Bad linked input", "details": ""}]}}
-    assert run_workflow(fake_host.url, WORKFLOW, output=tmp_path).node_errors == (("Report", "Bad linked input"),)
+    errors = [{"message": "Bad linked input", "details": ""}]
+    fake_host.node_errors = {"2": {"errors": errors, "dependent_outputs": ["4"]}}
+    fake_host.files = {"a.png": b"a"}
+    fake_host.history["outputs"] = {"3": {"images": [saved("a.png")]}}
+    result = run_workflow(fake_host.url, WORKFLOW, output=tmp_path)
+    assert result.node_errors == (("Prompt", "Bad linked input"),)
+    assert [title for title, _ in result.missing] == ["Report"]
+    assert len(result.images) == 1
+    with pytest.raises(QueueError, match="Report: left out by ComfyUI, as Prompt is not valid: Bad linked input"):
+        result.check_complete()
+
+
+def test_an_output_that_gives_nothing_is_missing(fake_host, tmp_path):
+    """As when something before it blocks it: for the host that is a success."""
+    fake_host.history["outputs"] = {"3": {"images": []}, "4": {"text": ["said"]}}
+    result = run_workflow(fake_host.url, WORKFLOW, output=tmp_path)
+    assert [title for title, _ in result.missing] == ["Refined picture"]
+
+
+def test_nothing_at_all_is_no_success(fake_host, tmp_path):
+    fake_host.history["outputs"] = {"9": {"images": [saved("p.png", "temp")]}}
+    shown = {"9": {"class_type": "PreviewImage", "inputs": {}}}
+    with pytest.raises(QueueError, match="no picture and no text"):
+        run_workflow(fake_host.url, shown, output=tmp_path).check_complete()
+
+
+def test_what_arrived_before_a_failure_is_kept(fake_host, tmp_path):
+    fake_host.files = {"a.png": b"a"}
+    fake_host.history["outputs"] = {"3": {"images": [saved("a.png"), saved("gone.png")]}, "4": {"text": ["said"]}}
+    with pytest.raises(QueueError, match=r"Refined picture: gone.png: .*HTTP 404") as caught:
+        run_workflow(fake_host.url, WORKFLOW, output=tmp_path)
+    result = caught.value.result
+    assert [path.name for path in result.images] == ["a.png"]
+    assert result.texts == {"Report": ["said"]}
+    for event, kind in (("execution_error", QueueError), ("execution_interrupted", QueueCancelled)):
+        fake_host.polls_until_done = 1
+        fake_host.history["status"] = {"status_str": "error", "messages": [[event, {"node_id": "3"}]]}
+        with pytest.raises(kind) as caught:
+            run_workflow(fake_host.url, WORKFLOW, output=tmp_path)
+        assert [path.name for path in caught.value.result.images] == ["a.png"]
 
 
 def test_a_timeout_stops_the_job(fake_host, tmp_path):

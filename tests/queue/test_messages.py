@@ -1,4 +1,4 @@
-"""The websocket reader against a real server, and against what is none."""
+"""The reader of the host's messages against a real server, and against what is none."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import time
 import pytest
 from aiohttp import web
 
-from grefine_core.websocket import WebSocket, WebSocketError
+from grefine_core.host_api import HostApi, WebSocketError
 
 
 @pytest.fixture
 def serve():
-    """``serve(talk) -> address``: a server that runs ``await talk(socket)`` for each connection."""
-    loops = []
+    """``serve(talk) -> HostApi`` of a server that runs ``await talk(socket)`` for each connection."""
+    loops, apis = [], []
 
-    def start(talk) -> str:
+    def start(talk) -> HostApi:
         ready: list[int] = []
         loop = asyncio.new_event_loop()
 
@@ -44,9 +44,12 @@ def serve():
         loops.append(loop)
         while not ready:
             time.sleep(0.005)
-        return f"ws://127.0.0.1:{ready[0]}/ws?clientId=x"
+        apis.append(HostApi(f"http://127.0.0.1:{ready[0]}"))
+        return apis[-1]
 
     yield start
+    for api in apis:
+        api.close()
     for loop in loops:
         loop.call_soon_threadsafe(loop.stop)
 
@@ -60,7 +63,7 @@ def test_texts_and_bytes_of_every_length_arrive_whole_and_in_order(serve):
         await socket.send_bytes(b"\x00\x01")
         await socket.close()
 
-    with WebSocket(serve(talk)) as ws:
+    with serve(talk).listen("x") as ws:
         assert [ws.receive(5) for _ in texts] == texts
         assert ws.receive(5) == b"\x00\x01"
         assert ws.receive(5) is None
@@ -74,7 +77,7 @@ def test_a_timeout_loses_nothing(serve):
             await asyncio.sleep(0.01)
         await socket.send_str("late")
 
-    with WebSocket(serve(talk)) as ws:
+    with serve(talk).listen("x") as ws:
         for _ in range(3):
             with pytest.raises(TimeoutError):
                 ws.receive(0.02)
@@ -86,16 +89,35 @@ def test_what_is_no_websocket_is_an_error(serve):
     async def talk(socket):
         await socket.close()
 
-    with pytest.raises(WebSocketError, match="does not offer a websocket"):
-        WebSocket(serve(talk).replace("/ws", "/nothing"))
-    with pytest.raises(OSError, match="cannot be reached"):
-        WebSocket("ws://127.0.0.1:9/ws", timeout=2)
+    with (
+        HostApi(f"{serve(talk).url}/nothing") as api,
+        pytest.raises(WebSocketError, match="does not offer a websocket"),
+    ):
+        api.listen("x")
+    with HostApi("127.0.0.1:9") as api, pytest.raises(WebSocketError, match="cannot be reached"):
+        api.listen("x")
+
+
+def test_a_caller_with_a_loop_of_its_own_is_served(serve):
+    """As in a notebook."""
+
+    async def talk(socket):
+        await socket.send_str("here")
+
+    async def caller() -> str | bytes | None:
+        with serve(talk).listen("x") as ws:
+            return ws.receive(5)
+
+    assert asyncio.run(caller()) == "here"
 
 
 def test_closing_twice_does_no_harm(serve):
     async def talk(socket):
         await socket.receive()
 
-    ws = WebSocket(serve(talk))
+    api = serve(talk)
+    ws = api.listen("x")
     ws.close()
     ws.close()
+    api.close()
+    api.close()
