@@ -8,6 +8,7 @@ order already comes back as it is, not as a copy (a picture of 4096² is 200 MB)
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -68,9 +69,12 @@ def as_masks(value: object, name: str = "mask") -> Tensor:
 def match_masks(masks: Tensor, images: Tensor, name: str = "mask", images_name: str = "image") -> Tensor:
     """Return ``masks`` ``(b, H, W)`` as one mask per image ``(B, H, W)``: one mask serves a whole batch.
 
+    Masks of zeros are empty whatever their size.
+
     Raises:
         InputError: another height or width, or a number of masks that is neither 1 nor B; both shapes are named.
     """
+    masks = fit_empty(masks, images.shape[1:3])
     if masks.shape[1:] != images.shape[1:3]:
         raise InputError(
             f"{name}: size {tuple(masks.shape[1:])} (H, W) does not match {images_name} {tuple(images.shape[1:3])}. "
@@ -84,6 +88,16 @@ def match_masks(masks: Tensor, images: Tensor, name: str = "mask", images_name: 
         f"{name}: {masks.shape[0]} masks for {images.shape[0]} pictures in {images_name} "
         f"({tuple(masks.shape)} against {tuple(images.shape)}). Give one mask, or one for each picture."
     )
+
+
+def fit_empty(masks: Tensor, size: Sequence[int]) -> Tensor:
+    """Return masks of zeros ``(b, h, w)`` at ``size`` (H, W); others as they are.
+
+    Where nothing is painted there is nothing to fit: ComfyUI's Load Image gives 64×64 zeros for a picture of any size.
+    """
+    if tuple(masks.shape[1:]) == tuple(size) or bool(masks.any()):
+        return masks
+    return masks.new_zeros(()).expand(masks.shape[0], *size)
 
 
 def _as_float(value: object, name: str) -> Tensor:

@@ -11,17 +11,21 @@ from ..grefine_core.demo import EXAMPLE
 log = logging.getLogger(__name__)
 
 
-def place_example(folder: Path) -> None:
-    """Copy the example picture into the host's input folder, so that the template runs as it opens.
+def place_example(folder: Path, memory: Path) -> None:
+    """Copy the example picture into the host's input folder once, so that the template runs as it opens.
 
-    A file of that name that is there already stays as it is, and a folder that cannot be written is no reason not to
-    start.
+    Whoever deletes it there is rid of it: `memory`, a file, keeps the folders that it was ever put into. A file of that
+    name that is there already stays as it is, and a folder that cannot be written is no reason not to start.
     """
     target = folder / EXAMPLE.name
-    if target.exists():
-        return
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(EXAMPLE, target)
-    except OSError as error:
+        known = memory.read_text(encoding="utf-8").splitlines() if memory.is_file() else []
+        if str(folder.resolve()) in known:
+            return
+        if not target.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(EXAMPLE, target)
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        memory.write_text("\n".join([*known, str(folder.resolve()), ""]), encoding="utf-8")
+    except (OSError, ValueError) as error:
         log.warning("G-Refine: the template's picture was not copied to %s (%s); upload %s.", target, error, EXAMPLE)

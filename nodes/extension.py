@@ -7,7 +7,7 @@ from importlib import import_module
 from comfy_api.latest import ComfyExtension, io
 
 from .example import place_example
-from .host import input_folder, register_model_folders
+from .host import input_folder, register_model_folders, user_folder
 
 #: Module of this package → its nodes, in the order of a graph.
 NODES = {
@@ -36,7 +36,7 @@ class GRefineExtension(ComfyExtension):
         list their files.
         """
         register_model_folders()
-        place_example(input_folder())
+        place_example(input_folder(), user_folder() / "example_placed_in.txt")
         return [
             getattr(import_module(f".{module}", __package__), name) for module, names in NODES.items() for name in names
         ]

@@ -121,6 +121,11 @@ def input_folder() -> Path:
     return Path(folder_paths.get_input_directory())
 
 
+def user_folder() -> Path:
+    """What the pack remembers, in the host's user folder; by its name newer hosts keep it from being read over HTTP."""
+    return Path(folder_paths.get_user_directory()) / "__grefine"
+
+
 def temporary_folder() -> Path:
     """The host's folder for what is only shown; the host removes it at its start and end."""
     folder = Path(folder_paths.get_temp_directory())

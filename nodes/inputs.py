@@ -121,11 +121,14 @@ def masks(value: object, name: str) -> Tensor:
 def same_size(value: Tensor, name: str, reference: Tensor, reference_name: str) -> None:
     """Check that two MASK batches have one size, and one number of masks (or one of them a single one).
 
+    Masks in which nothing is painted have every size: Load Image gives 64×64 zeros.
+
     Raises:
         InputError: they do not fit; both shapes are named.
     """
     counts = {value.shape[0], reference.shape[0]}
-    if value.shape[1:] != reference.shape[1:] or len(counts - {1}) > 1:
+    painted = value.shape[1:] != reference.shape[1:] and bool(value.any()) and bool(reference.any())
+    if painted or len(counts - {1}) > 1:
         raise InputError(
             f"{name}: shape {tuple(value.shape)} (B, H, W) does not match {reference_name} {tuple(reference.shape)}. "
             "Make both from the same pictures; one mask may serve them all."

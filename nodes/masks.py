@@ -78,8 +78,9 @@ class GRefineMergeMaps(io.ComfyNode):
             (inputs.masks(value, name), inputs.number(weight, weight_name, 0.0, 1.0))
             for name, value, weight_name, weight in there
         ]
-        for (value, _), name in zip(used[1:], connected[1:], strict=True):
-            inputs.same_size(value, name, used[0][0], "map_a")
+        first = next((place for place, (value, _) in enumerate(used) if bool(value.any())), 0)
+        for (value, _), name in zip(used, connected, strict=True):
+            inputs.same_size(value, name, used[first][0], connected[first])
         merged = merge_maps([value for value, _ in used], inputs.choice(mode, "mode", MODES), [w for _, w in used])
         return io.NodeOutput(to_host(merged))
 

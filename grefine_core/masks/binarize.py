@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..checks import choice, number
-from ..tensors import as_masks, match_masks
+from ..tensors import as_masks, fit_empty, match_masks
 from . import morphology
 from .threshold import above_otsu, above_threshold, worst_share
 
@@ -75,13 +75,14 @@ def binarize_map(
     top = number(top, "top", 0.0, 1.0)
     floor = number(floor, "floor", 0.0, 1.0)
     contrast = number(contrast, "contrast", 0.0, 1.0)
+    if protect is not None:
+        protect = as_masks(protect, "protect")
+        maps = fit_empty(maps, protect.shape[1:])
     shorter = min(maps.shape[1:])
     speck = number(min_area, "min_area", 0.0, 1.0) * maps[0].numel()
     grow_pixels = round(number(grow, "grow", 0.0, 1.0) * shorter)
     feather_pixels = round(number(feather, "feather", 0.0, 1.0) * shorter)
-    shields = None
-    if protect is not None:
-        shields = match_masks(as_masks(protect, "protect"), maps, "protect", "map")
+    shields = None if protect is None else match_masks(protect, maps, "protect", "map")
 
     denoise, composite = (torch.empty(maps.shape, device=maps.device) for _ in range(2))
     area = []

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..checks import choice, number
 from ..errors import InputError
-from ..tensors import as_masks
+from ..tensors import as_masks, fit_empty
 
 MODES = ("max", "mean", "noisy_or")
 
@@ -18,7 +18,8 @@ def merge_maps(maps: Sequence[Tensor], mode: str = "max", weights: Sequence[floa
     """Merge defect maps into one (method, section 5).
 
     Args:
-        maps: one or more maps ``(B, H, W)`` or ``(H, W)`` in [0, 1] of one size; a single map serves a whole batch.
+        maps: one or more maps ``(B, H, W)`` or ``(H, W)`` in [0, 1] of one size (one of zeros: of any); a single map
+            serves a whole batch.
         mode: ``"max"`` (the worst map counts), ``"mean"`` (weighted mean) or ``"noisy_or"``: ``1 - prod(1 - m)``, each
             map being one more independent chance that something is wrong.
         weights: one for each map, from 0 up; ``None`` = all 1. They scale a map before ``max`` and ``noisy_or``, and
@@ -56,13 +57,15 @@ def merge_maps(maps: Sequence[Tensor], mode: str = "max", weights: Sequence[floa
 
 def _common(maps: list[Tensor]) -> list[Tensor]:
     """Bring the maps to one batch size and one device."""
-    first = maps[0]
+    first = next((index for index, value in enumerate(maps) if bool(value.any())), 0)
+    device, size = maps[0].device, maps[first].shape[1:]
+    maps = [fit_empty(value, size) for value in maps]
     batch = max(value.shape[0] for value in maps)
     largest = next(index for index, value in enumerate(maps) if value.shape[0] == batch)
     for index, value in enumerate(maps):
-        if value.shape[1:] != first.shape[1:]:
+        if value.shape[1:] != size:
             raise InputError(
-                f"maps[{index}]: shape {tuple(value.shape)} does not fit maps[0] {tuple(first.shape)}: "
+                f"maps[{index}]: shape {tuple(value.shape)} does not fit maps[{first}] {tuple(maps[first].shape)}: "
                 "height and width must be equal. Make all maps from the same picture, or resize them first."
             )
         if value.shape[0] not in (1, batch):
@@ -70,7 +73,7 @@ def _common(maps: list[Tensor]) -> list[Tensor]:
                 f"maps[{index}]: shape {tuple(value.shape)} does not fit maps[{largest}] "
                 f"{tuple(maps[largest].shape)}: give one map, or one for each picture."
             )
-    return [value.to(first.device).expand(batch, -1, -1) for value in maps]
+    return [value.to(device).expand(batch, -1, -1) for value in maps]
 
 
 def _weights(weights: Sequence[float] | None, count: int) -> list[float]:

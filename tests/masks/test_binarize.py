@@ -189,6 +189,18 @@ def test_a_batch_gives_what_single_pictures_give(values, method):
     assert torch.equal(both.composite[1:], binarize_map(other, method).composite)
 
 
+def test_a_mask_of_zeros_of_any_size_protects_nothing():
+    values = torch.rand(2, 20, 30, generator=torch.Generator().manual_seed(4))
+    free, shielded = binarize_map(values), binarize_map(values, protect=torch.zeros(1, 64, 64))
+    assert free.area.min() > 0
+    assert torch.equal(free.denoise, shielded.denoise)
+    assert torch.equal(free.composite, shielded.composite)
+
+
+def test_a_map_of_zeros_has_the_size_of_what_is_protected():
+    assert binarize_map(torch.zeros(1, 64, 64), protect=torch.ones(1, 20, 30)).denoise.shape == (1, 20, 30)
+
+
 def test_one_protect_mask_serves_a_batch():
     protect = spot(40, 40, (0, 0, 40, 20), base=0.0)[0]
     mask = binarize_map(torch.ones(3, 40, 40), protect=protect)
@@ -198,7 +210,7 @@ def test_one_protect_mask_serves_a_batch():
 class TestBadInput:
     def test_protect_of_another_size_names_both_shapes(self):
         with pytest.raises(InputError, match=r"protect: size \(4, 5\).*map \(4, 4\)"):
-            binarize_map(torch.zeros(4, 4), protect=torch.zeros(4, 5))
+            binarize_map(torch.ones(4, 4), protect=torch.ones(4, 5))
 
     @pytest.mark.parametrize(
         "bad", [torch.zeros(2, 3, 4, 5), torch.zeros(0, 4, 4), torch.full((4, 4), float("nan")), "map"]

@@ -33,6 +33,12 @@ def test_weights_scale_and_zero_leaves_out():
 
 
 @pytest.mark.parametrize("mode", ["max", "mean", "noisy_or"])
+def test_a_map_of_zeros_has_every_size(mode):
+    merged = merge_maps([torch.zeros(1, 64, 64), B], mode=mode)
+    assert torch.equal(merged, merge_maps([torch.zeros(1, 2, 2), B], mode=mode))
+
+
+@pytest.mark.parametrize("mode", ["max", "mean", "noisy_or"])
 def test_inputs_stay_and_the_result_is_new(mode):
     kept = A.clone()
     merged = merge_maps([A], mode=mode)
@@ -51,7 +57,7 @@ def test_stays_in_range(mode):
 class TestBadInput:
     def test_sizes_name_both_shapes(self):
         with pytest.raises(InputError, match=r"maps\[1\]: shape \(1, 2, 3\).*maps\[0\] \(1, 2, 2\)"):
-            merge_maps([A, torch.zeros(2, 3)])
+            merge_maps([A, torch.ones(2, 3)])
 
     def test_batches_name_both_shapes(self):
         with pytest.raises(InputError, match=r"maps\[0\]: shape \(2, 2, 2\).*maps\[1\] \(3, 2, 2\)"):

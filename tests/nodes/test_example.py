@@ -17,7 +17,7 @@ def place(pack):
 
 
 def test_the_picture_that_the_template_names_is_placed(place, pack, tmp_path):
-    place(tmp_path / "input")
+    place(tmp_path / "input", tmp_path / "user" / "memory")
     graph = json.loads((ROOT / "workflows" / "api" / "grefine_miniature.json").read_text(encoding="utf-8"))
     (name,) = (node["inputs"]["image"] for node in graph.values() if node["class_type"] == "LoadImage")
     assert (tmp_path / "input" / name).read_bytes() == pack("grefine_core.demo").EXAMPLE.read_bytes()
@@ -26,12 +26,25 @@ def test_the_picture_that_the_template_names_is_placed(place, pack, tmp_path):
 def test_a_users_own_file_stays(place, pack, tmp_path):
     mine = tmp_path / pack("grefine_core.demo").EXAMPLE.name
     mine.write_bytes(b"mine")
-    place(tmp_path)
+    place(tmp_path, tmp_path / "user" / "memory")
     assert mine.read_bytes() == b"mine"
+    mine.unlink()
+    place(tmp_path, tmp_path / "user" / "memory")
+    assert not mine.exists()
+
+
+def test_what_the_user_deleted_stays_away(place, pack, tmp_path):
+    memory, name = tmp_path / "user" / "memory", pack("grefine_core.demo").EXAMPLE.name
+    place(tmp_path / "input", memory)
+    (tmp_path / "input" / name).unlink()
+    place(tmp_path / "input", memory)
+    assert not (tmp_path / "input" / name).exists()
+    place(tmp_path / "another", memory)  # another folder never had it
+    assert (tmp_path / "another" / name).exists()
 
 
 def test_a_folder_that_cannot_be_written_is_only_said(place, tmp_path, caplog):
     (tmp_path / "input").write_text("a file", encoding="utf-8")
     with caplog.at_level(logging.WARNING):
-        place(tmp_path / "input" / "deeper")
+        place(tmp_path / "input" / "deeper", tmp_path / "memory")
     assert "was not copied" in caplog.text

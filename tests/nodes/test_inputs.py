@@ -79,12 +79,23 @@ def test_ordinary_file_names_are_kept(inputs, name):
     ("shape", "fits"), [((1, 8, 6), True), ((3, 8, 6), True), ((2, 8, 6), False), ((3, 6, 8), False)]
 )
 def test_masks_that_go_together_have_one_size(inputs, input_error, shape, fits):
-    maps = torch.zeros(3, 8, 6)
+    maps = torch.ones(3, 8, 6)
     if fits:
-        inputs.same_size(torch.zeros(shape), "map_b", maps, "map_a")
+        inputs.same_size(torch.ones(shape), "map_b", maps, "map_a")
         return
     with pytest.raises(input_error, match=r"^map_b: shape .* does not match map_a \(3, 8, 6\)"):
-        inputs.same_size(torch.zeros(shape), "map_b", maps, "map_a")
+        inputs.same_size(torch.ones(shape), "map_b", maps, "map_a")
+
+
+def test_a_mask_in_which_nothing_is_painted_fits_every_picture(inputs):
+    """As Load Image gives it for a picture without alpha."""
+    flat = inputs.flatten_images(pictures((1, 8, 6), (1, 5, 9)), "image")
+    found = inputs.flatten_masks([torch.zeros(1, 64, 64)], "mask", flat, "image")
+    assert [tuple(mask.shape) for mask in found] == [(1, 8, 6), (1, 5, 9)]
+    assert not any(mask.any() for mask in found)
+    empty, maps = torch.zeros(1, 64, 64), torch.ones(3, 8, 6)
+    inputs.same_size(empty, "protect", maps, "defect_map")
+    inputs.same_size(maps, "protect", empty, "defect_map")
 
 
 def test_another_type_is_named_with_the_node_that_gives_the_right_one(inputs, input_error):

@@ -73,7 +73,7 @@ def test_values_are_matched_to_the_pictures(parts, two, phrase):
         ("plan_reason", ["a", "b", "c"]),
         ("emphasized_prompt", [3]),
         ("denoise_mask", [torch.zeros(3, 6, 8)]),
-        ("perceptual_defects", [torch.zeros(1, 8, 6)]),
+        ("perceptual_defects", [torch.ones(1, 8, 6)]),
         ("alignment_defects", ["a map"]),
         ("phrases", ["a hat"]),
         ("stage2_guard", ["no JSON"]),

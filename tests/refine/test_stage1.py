@@ -70,7 +70,10 @@ def test_empty_mask_returns_the_input_and_asks_nobody(pictures, inpainter, loade
     def load():
         raise AssertionError("loaded for nothing")
 
-    assert run(images, torch.zeros(1, 101, 70), None, load if loader else inpainter) is images
+    engine = load if loader else inpainter
+    assert run(images, torch.zeros(1, 101, 70), None, engine) is images
+    assert run(images, torch.zeros(1, 64, 64), None, engine) is images  # Load Image's for any picture without alpha
+    assert run(images, torch.ones(1, 101, 70), torch.zeros(1, 64, 64), engine) is images
     assert inpainter.calls == []
 
 
