@@ -8,7 +8,7 @@ from typing import Any
 
 from ..grefine_core.errors import InputError
 from ..grefine_core.report.data import GuardEntry
-from .inputs import json_object
+from .inputs import json_object, number
 
 Scores = tuple[float, float]
 
@@ -47,14 +47,14 @@ def read(value: object, name: str, stage: int) -> list[GuardEntry]:
             GuardEntry(
                 stage=stage,
                 region=None if decision["region"] is None else _box(decision["region"]),
-                accepted=bool(decision["accepted"]),
+                accepted=_verdict(decision["accepted"]),
                 before=_scores(decision["before"]),
                 after=_scores(decision["after"]),
                 reason=str(decision["reason"]),
             )
             for decision in report["decisions"]
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"{name}: is not the report of a No-Harm Guard ({error!r}). Connect its output guard_report."
         ) from error
@@ -65,7 +65,13 @@ def _named(scores: Scores | None) -> dict[str, float] | None:
 
 
 def _scores(named: Any) -> Scores:
-    return float(named["perceptual"]), float(named["alignment"])
+    return number(named["perceptual"], "perceptual", 0.0, 1.0), number(named["alignment"], "alignment", 0.0, 1.0)
+
+
+def _verdict(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"accepted: {value!r:.80}")
+    return value
 
 
 def _box(values: Any) -> tuple[int, int, int, int]:

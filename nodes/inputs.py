@@ -279,9 +279,10 @@ def json_object(value: object, name: str) -> dict[str, Any]:
     Raises:
         InputError: no text, or no JSON object.
     """
+    written = text(value, name)
     try:
-        parsed = json.loads(text(value, name))
-    except json.JSONDecodeError as error:
+        parsed = json.loads(written)
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{name}: is not JSON ({error}). Connect the guard's report.") from error
     if not isinstance(parsed, dict):
         raise InputError(f"{name}: expected a JSON object, got {_describe(parsed)}. Connect the guard's report.")

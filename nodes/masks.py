@@ -10,7 +10,7 @@ from torch import Tensor
 from ..grefine_core.masks import METHODS, MODES, binarize_map, merge_maps
 from . import inputs, shown
 from .fields import CATEGORY, score_output
-from .host import SMALLER, explained, known, schema, to_host
+from .host import SMALLER, check_interrupted, explained, known, schema, to_host
 
 _MAPS = ("map_a", "map_b", "map_c", "map_d")
 _WEIGHTS = ("weight_a", "weight_b", "weight_c", "weight_d")
@@ -170,6 +170,7 @@ class GRefineBinarizeMap(io.ComfyNode):
             feather=inputs.number(feather, "feather", 0.0, 0.5),
             fill_holes=inputs.flag(fill_holes, "fill_holes"),
             protect=shield,
+            interrupt=check_interrupted,
         )
         areas = mask.area.tolist()
         denoise, composite = to_host(mask.denoise), to_host(mask.composite)

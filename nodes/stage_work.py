@@ -18,6 +18,8 @@ from ..grefine_core.refine.seeds import seeds_for
 from . import inputs
 
 MOST_STEPS = 200
+#: Of a prompt to paint by. Every 77 tokens, some 300 characters, are one more piece that each attention looks at.
+MOST_CHARACTERS = 20_000
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,16 @@ def prompts(values: Sequence[object], name: str, count: int) -> list[str]:
     """One text for each picture: as many as pictures, or one for all.
 
     Raises:
-        InputError: another number (both are named), or no text.
+        InputError: another number (both are named), no text, or one over `MOST_CHARACTERS`.
     """
-    return [inputs.text(value, name) for value in inputs.per_picture(_filled(values), name, count)]
+    given = [inputs.text(value, name) for value in inputs.per_picture(_filled(values), name, count)]
+    for text in given:
+        if len(text) > MOST_CHARACTERS:
+            raise InputError(
+                f"{name}: {len(text):,} characters, starting with {text[:40]!r}; prompts of up to "
+                f"{MOST_CHARACTERS:,} are painted by. Shorten it, and see whether something was pasted by mistake."
+            )
+    return given
 
 
 def unevaluated(values: dict[str, Any]) -> list[str]:

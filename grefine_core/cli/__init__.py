@@ -1,8 +1,8 @@
 """The command line, ``grefine``: thin skins over the library, one file a command.
 
 Exit codes: 0 done, or nobody reads the output any more (``| head``); 1 an error that the message explains; 2 wrong
-usage; 3 some of several pictures failed, the others are done; 130 cancelled (Ctrl-C), 143 ended (SIGTERM): what was
-finished by then is printed and kept.
+usage; 3 some of several pictures (or of a workflow's results) failed, the others are done; 130 cancelled (Ctrl-C), 143
+ended (SIGTERM): what was finished by then is printed and kept.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -43,6 +44,7 @@ def binarize_map(
     feather: float = 0.02,
     fill_holes: bool = True,
     protect: Tensor | None = None,
+    interrupt: Callable[[], None] | None = None,
 ) -> Mask:
     """Turn a defect map into masks (method, section 5). Every picture is judged by itself; a clean one gives nothing.
 
@@ -62,6 +64,7 @@ def binarize_map(
         feather: width of the composite mask's soft edge, as a share of the shorter side, in [0, 1].
         fill_holes: whether what is enclosed by defects is repainted with them.
         protect: ``(B, H, W)`` or ``(H, W)``; wherever it is above 0 both masks are 0, whatever grows around it.
+        interrupt: called before each picture; what it raises stops the work.
 
     Returns:
         The masks, on the map's device.
@@ -87,6 +90,8 @@ def binarize_map(
     denoise, composite = (torch.empty(maps.shape, device=maps.device) for _ in range(2))
     area = []
     for index, values in enumerate(maps.cpu()):
+        if interrupt is not None:
+            interrupt()
         if method == "threshold":
             chosen = above_threshold(values, threshold)
         elif method == "otsu":

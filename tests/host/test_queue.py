@@ -84,6 +84,7 @@ def test_valid_parts_run_and_the_others_are_reported(host_server, tmp_path):
     assert result.texts == {"Words": ["a cat"]}
     assert result.images == []
     assert any(title == "Picture" and "not there yet" in text for title, text in result.node_errors)
+    assert {title for title, _ in result.missing} == {"Result", "Preview"}
 
 
 @pytest.fixture
@@ -120,6 +121,23 @@ def test_stopped_in_the_host_is_cancelled(host_server, client, endless, tmp_path
 
     with pytest.raises(Cancelled):
         run_workflow(host_server.url, endless, output=tmp_path, progress=stop)
+
+
+def test_the_command_line_says_what_was_left_out(host_server, tmp_path, capsys):
+    (tmp_path / "graph.json").write_text(json.dumps(WORKFLOW), encoding="utf-8")
+    arguments = [
+        "queue",
+        str(tmp_path / "graph.json"),
+        "--server",
+        host_server.url,
+        "-o",
+        str(tmp_path / "cli"),
+        "--json",
+    ]
+    assert main(arguments) == 3
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["texts"] == {"Words": ["a cat"]}
+    assert {entry["node"]: "not there yet" in entry["error"] for entry in answer["missing"]}["Result"]
 
 
 def test_the_command_line(host_server, picture, tmp_path, capsys):

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grefine_core.errors import InputError
+from grefine_core.errors import Cancelled, InputError
 from grefine_core.masks import METHODS, binarize_map, otsu_threshold
 
 PLAIN = {"min_area": 0.0, "grow": 0.0, "feather": 0.0, "fill_holes": False}
@@ -187,6 +187,19 @@ def test_a_batch_gives_what_single_pictures_give(values, method):
     both = binarize_map(torch.cat([values, other]), method)
     assert torch.equal(both.composite[:1], binarize_map(values, method).composite)
     assert torch.equal(both.composite[1:], binarize_map(other, method).composite)
+
+
+def test_a_cancel_is_heard_between_pictures():
+    asked = []
+
+    def cancel() -> None:
+        asked.append(1)
+        if len(asked) == 2:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        binarize_map(torch.ones(3, 4, 4), interrupt=cancel)
+    assert len(asked) == 2
 
 
 def test_a_mask_of_zeros_of_any_size_protects_nothing():

@@ -229,7 +229,7 @@ def test_groups_of_phrases_are_flattened_per_picture(inputs, input_error):
             inputs.flatten_groups(bad, "phrases", int, "what AQ-Map gives")
 
 
-@pytest.mark.parametrize("value", ["", "{", "[1]", "3", None, 4])
+@pytest.mark.parametrize("value", ["", "{", "[1]", "3", None, 4, "1" * 6000, "[" * 100_000])
 def test_reports_that_are_no_json_objects(inputs, input_error, value):
     with pytest.raises(input_error, match=r"^stage1_guard: "):
         inputs.json_object(value, "stage1_guard")

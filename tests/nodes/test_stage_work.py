@@ -111,3 +111,10 @@ def test_only_what_is_not_there_yet_is_asked_for(work):
         "vae",
         "negative",
     ]
+
+
+def test_a_pasted_book_is_no_prompt(work, input_error):
+    longest = "a" * work.MOST_CHARACTERS
+    assert work.prompts([longest], "prompt", 2) == [longest] * 2
+    with pytest.raises(input_error, match=r"prompt: 20,001 characters, starting with 'aaa"):
+        work.prompts([longest + "a"], "prompt", 1)

@@ -82,6 +82,17 @@ def test_an_unchanged_picture_has_no_figures(guard_report):
 
 
 @pytest.mark.parametrize(
+    ("old", "new"),
+    [("0, 4, 8, 12", "0, 4, 8, 1e999"), ("true", '"false"'), ("0.5", "NaN"), ("0.5", "1e999"), ("0.5", '"0.5"')],
+)
+def test_figures_that_no_guard_gives_are_refused(guard_report, input_error, entries, old, new):
+    text = " ".join(guard_report.write("faces", entries, None, None).split()).replace("[ ", "[").replace(" ]", "]")
+    assert old in text
+    with pytest.raises(input_error, match=r"^stage1_guard: is not the report"):
+        guard_report.read(text.replace(old, new, 1), "stage1_guard", 1)
+
+
+@pytest.mark.parametrize(
     "text", ["{}", '{"decisions": 3}', '{"decisions": [{}]}', '{"decisions": [{"region": [1]}]}', "[]", "no", 5]
 )
 def test_what_is_no_report_is_refused_by_name(guard_report, input_error, text):
