@@ -118,11 +118,14 @@ class HostApi:
         return "/".join(part for part in parts if isinstance(part, str) and part)
 
     def view(self, entry: Mapping[str, Any]) -> bytes:
-        """The file that a node's output names (``filename``, ``subfolder``, ``type``). Raises HostUnreachableError."""
+        """The file that a node's output names (``filename``, ``subfolder``, ``type``).
+
+        Raises HostUnreachableError, GRefineError (the host does not give it, or not within bounds).
+        """
         query = urllib.parse.urlencode({key: entry[key] for key in ("filename", "subfolder", "type") if key in entry})
         status, content = self._ask("GET", f"/view?{query}", seconds=_FILE_SECONDS)
         if status != 200 or not content:
-            raise HostUnreachableError(f"ComfyUI does not give the file (HTTP {status}, {len(content)} bytes)")
+            raise GRefineError(f"ComfyUI does not give the file (HTTP {status}, {len(content)} bytes)")
         return content
 
     def is_queued(self, prompt_id: str) -> bool:
@@ -188,7 +191,7 @@ class HostApi:
             async for part in answer.content.iter_chunked(1 << 16):
                 content += part
                 if len(content) > _LARGEST:
-                    raise HostUnreachableError(f"{self.url}: an answer of more than {_LARGEST >> 20} MB is not taken")
+                    raise GRefineError(f"{self.url}: an answer of more than {_LARGEST >> 20} MB is not taken")
             return answer.status, bytes(content), answer.headers.get("Location", "")
 
     async def _connect(self, url: str) -> Any:

@@ -20,7 +20,7 @@ from urllib.parse import quote
 from . import host_answers
 from .errors import Cancelled, GRefineError, InputError
 from .host_api import HostApi, HostUnreachableError, Messages
-from .received import Receiver
+from .received import Receiver, harmless_name
 from .workflow import Workflow, check_workflow, set_input, set_picture, set_prompt, title_of
 
 logger = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 2.0  # how long to listen before asking the history; progress itself arrives at once
 _LOST_AFTER = 5  # that often in a row neither queued nor in the history: the host has forgotten the job
 _RECONNECTS = 3
+_GONE_AFTER = 3  # so many files in a row without an answer: the host is not asked for more
 
 
 class QueueError(GRefineError):
@@ -272,7 +273,7 @@ def _fetch(
     host: HostApi, nodes: list[host_answers.Shown], previews: bool, receiver: Receiver, result: QueueResult
 ) -> list[tuple[str, str]]:
     """Saves all files of a job; returns (title, reason) of those that did not come, which is no reason to stop."""
-    lost = []
+    lost, unanswered = [], 0
     for node in nodes:
         if node.texts:
             result.texts.setdefault(node.title, []).extend(node.texts)
@@ -283,9 +284,14 @@ def _fetch(
             if file.get("type") != "output":  # a preview's own name is a random one
                 name = node.title.replace("/", "-") + PurePosixPath(name).suffix
             try:
+                name = harmless_name(name)
+                if unanswered >= _GONE_AFTER:
+                    raise HostUnreachableError("not asked for any more, as ComfyUI does not answer")
                 result.images.append(receiver.save(name, host.view(file)))
                 result.titles.append(node.title)
+                unanswered = 0
             except GRefineError as error:
+                unanswered += isinstance(error, HostUnreachableError)
                 lost.append((node.title, f"{host_answers.words(name)}: {error}"))
     return lost
 

@@ -58,11 +58,12 @@ def check_workflow(content: object, name: str = "workflow") -> Workflow:
 
 
 def title_of(workflow: Mapping[str, Mapping[str, Any]], node_id: object) -> str:
-    """What the editor calls a node, as it can be written: its title, else its kind, else its id."""
+    """What the editor calls a node, as it can be printed: its title, else its kind, else its id."""
     node = workflow.get(str(node_id), {})
     meta = node.get("_meta")
     title = meta.get("title") if isinstance(meta, dict) else None
-    return str(title or node.get("class_type") or node_id).encode("utf-8", "replace").decode()
+    name = str(title or node.get("class_type") or node_id)
+    return "".join(sign if sign.isprintable() else " " for sign in name)
 
 
 def set_picture(workflow: Workflow, name: str) -> Workflow:

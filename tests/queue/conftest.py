@@ -18,8 +18,8 @@ from grefine_core import queue
 class FakeHost:
     """``history`` is what the queue ends with; ``refusal`` an answer of status 400; ``known`` false forgets the job.
 
-    ``answers`` (status and content by path) take the place of its own, ``waits`` are paths without an answer, and
-    ``says`` goes over the websocket, which is there only then.
+    ``answers`` (status and content by path) take the place of its own, ``waits`` are paths without an answer,
+    ``cuts`` those at which the connection breaks off, and ``says`` goes over the websocket, which is there only then.
     """
 
     def __init__(self) -> None:
@@ -33,6 +33,7 @@ class FakeHost:
         self.known = True
         self.answers: dict[str, tuple[int, bytes]] = {}
         self.waits: set[str] = set()
+        self.cuts: set[str] = set()
         self.says: list[str | bytes] = []
         self.headers: Mapping[str, str] = {}
         self.url = ""
@@ -80,6 +81,8 @@ class FakeHost:
             return socket
         if path in self.waits:
             await asyncio.sleep(60)
+        if path in self.cuts and request.transport is not None:
+            request.transport.abort()
         body = await request.read()
         status, content = self.get(path) if request.method == "GET" else self.post(path, body)
         status, content = self.answers.get(path, (status, content))

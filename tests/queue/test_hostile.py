@@ -11,7 +11,7 @@ from grefine_core import host_api
 from grefine_core.cli import main
 from grefine_core.errors import GRefineError, InputError
 from grefine_core.host_api import HostApi, HostUnreachableError
-from grefine_core.queue import run_workflow
+from grefine_core.queue import QueueError, run_workflow
 
 from .test_run import WORKFLOW, saved
 
@@ -138,6 +138,20 @@ def test_a_file_that_never_ends_is_given_up(fake_host, tmp_path, monkeypatch):
     with pytest.raises(GRefineError, match="more than 1 MB"):
         run_workflow(fake_host.url, WORKFLOW, output=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_file_that_breaks_off_does_not_lose_the_others_but_a_dead_host_is_not_asked_for_all(fake_host, tmp_path):
+    fake_host.files = {f"{number}.png": b"a" * number for number in range(1, 9)}
+    fake_host.cuts = {"/view?filename=2.png&subfolder=&type=output"}
+    fake_host.history["outputs"] = {"3": {"images": [saved(f"{number}.png") for number in range(1, 4)]}}
+    with pytest.raises(QueueError, match=r"2\.png: no ComfyUI answers") as caught:
+        run_workflow(fake_host.url, WORKFLOW, output=tmp_path)
+    assert [path.name for path in caught.value.result.images] == ["1.png", "3.png"]
+    fake_host.polls_until_done = 1
+    fake_host.cuts = {f"/view?filename={number}.png&subfolder=&type=output" for number in range(1, 9)}
+    fake_host.history["outputs"] = {"3": {"images": [saved(f"{number}.png") for number in range(1, 9)]}}
+    with pytest.raises(QueueError, match=r"8\.png: not asked for any more"):
+        run_workflow(fake_host.url, WORKFLOW, output=tmp_path)
 
 
 def test_the_timeout_counts_for_a_server_that_does_not_answer(fake_host, tmp_path):
