@@ -58,10 +58,11 @@ class Receiver:
 
     def _place(self, name: str, data: bytes) -> Path:
         first = self._folder / name
-        path, number = first, 1
+        path, number, claimed = first, 1, False
         while not (self._overwrite and path not in self._made and path.is_file()):
             try:
                 path.open("xb").close()  # the name is ours now, whoever else writes into this folder
+                claimed = True
                 break
             except FileExistsError:
                 if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
@@ -72,8 +73,8 @@ class Receiver:
             with written_whole(path) as scratch:
                 scratch.write_bytes(data)
         except BaseException:
-            if path.is_file() and not path.stat().st_size:
-                path.unlink()
+            if claimed:
+                path.unlink(missing_ok=True)
             raise
         self._made.add(path)
         return path

@@ -137,7 +137,7 @@ even = dict(mode="max", weight_a=1.0, weight_b=1.0, weight_c=1.0, weight_d=1.0)
 steps = dict(mode="gated", perceptual_bar=0.8, alignment_bar=0.8, steps=20, stage1_min=0.5, stage1_max=0.9,
              stage2_strength=0.2)
 aq = ("auto", "product", False)
-grey, nan = torch.zeros(1, 4, 4), float("nan")
+grey, nan = torch.full((1, 4, 4), 0.5), float("nan")
 bad = {
     "image: contains NaN": lambda: maps.GRefinePQMap.execute(picture * nan, quality, **WAYS),
     "image: expected an image": lambda: maps.GRefineAQMap.execute(grey[0], quality, PROMPT, *aq),
@@ -147,10 +147,10 @@ bad = {
     "quality_model: expected the output of Load": lambda: maps.GRefinePQMap.execute(picture, "model", **WAYS),
     "prompt: expected text, got 5": lambda: maps.GRefineAQMap.execute(picture, quality, 5, *aq),
     "prompt: expected text, got a list": lambda: maps.GRefineAQMap.execute(picture, quality, ["a", "b"], *aq),
-    "map_b: shape (1, 5, 4)": lambda: masks.GRefineMergeMaps.execute(grey, map_b=torch.zeros(1, 5, 4), **even),
+    "map_b: shape (1, 5, 4)": lambda: masks.GRefineMergeMaps.execute(grey, map_b=torch.ones(1, 5, 4), **even),
     "map_d: contains NaN": lambda: masks.GRefineMergeMaps.execute(grey, map_d=grey * nan, **even),
     "mode: 'sum' is not known": lambda: masks.GRefineMergeMaps.execute(grey, **{**even, "mode": "sum"}),
-    "protect: shape (1, 4, 5)": lambda: masks.GRefineBinarizeMap.execute(grey, protect=torch.zeros(1, 4, 5), **area),
+    "protect: shape (1, 4, 5)": lambda: masks.GRefineBinarizeMap.execute(grey, protect=torch.ones(1, 4, 5), **area),
     "defect_map: expected a mask": lambda: masks.GRefineBinarizeMap.execute(picture, **area),
     "perceptual_score: nan": lambda: plan.execute(nan, 0.5, **steps),
     "alignment_score: expected a number": lambda: plan.execute(0.5, "high", **steps),
