@@ -174,8 +174,10 @@ class Subjects:
                 continue
             other = (size[0] + 1, size[1]) if kind == "other" else size
             given[f"map_{letter}"] = give.mask(other, 1 if kind == "single" else count)
-            if kind == "other":
+            if kind == "other" and painted(first) and painted(given[f"map_{letter}"]):
                 clash.append(f"map_{letter}")
+            elif kind == "other" and given[f"map_{letter}"].fine:  # of another size is only what is painted
+                given[f"map_{letter}"] = Given(None)
         used = [letter for letter in "abcd" if given[f"map_{letter}"].value is not None or letter == "a"]
         given = {
             name: each
@@ -481,6 +483,11 @@ CASES = {
 }
 #: Nodes that sample get smaller pictures: what they cost is the model's.
 SAMPLING = ("GRefineStage1Inpaint", "GRefineStage1InpaintDiffusers", "GRefineStage2Restore")
+
+
+def painted(given: Given) -> bool:
+    """Whether it is a mask with anything in it: one of zeros has every size."""
+    return given.fine and isinstance(given.value, torch.Tensor) and bool(given.value.any())
 
 
 def _listed(given: Given) -> Given:
