@@ -81,7 +81,7 @@ class GRefineNoHarmGuard(io.ComfyNode):
         **measure: Any,
     ) -> io.NodeOutput:
         """Judge picture by picture; batches come out as they came in."""
-        new = inputs.flatten_images(after, "after")
+        new = inputs.flatten_images(after, "after", canvas=True)
         old = inputs.like_images(before, "before", new, "after")
         prompts = [inputs.text(value, "prompt") for value in inputs.per_picture(prompt, "prompt", len(new))]
         margins = [
@@ -111,4 +111,6 @@ class GRefineNoHarmGuard(io.ComfyNode):
             told = [shown.decision(entry, name) for entry in result.entries[0]]
             lines.append(told or [shown.line("Nothing had changed.", "faint")])
         report(len(new), len(new), None)
-        return io.NodeOutput([host.to_host(batch) for batch in new.regroup(kept)], texts, ui=shown.cards(lines))
+        return io.NodeOutput(
+            [host.to_host(batch, batch.dtype) for batch in new.regroup(kept)], texts, ui=shown.cards(lines)
+        )

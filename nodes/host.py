@@ -257,9 +257,9 @@ def make_room(owner: Any) -> None:
     memory.soft_empty_cache()
 
 
-def to_host(tensor: Tensor) -> Tensor:
-    """A result as the host passes it on: float32, where the host keeps what goes between nodes (usually the CPU)."""
-    return tensor.detach().to(comfy.model_management.intermediate_device(), torch.float32)
+def to_host(tensor: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """A result as the host passes it on: float32 unless it is to stay as it came, where the host keeps what goes between nodes (usually the CPU)."""
+    return tensor.detach().to(comfy.model_management.intermediate_device(), dtype)
 
 
 def loaded_patcher(owner: Any) -> comfy.model_patcher.ModelPatcher | None:

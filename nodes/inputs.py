@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..grefine_core.checks import choice, number, whole_number
 from ..grefine_core.errors import InputError
-from ..grefine_core.tensors import as_images, as_masks, match_masks
+from ..grefine_core.tensors import as_canvas, as_images, as_masks, match_masks
 
 T = TypeVar("T")
 #: Longer ones no file system has; asked for them, it fails instead of answering no.
@@ -184,7 +184,7 @@ def per_picture(values: object, name: str, count: int) -> list[Any]:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Image batches taken apart: `items`, each `(1, H, W, 3)`, and the sizes of the batches they came in."""
+    """Image batches taken apart: `items`, each `(1, H, W, C)`, and the sizes of the batches they came in."""
 
     items: tuple[Tensor, ...]
     sizes: tuple[int, ...]
@@ -203,18 +203,22 @@ class Pictures:
         batches, start = [], 0
         for size in self.sizes:
             batch = list(results[start : start + size])
+            if len({result.shape[-1] for result in batch}) > 1:  # some with alpha: no batch holds both
+                batch = [as_images(result) for result in batch]
             batches.append(torch.cat(batch) if size > 1 else batch[0])  # a single one is not copied
             start += size
         return batches
 
 
-def flatten_images(values: Sequence[object] | object, name: str) -> Pictures:
-    """Take a host list of IMAGE batches apart into single pictures.
+def flatten_images(values: Sequence[object] | object, name: str, *, canvas: bool = False) -> Pictures:
+    """Take a host list of IMAGE batches apart into single pictures, as `images` gives them.
+
+    canvas: leave values, alpha and dtype as they are (`grefine_core.tensors.as_canvas`), for what is changed in places.
 
     Raises:
         InputError: no picture at all, or as `images`.
     """
-    batches = [as_images(value, name) for value in _listed(values)]
+    batches = [as_canvas(value, name) if canvas else as_images(value, name) for value in _listed(values)]
     if not batches:
         raise InputError(f"{name}: no picture is connected.")
     items = tuple(picture for batch in batches for picture in batch.split(1))
@@ -222,19 +226,19 @@ def flatten_images(values: Sequence[object] | object, name: str) -> Pictures:
 
 
 def like_images(values: Sequence[object] | object, name: str, pictures: Pictures, pictures_name: str) -> list[Tensor]:
-    """Take another list of IMAGE batches apart that must match `pictures` one to one, in number and size.
+    """Take another list of IMAGE batches apart, as a canvas, that must match `pictures` one to one, in number and size.
 
     Raises:
         InputError: another number or other sizes; both are named.
     """
-    others = flatten_images(values, name)
+    others = flatten_images(values, name, canvas=True)
     if len(others) != len(pictures):
         raise InputError(
             f"{name}: {len(others)} pictures, but {pictures_name} has {len(pictures)}. Connect the same pictures, "
             "in the same order."
         )
     for index, (other, picture) in enumerate(zip(others.items, pictures.items, strict=True)):
-        if other.shape != picture.shape:
+        if other.shape[1:3] != picture.shape[1:3]:
             raise InputError(
                 f"{name}: picture {index + 1} is {_size(other)}, but {_size(picture)} in {pictures_name}. "
                 "Resize after this node, not before it."

@@ -38,7 +38,8 @@ class Work:
     def run(self, one: Callable[[int, Progress | None], Tensor], progress: Progress | None) -> list[Any]:
         """Call `one(place, progress)` for every active picture, and put all pictures back into their batches.
 
-        one: gives `(1, H, W, 3)` on the picture's own device, so that it goes into a batch with untouched ones.
+        one: gives `(1, H, W, C)` with the channels and the device of the picture, so that it goes into a batch with
+            untouched ones.
         progress: gets the work done over all pictures, in units of a picture's own total.
         """
         results = list(self.pictures.items)
@@ -67,7 +68,7 @@ def find_work(
     Raises:
         InputError: wrong types, ranges or counts; the input is named.
     """
-    pictures = inputs.flatten_images(image, "image")
+    pictures = inputs.flatten_images(image, "image", canvas=True)
     count = len(pictures)
     runs = [inputs.flag(value, "run") for value in inputs.per_picture(_filled(run), "run", count)]
     strengths = [

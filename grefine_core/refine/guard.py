@@ -16,7 +16,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..masks import bounding_box
 from ..report.data import GuardEntry
-from ..tensors import as_images, as_masks, match_masks
+from ..tensors import as_canvas, as_images, as_masks, match_masks, painted
 from .arguments import per_picture
 from .crops import Box, CropOptions
 from .regions import split_regions
@@ -36,7 +36,8 @@ class GuardResult:
     """What the guard let through.
 
     Attributes:
-        image: ``(B, H, W, 3)``; wherever a change was refused, bit-identical to ``before``.
+        image: ``(B, H, W, 3)``, or 4 with the alpha of ``before``; wherever a change was refused, or there was none,
+            bit-identical to ``before``.
         entries: for each picture one entry per changed region (a single one for the whole picture without a mask).
         before: (PS, AS) of each picture as it was; None for pictures in which nothing had changed.
         after: the same for the result.
@@ -78,8 +79,8 @@ def guard(
     tolerance. An unchanged picture costs nothing.
 
     Args:
-        before: ``(B, H, W, 3)`` in [0, 1].
-        after: the same shape.
+        before: ``(B, H, W, 3)``, or 4 with alpha; see ``tensors.as_canvas``.
+        after: the same size; with other channels, what it looks like counts.
         quality: the quality model that ``assess`` is called with.
         prompt: one, or one for each picture.
         mask: ``(B, H, W)`` or one for all, above 0 = what the stage was to change; None = judge whole pictures.
@@ -94,10 +95,11 @@ def guard(
     Raises:
         InputError: shapes that do not match, a negative tolerance, a wrong number of prompts.
     """
-    old, new = as_images(before, "before"), as_images(after, "after")
-    if old.shape != new.shape:
+    old, new = as_canvas(before, "before"), as_canvas(after, "after")
+    if old.shape[:3] != new.shape[:3]:
         raise InputError(f"after: shape {tuple(new.shape)} does not match before {tuple(old.shape)}.")
-    new = new.to(old.device)
+    dtype = torch.promote_types(old.dtype, new.dtype)  # neither loses anything
+    old, new = old.to(dtype), _like(new.to(old.device, dtype), old)
     count = old.shape[0]
     masks = None if mask is None else match_masks(as_masks(mask, "mask"), old, "mask", "before").to(old.device)
     check_tolerance(tolerance)
@@ -130,6 +132,14 @@ def guard(
     return GuardResult(result, entries, scores_before, scores_after, meter.encodes)
 
 
+def _like(new: Tensor, old: Tensor) -> Tensor:
+    """``new`` with the channels of ``old``: the same tensor where it has them."""
+    if new.shape == old.shape:
+        return new
+    look, known = as_images(new, "after"), as_images(old, "before")
+    return torch.where((look != known).any(-1, keepdim=True), painted(old, look), old)
+
+
 def check_tolerance(tolerance: float) -> None:
     """Refuse what is no number of 0 or more."""
     if not (isinstance(tolerance, (int, float)) and math.isfinite(tolerance) and tolerance >= 0):
@@ -144,7 +154,7 @@ class _Change:
     pixels: Tensor
 
     def apply(self, new: Tensor, result: Tensor) -> None:
-        """Put the pixels of ``new`` ``(H, W, 3)`` into ``result``."""
+        """Put the pixels of ``new`` ``(H, W, C)`` into ``result``."""
         top, left, bottom, right = self.box
         place = (slice(top, bottom), slice(left, right))
         result[place] = torch.where(self.pixels.unsqueeze(-1), new[place], result[place])
@@ -194,7 +204,7 @@ class _Meter:
                 copies = [first.clone(), *(picture.clone() for picture in islice(remaining, size - 1))]
                 part = torch.stack(copies)
             self.encodes += part.shape[0]
-            found = self._assess(self._quality, part, [prompt] * part.shape[0])
+            found = self._assess(self._quality, as_images(part), [prompt] * part.shape[0])
             perceptual, alignment = found.perceptual.score.tolist(), found.alignment.score.tolist()
             scores += zip(perceptual, alignment, strict=True)
         return scores
@@ -255,7 +265,7 @@ class _Judge:
         return GuardEntry(stage, region, accepted, self.before, self.alone[place], reason)
 
     def _with(self, places: Sequence[int]) -> Tensor:
-        """The result ``(H, W, 3)`` with these changes and no others."""
+        """The result ``(H, W, C)`` with these changes and no others."""
         self._result.copy_(self._old)
         for place in places:
             self._changes[place].apply(self._new, self._result)

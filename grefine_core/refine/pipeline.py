@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..masks import Mask, binarize_map, merge_maps
 from ..plan import Plan, plan_refinement
 from ..report.data import GuardEntry, Report
-from ..tensors import as_images, as_masks
+from ..tensors import as_canvas, as_images, as_masks
 from .arguments import per_picture, untouched
 from .guard import NOISE, GuardResult, Scores, check_tolerance, guard
 from .options import RefineOptions
@@ -33,7 +33,7 @@ class RefineResult:
     """What ``refine`` gives.
 
     Attributes:
-        image: ``(B, H, W, 3)`` in [0, 1].
+        image: ``(B, H, W, 3)``, or 4 where the input has alpha.
         reports: one for each picture.
         encodes: pictures that were assessed, all stages and candidates together.
     """
@@ -86,7 +86,8 @@ def refine(
     guard on, the result scores no lower than the input in either indicator, beyond the tolerance.
 
     Args:
-        image: ``(B, H, W, 3)`` in [0, 1]; never written to.
+        image: ``(B, H, W, 3)``, or 4 with alpha, which stays as it is; never written to. Values outside [0, 1] stay
+            where nothing is repaired; see ``tensors.as_canvas``.
         prompt: what the pictures were meant to show; one, or one for each.
         quality: a ``QualityModel``.
         inpainter: engine of stage 1, or a function without arguments that loads it; None = stage 1 never runs.
@@ -101,7 +102,7 @@ def refine(
     Raises:
         InputError: wrong shapes, types, counts or ranges; names the argument.
     """
-    pictures = as_images(image, "image")
+    pictures = as_canvas(image, "image")
     count = pictures.shape[0]
     options = RefineOptions() if options is None else options
     if not isinstance(options, RefineOptions):
@@ -115,7 +116,7 @@ def refine(
 
         measure = own
 
-    found = diagnose(pictures, prompts, quality, options, protect, measure)
+    found = diagnose(as_images(pictures, "image"), prompts, quality, options, protect, measure)
     run1 = [plan.run_stage1 and inpainter is not None for plan in found.plans]
     run2 = [plan.run_stage2 and restorer is not None for plan in found.plans]
     tally = Tally(progress, sum(plan.stage2_steps for plan, run in zip(found.plans, run2, strict=True) if run))
@@ -240,7 +241,7 @@ class _Check:
                 from ..alignment import assess as own  # late: it needs the text side
 
                 measure = own
-            found = measure(self._quality, after[changed], [self._prompts[index] for index in changed])
+            found = measure(self._quality, as_images(after[changed]), [self._prompts[index] for index in changed])
             pairs = zip(found.perceptual.score.tolist(), found.alignment.score.tolist(), strict=True)
             for index, pair in zip(changed, pairs, strict=True):
                 now[index] = pair

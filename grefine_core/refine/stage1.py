@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..tensors import as_images, as_masks, match_masks
+from ..tensors import as_canvas, as_images, as_masks, match_masks, opaque
 from .arguments import check_answer, check_steps, check_strength, per_picture, untouched
 from .color import color_match
 from .crops import Box, CropOptions, CropPlan, plan_crop
@@ -69,10 +69,10 @@ def stage1(
 
     Every connected group of the denoise mask gets its own crop with context (far-apart groups separately, one after
     the other, each seeing the result of the one before). Every pixel where ``composite`` is 0 is bit-identical to the
-    input afterwards.
+    input afterwards, whatever its value; the engine sees colours clamped to [0, 1], over white where there is alpha.
 
     Args:
-        images: ``(B, H, W, 3)`` in [0, 1].
+        images: ``(B, H, W, 3)``, or 4 with alpha, which stays as it is; see ``tensors.as_canvas``.
         denoise: ``(B, H, W)`` or one for all, above 0 = repaint; soft values reach the engine.
         composite: how strongly the new picture is pasted, feathered, same shapes; None = ``denoise``.
         inpainter: the engine, or a function without arguments that loads it; it is called only if there is work.
@@ -85,12 +85,13 @@ def stage1(
         progress: gets calls done and planned over all crops of all pictures.
 
     Returns:
-        ``(B, H, W, 3)``; the very tensor ``images`` if there was nothing to do.
+        Pictures as they came in, of the same channels and floating dtype; the very tensor ``images`` if there was
+        nothing to do.
 
     Raises:
         InputError: wrong shapes, counts or ranges, or an engine that returns another size.
     """
-    pictures = as_images(images, "images")
+    pictures = as_canvas(images, "images")
     count = pictures.shape[0]
     denoise = match_masks(as_masks(denoise, "denoise"), pictures, "denoise", "images")
     blend = denoise if composite is None else as_masks(composite, "composite")
@@ -127,7 +128,8 @@ def stage1(
             "Stage 1: picture %d, region %d, crop %s sampled at %s", index, job.region.number - 1, plan.box, plan.sample
         )
         before = cut(result[index : index + 1], plan.box)
-        sample, mask = to_sample(before, job.own_denoise(plan.box), plan)
+        seen = as_images(before, "images")
+        sample, mask = to_sample(seen, job.own_denoise(plan.box), plan)
         assert mask is not None
         new = engine.inpaint(
             sample,
@@ -139,9 +141,9 @@ def stage1(
             index=index,
             progress=part_of(progress, done, steps_each[index], total),
         )
-        new = check_answer(new, sample, "inpainter").to(result)
+        new = check_answer(new, sample, "inpainter").to(result.device)
         del sample, mask
-        _paste(before, new, job, plan, keep_color)
+        _paste(before, seen, new, job, plan, keep_color)
         done += steps_each[index]
     return result
 
@@ -177,9 +179,9 @@ def _box(region: Region, composite: Tensor) -> Box | None:
     return int(down[0]), int(across[0]), int(down[-1]) + 1, int(across[-1]) + 1
 
 
-def _paste(old: Tensor, new: Tensor, job: _Job, plan: CropPlan, keep_color: bool) -> None:
-    """Blend ``new`` as it was sampled into ``old`` ``(1, h, w, 3)``, its place in the result; nothing where the
-    composite mask is 0."""
+def _paste(old: Tensor, seen: Tensor, new: Tensor, job: _Job, plan: CropPlan, keep_color: bool) -> None:
+    """Blend ``new`` as it was sampled into ``old`` ``(1, h, w, 3 or 4)``, its place in the result; nothing where the
+    composite mask is 0. ``seen`` ``(1, h, w, 3)`` is what the engine was shown of it."""
     top, left, _, right = plan.box
     parts = [(rows, (top + rows.start, left, top + rows.stop, right)) for rows in strips(plan.size[0])]
     known = None
@@ -190,11 +192,13 @@ def _paste(old: Tensor, new: Tensor, job: _Job, plan: CropPlan, keep_color: bool
         if not bool(known.any()):
             known = None
     # Channel by channel and in strips: nothing is as large as a picture, once more.
-    for channel in range(old.shape[-1]):
+    for channel in range(new.shape[-1]):
         was, now = old[..., channel : channel + 1], from_sample(new[..., channel : channel + 1], plan)
-        color = None if known is None else color_match(now, was, known)
+        color = None if known is None else color_match(now, seen[..., channel : channel + 1], known)
         for rows, part in parts:
             weight = job.own_composite(part).unsqueeze(-1)
             drawn = now[:, rows] if color is None else color(now[:, rows])
+            if old.shape[-1] == 4:
+                drawn = opaque(drawn, old[:, rows, :, 3:], was[:, rows])
             was[:, rows] = torch.where(weight > 0, was[:, rows] * (1.0 - weight) + drawn * weight, was[:, rows])
         del now  # before the next one is made

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from ..tensors import as_images
+from ..tensors import as_canvas, as_images, painted
 from .arguments import check_answer, check_steps, check_strength, per_picture, untouched
 from .color import match_color
 from .crops import CropOptions, plan_crop
@@ -38,7 +38,8 @@ def stage2(
     own size. A picture with strength 0 or 0 steps is returned bit-identical.
 
     Args:
-        images: ``(B, H, W, 3)`` in [0, 1].
+        images: ``(B, H, W, 3)``, or 4 with alpha, which stays as it is; see ``tensors.as_canvas``. The restorer sees
+            colours clamped to [0, 1], over white where there is alpha.
         restorer: the engine, or a function without arguments that loads it; it is called only if there is work.
         prompts: one, or one for each picture.
         strengths: [0, 1], one or one each.
@@ -48,12 +49,13 @@ def stage2(
         progress: gets calls done and planned over all pictures.
 
     Returns:
-        ``(B, H, W, 3)``; the very tensor ``images`` if there was nothing to do.
+        Pictures as they came in, of the same channels and floating dtype; the very tensor ``images`` if there was
+        nothing to do.
 
     Raises:
         InputError: wrong shapes, counts or ranges, or an engine that returns another size.
     """
-    pictures = as_images(images, "images")
+    pictures = as_canvas(images, "images")
     count = pictures.shape[0]
     texts = per_picture(prompts, count, "prompts", str)
     strength_each = [check_strength(value) for value in per_picture(strengths, count, "strengths", (int, float))]
@@ -76,7 +78,8 @@ def stage2(
     result: Tensor | None = None
     done = 0
     for index in active:
-        before = pictures[index : index + 1]
+        canvas = pictures[index : index + 1]
+        before = as_images(canvas, "images")
         sample, _ = to_sample(before, None, plan)
         logger.info("Stage 2: picture %d sampled at %s", index, plan.sample)
         new = engine.restore(
@@ -88,9 +91,9 @@ def stage2(
             index=index,
             progress=part_of(progress, done, steps_each[index], total),
         )
-        new = from_sample(check_answer(new, sample, "restorer").to(pictures), plan)
+        new = from_sample(check_answer(new, sample, "restorer").to(pictures.device), plan)
         del sample
-        new = match_color(new, before) if keep_color else new
+        new = painted(canvas, match_color(new, before) if keep_color else new)
         if count == 1:
             return new.contiguous()
         result = pictures.clone() if result is None else result  # only now: the engine needs the memory

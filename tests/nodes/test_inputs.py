@@ -170,6 +170,21 @@ def test_alpha_is_composited_over_white(inputs):
     assert torch.equal(inputs.flatten_images([clear], "image").items[0], torch.ones(1, 2, 2, 3))
 
 
+def test_a_canvas_keeps_values_alpha_and_dtype(inputs):
+    given = [torch.rand(2, 3, 3, 4) * 3 - 1, torch.rand(1, 3, 3, 3, dtype=torch.float64)]
+    flat = inputs.flatten_images(given, "image", canvas=True)
+    for back, batch in zip(flat.regroup(flat.items), given, strict=True):
+        assert back.dtype == batch.dtype
+        assert torch.equal(back, batch)
+
+
+def test_no_batch_holds_pictures_with_and_without_alpha(inputs):
+    flat = inputs.flatten_images([torch.rand(2, 3, 3, 3)], "image", canvas=True)
+    (batch,) = flat.regroup([torch.zeros(1, 3, 3, 4), torch.zeros(1, 3, 3, 3)])
+    assert batch[0].eq(1).all()
+    assert batch[1].eq(0).all()
+
+
 @pytest.mark.parametrize(
     "value",
     [

@@ -46,7 +46,7 @@ def test_masks_are_not_even_looked_at_if_nothing_runs(work):
 
 
 def test_untouched_batches_come_back_as_the_same_object(work):
-    other = torch.rand(1, 7, 7, 4)  # with alpha, which a changed picture would lose
+    other = torch.rand(1, 7, 7, 4)
     found = find(work, image=[IMAGES, other], run=(False, True, False, False))
     results = found.run(lambda place, report: torch.zeros(1, 4, 5, 3), None)
     assert results[1] is other

@@ -253,8 +253,9 @@ def test_other_forms_of_pictures(inpainter):
     mask[4:12, 4:12] = 1
     grey = run(torch.rand(16, 24, 1), mask, None, inpainter)
     assert grey.shape == (1, 16, 24, 3)
+    assert run(torch.rand(16, 24, 1), mask * 0, None, inpainter).shape == (1, 16, 24, 3)
     rgba = torch.rand(1, 16, 24, 4)
-    assert run(rgba, mask * 0, None, inpainter).shape == (1, 16, 24, 3)
+    assert run(rgba, mask * 0, None, inpainter) is rgba
 
 
 class TestBadInput:

@@ -77,9 +77,12 @@ def describe(value: Any) -> str:
     return repr(value)[:80]
 
 
-def is_image(value: Any, shape: tuple[int, int, int]) -> None:
-    """An IMAGE as the host passes it on."""
-    _is_tensor(value, (*shape, 3))
+def is_image(value: Any, shape: tuple[int, int, int], like: Tensor | None = None) -> None:
+    """An IMAGE as the host passes it on, or of the channels and the dtype that it is ``like``."""
+    if like is None:
+        _is_tensor(value, (*shape, 3))
+    else:
+        _is_tensor(value, (*shape, like.shape[-1]), like.dtype)
 
 
 def is_mask(value: Any, shape: tuple[int, int, int]) -> None:
@@ -93,9 +96,9 @@ def is_score(value: Any) -> None:
     assert 0.0 <= value <= 1.0, f"{value!r} is out of range"
 
 
-def _is_tensor(value: Any, shape: tuple[int, ...]) -> None:
+def _is_tensor(value: Any, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> None:
     assert isinstance(value, Tensor), f"{value!r} is no tensor"
     assert tuple(value.shape) == shape, f"shape {tuple(value.shape)}, not {shape}"
-    assert value.dtype == torch.float32, f"{value.dtype}"
+    assert value.dtype == dtype, f"{value.dtype}"
     low, high = torch.aminmax(value)
     assert bool((low >= 0.0) & (high <= 1.0)), f"from {float(low)} to {float(high)}"  # false for NaN, too
