@@ -36,6 +36,8 @@ Embeddings = Mapping[str, Tensor] | Mapping[str, str | Path] | str | Path | None
 
 IMAGE_BATCH = 16
 """Pictures in one forward pass at most; a longer batch is encoded in several."""
+TEXT_BATCH = 1024
+"""Texts in one forward pass at most."""
 TEXT_LENGTHS = (4, 6, 8, 12, 20, 40)
 """Texts are encoded together with others up to the same of these numbers of tokens: longer ones would only pad them."""
 
@@ -319,7 +321,8 @@ class QualityModel:
         features = torch.empty(len(texts), self._width_of_features())
         for number in bucket.unique():
             chosen = bucket == number
-            features[chosen] = self._in_parts(tokens[chosen], self._encode_tokens, "texts")
+            parts = tokens[chosen].split(TEXT_BATCH)
+            features[chosen] = torch.cat([self._in_parts(part, self._encode_tokens, "texts") for part in parts])
         return F.normalize(features, dim=-1)
 
     def _width_of_features(self) -> int:

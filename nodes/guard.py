@@ -90,7 +90,9 @@ class GRefineNoHarmGuard(io.ComfyNode):
         ]
         masks = inputs.flatten_masks(mask, "mask", new, "after") if inputs.given(mask) else [None] * len(new)
         name = inputs.text(inputs.single(stage, "stage"), "stage")
-        way = Measure.from_inputs({key: inputs.single(value, key) for key, value in measure.items()})
+        way = Measure.from_inputs(
+            {key: inputs.single(value, key) for key, value in measure.items()}, host.check_interrupted
+        )
         quality = quality_of(inputs.single(quality_model, "quality_model"))
 
         report = host.progress(len(new))

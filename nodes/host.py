@@ -258,7 +258,7 @@ def make_room(owner: Any) -> None:
 
 
 def to_host(tensor: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """A result as the host passes it on: float32 unless it is to stay as it came, where the host keeps what goes between nodes (usually the CPU)."""
+    """A result as the host passes it on: float32 (or as it came), where the host keeps what goes between nodes."""
     return tensor.detach().to(comfy.model_management.intermediate_device(), dtype)
 
 

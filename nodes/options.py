@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,10 +54,11 @@ class Measure:
     formula: PerceptualCalibration
     importance: tuple[float, float, float]
     alignment: dict[str, Any]
+    interrupt: Callable[[], None] | None = None
 
     @classmethod
-    def from_inputs(cls, inputs: dict[str, object]) -> Measure:
-        """Check the inputs of these names; all of them have to be there.
+    def from_inputs(cls, inputs: dict[str, object], interrupt: Callable[[], None] | None = None) -> Measure:
+        """Check the inputs of these names; all of them have to be there. `interrupt` may raise while it measures.
 
         Raises:
             InputError: an unknown choice, or a number outside of its range.
@@ -66,6 +67,7 @@ class Measure:
             formula=choice(inputs["formula"], "formula", FORMULAS),
             importance=importance(*(inputs[f"importance_{factor}"] for factor in ("technical", "rational", "natural"))),
             alignment=alignment_options(inputs["scoring"], inputs["aggregate"], inputs["include_style"]),
+            interrupt=interrupt,
         )
 
     def __call__(
@@ -83,5 +85,6 @@ class Measure:
             calibration=self.formula,
             importance=self.importance,
             map_size=map_size,
+            interrupt=self.interrupt,
             **self.alignment,
         )

@@ -168,7 +168,10 @@ class GRefineAQMap(io.ComfyNode):
         prompt = inputs.text(prompt, "prompt")
         ways = options.alignment_options(scoring, aggregate, include_style)
         quality = quality_of(quality_model)
-        found = [alignment_quality(quality, part, prompt, **ways) for part in _parts(pictures)]
+        found = [
+            alignment_quality(quality, part, prompt, interrupt=host.check_interrupted, **ways)
+            for part in _parts(pictures)
+        ]
         defects = _joined([part.defect_map for part in found])
         phrases = tuple(group for part in found for group in part.phrases)
         drawn = host.to_host(overlay(pictures, defects))

@@ -97,7 +97,9 @@ class GRefineQualityReport(io.ComfyNode):
         if len(old) != len(new):
             raise InputError(f"after: {len(new)} pictures, but before has {len(old)}. Connect the same pictures.")
         prompts = [inputs.text(value, "prompt") for value in inputs.per_picture(prompt, "prompt", len(old))]
-        way = Measure.from_inputs({key: inputs.single(value, key) for key, value in measure.items()})
+        way = Measure.from_inputs(
+            {key: inputs.single(value, key) for key, value in measure.items()}, host.check_interrupted
+        )
         connected = {
             "emphasized_prompt": emphasized_prompt,
             "phrases": phrases,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -15,10 +15,15 @@ from ..quality_model import ImageFeatures, QualityModel
 from ..syntax.tree import PromptTree
 from .calibration import Scoring
 from .scoring import Similarities, head_score, phrase_score, prompt_score
-from .texts import EMPTY, PromptTexts, prompt_texts
+from .texts import EMPTY, PromptTexts, prompt_parts
 from .verdicts import region_map
 
 T = TypeVar("T")
+Interrupt = Callable[[], None] | None
+"""Called between parts of the work; what it raises stops it."""
+MOST_CHARACTERS = 200_000
+"""Of a prompt that is measured. CLIP reads 77 tokens at a time, some 300 characters: this is a book, pasted by
+mistake, and would take minutes of every picture. As many phrases as fit into it take a few hundred megabytes."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,10 @@ class AlignmentEncoder(Protocol):
         *,
         syntax: bool = True,
         subtract_empty: bool = True,
+        interrupt: Interrupt = None,
     ) -> list[Measurement]:
-        """As :func:`measure`, of pictures (B, H, W, 3) that went through ``as_images``."""
+        """As :func:`measure`, of pictures (B, H, W, 3) that went through ``as_images``; ``interrupt`` is given only
+        where there is one."""
         ...
 
     def clear_cache(self) -> None:
@@ -89,14 +96,17 @@ def measure_pictures(
     syntax: bool = True,
     subtract_empty: bool = True,
     features: ImageFeatures | None = None,
+    interrupt: Interrupt = None,
 ) -> list[Measurement]:
     """:func:`measure` with whatever encoder the model has for alignment; ``features`` are those of its CLIP."""
     encoder = encoder_of(model)
     options = (trees, scoring, template, include_style, temperature)
+    more: dict[str, Any] = {"syntax": syntax, "subtract_empty": subtract_empty}
+    if interrupt is not None:
+        more["interrupt"] = interrupt
     if encoder is not None:
-        return encoder.measure(pictures, *options, syntax=syntax, subtract_empty=subtract_empty)
-    features = features or model.features_of(pictures)
-    return measure(model, features, *options, syntax=syntax, subtract_empty=subtract_empty)
+        return encoder.measure(pictures, *options, **more)
+    return measure(model, features or model.features_of(pictures), *options, **more)
 
 
 @torch.no_grad()
@@ -111,8 +121,9 @@ def measure(
     *,
     syntax: bool = True,
     subtract_empty: bool = True,
+    interrupt: Interrupt = None,
 ) -> list[Measurement]:
-    """Raw scores and maps of pictures against their prompts; all texts of all prompts go in one batch.
+    """Raw scores and maps of pictures against their prompts; the texts of all prompts go together, in parts.
 
     Without ``syntax`` a prompt has the one phrase of :func:`as_one_phrase`: as_1 = as_T, and an_1 = 1, since nothing
     tells its noun from the rest.
@@ -121,45 +132,58 @@ def measure(
     if unit.shape[0] != len(trees):
         raise InputError(f"tree: {len(trees)} prompts for {unit.shape[0]} pictures.")
     tau = model.temperature if temperature is None else temperature
-    once: dict[int, PromptTexts] = {}
-    for parsed in trees:
-        if id(parsed) not in once:
-            once[id(parsed)] = prompt_texts(
-                parsed,
-                model.token_count,
-                model.context_length,
-                scoring,
-                template,
-                include_style,
-                banks=model.banks,
-                syntax=syntax,
-            )
-    texts = list(dict.fromkeys(text for collected in once.values() for text in collected))
-    vectors = model.text_features(texts)
-    row = {text: index for index, text in enumerate(texts)}
-    similarities = (unit[:, 0] @ vectors.T).tolist()
-    result = []
-    for index, parsed in enumerate(trees):
-        collected = once[id(parsed)]
-        similarity = dict(zip(texts, similarities[index], strict=True))
-        scores = phrase_scores(collected, similarity, tau, scoring)
-        score, whole = 1.0, None
-        if collected.pieces:
-            whole = _whole_prompt(collected, vectors, row)
-            own = float(unit[index, 0] @ whole)
-            others = [similarity[text] for text in collected.captions]
-            score = prompt_score(own, similarity[EMPTY], others, tau, scoring)
-        empty = vectors[row[EMPTY]] if subtract_empty else torch.zeros_like(vectors[0])
-        patches = unit[index, 1:]
-        if syntax:
-            maps = _maps(collected, patches, vectors, row, empty, features.grid)
-        else:
-            phrases = len(as_one_phrase(parsed, include_style))
-            scores = [(score, 1.0)] * phrases
-            own_map = None if whole is None else region_map((patches @ (whole - empty)).unflatten(-1, features.grid))
-            maps = (own_map,) * phrases
-        result.append(Measurement(tuple(scores), score, maps, features.grid))
-    return result
+    parts = prompt_parts(
+        trees,
+        model.token_count,
+        model.context_length,
+        scoring,
+        template,
+        include_style,
+        banks=model.banks,
+        syntax=syntax,
+        interrupt=interrupt,
+    )
+    found = [Collected() for _ in trees]
+    for part in parts:
+        texts = list(dict.fromkeys((EMPTY, *(text for collected in part.values() for text in collected))))
+        vectors = model.text_features(texts)
+        row = {text: index for index, text in enumerate(texts)}
+        empty = vectors[0] if subtract_empty else torch.zeros_like(vectors[0])
+        # Only those pictures that the part speaks of: a batch may have as many prompts as pictures.
+        for index in (index for index, parsed in enumerate(trees) if id(parsed) in part):
+            collected, patches = part[id(trees[index])], unit[index, 1:]
+            similarity = dict(zip(texts, (vectors @ unit[index, 0]).tolist(), strict=True))
+            found[index].scores += phrase_scores(collected, similarity, tau, scoring)
+            found[index].maps += _maps(collected, patches, vectors, row, empty, features.grid)
+            if collected.pieces:
+                whole = _whole_prompt(collected, vectors, row)
+                others = [similarity[text] for text in collected.captions]
+                own = float(unit[index, 0] @ whole)
+                found[index].prompt = prompt_score(own, similarity[EMPTY], others, tau, scoring)
+                if not syntax:
+                    found[index].whole = region_map((patches @ (whole - empty)).unflatten(-1, features.grid))
+    return [
+        one.measurement(features.grid, None if syntax else as_one_phrase(parsed, include_style))
+        for one, parsed in zip(found, trees, strict=True)
+    ]
+
+
+@dataclass
+class Collected:
+    """What is known of one picture while its prompt is worked through."""
+
+    scores: list[tuple[float, float] | None] = field(default_factory=list)
+    maps: list[Tensor | None] = field(default_factory=list)
+    prompt: float = 1.0
+    whole: Tensor | None = None
+    """Map of the prompt as one phrase."""
+
+    def measurement(self, grid: tuple[int, int], one_phrase: PromptTree | None) -> Measurement:
+        """All of it; ``one_phrase``: the prompt as one phrase, where it has no others."""
+        if one_phrase is None:
+            return Measurement(tuple(self.scores), self.prompt, tuple(self.maps), grid)
+        count = len(one_phrase)
+        return Measurement(((self.prompt, 1.0),) * count, self.prompt, (self.whole,) * count, grid)
 
 
 def phrase_scores(
@@ -189,13 +213,18 @@ def trees_of(prompt: object, tree: object, pictures: int) -> list[PromptTree]:
     """One tree for each picture; equal prompts share one.
 
     Raises:
-        InputError: neither prompts nor trees, or not one for each picture.
+        InputError: neither prompts nor trees, not one for each picture, or a prompt over ``MOST_CHARACTERS``.
     """
     if tree is not None:
-        return _one_each("tree", tree, PromptTree, pictures)
+        trees = _one_each("tree", tree, PromptTree, pictures)
+        for given in trees:
+            _check_length("tree", given.prompt)
+        return trees
     from ..syntax import parse_prompt
 
     prompts = _one_each("prompt", prompt, str, pictures)
+    for text in prompts:
+        _check_length("prompt", text)
     parsed = {text: parse_prompt(text) for text in dict.fromkeys(prompts)}
     return [parsed[text] for text in prompts]
 
@@ -223,6 +252,14 @@ def _whole_prompt(collected: PromptTexts, vectors: Tensor, row: dict[str, int]) 
     weights = torch.tensor([float(tokens) for _, tokens in collected.pieces])
     pieces = vectors[[row[text] for text, _ in collected.pieces]]
     return F.normalize((weights.unsqueeze(-1) * pieces).sum(0), dim=0)
+
+
+def _check_length(name: str, prompt: str) -> None:
+    if len(prompt) > MOST_CHARACTERS:
+        raise InputError(
+            f"{name}: {len(prompt):,} characters, starting with {prompt[:40]!r}; prompts of up to {MOST_CHARACTERS:,} "
+            "are measured. Shorten it, and see whether something was pasted by mistake."
+        )
 
 
 def _one_each(name: str, given: object, kind: type[T], pictures: int) -> list[T]:

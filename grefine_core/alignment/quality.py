@@ -15,7 +15,7 @@ from ..quality_model import ImageFeatures, QualityModel
 from ..syntax.tree import PromptTree
 from ..tensors import as_images
 from .calibration import Calibration, Scoring
-from .measuring import as_one_phrase, measure_pictures, measured_by, trees_of
+from .measuring import Interrupt, as_one_phrase, measure_pictures, measured_by, trees_of
 from .results import AlignmentQuality, Assessment
 from .verdicts import (
     DEFAULT_PENALTY,
@@ -50,6 +50,7 @@ def alignment_quality(
     missing_at: MissingAt = "ancestor",
     subtract_empty: bool = True,
     penalty: Penalty = DEFAULT_PENALTY,
+    interrupt: Interrupt = None,
 ) -> AlignmentQuality:
     """Measure how well pictures match their prompts (method, section 3).
 
@@ -74,18 +75,20 @@ def alignment_quality(
         subtract_empty: False leaves the empty string's feature in the maps. An ablation.
         penalty: which deficits lower the score, see ``verdicts.ratio``: the "phrase" alone (the paper's formula), or
             the "weakest" of the phrase and its head noun.
+        interrupt: called between parts of a long prompt, whose texts are worked on some at a time; may raise to stop.
 
     Returns:
         Score (B,), defect map (B, H, W), on the device of ``images``, and the verdicts on the phrases.
 
     Raises:
-        InputError: bad pictures, prompts that are no strings or not one for each picture, or an unknown option.
+        InputError: bad pictures, prompts that are no strings, not one for each picture or longer than
+            ``measuring.MOST_CHARACTERS``, or an unknown option.
     """
     quality_model(model)
     ways = Ways(scoring, aggregate, include_style, template, calibration, syntax, missing_at, subtract_empty, penalty)
     pictures = as_images(images)
     trees = trees_of(prompt, tree, len(pictures))
-    return _measured(model, features, pictures, trees, ways)
+    return _measured(model, features, pictures, trees, ways, interrupt=interrupt)
 
 
 @torch.no_grad()
@@ -96,6 +99,7 @@ def _measured(
     trees: Sequence[PromptTree],
     ways: Ways,
     map_size: tuple[int, int] | None = None,
+    interrupt: Interrupt = None,
 ) -> AlignmentQuality:
     """:func:`alignment_quality` behind its checks; ``features`` of the model's CLIP, where they are at hand."""
     chosen = ways.calibration or model.calibration or _uncalibrated(model)
@@ -112,6 +116,7 @@ def _measured(
         syntax=ways.syntax,
         subtract_empty=ways.subtract_empty,
         features=features,
+        interrupt=interrupt,
     )
 
     verdicts, scores, maps = [], [], []
@@ -151,24 +156,38 @@ def assess(
     subtract_empty: bool = True,
     penalty: Penalty = DEFAULT_PENALTY,
     map_size: tuple[int, int] | None = None,
+    alignment_calibration: Calibration | None = None,
+    interrupt: Interrupt = None,
 ) -> Assessment:
     """PQ-Map and AQ-Map of the same pictures from one image encode; arguments as in the two functions.
 
     Args:
+        calibration: of :func:`perceptual_quality`, "paper" or "released".
+        alignment_calibration: what :func:`alignment_quality` calls ``calibration``, the bounds of AQ-Map.
         map_size: (height, width) of the maps of both, pixels; None for the pictures' own.
 
     Raises:
         InputError: as :func:`perceptual_quality` and :func:`alignment_quality`.
     """
     quality_model(model)
-    ways = Ways(scoring, aggregate, include_style, template, None, syntax, missing_at, subtract_empty, penalty)
+    ways = Ways(
+        scoring,
+        aggregate,
+        include_style,
+        template,
+        alignment_calibration,
+        syntax,
+        missing_at,
+        subtract_empty,
+        penalty,
+    )
     weights = check_options(calibration, importance)
     pictures = as_images(images)
     trees = trees_of(prompt, tree, len(pictures))
     features = model.features_of(pictures)
     return Assessment(
         perceptual=from_features(model, features, pictures, calibration, weights, map_size),
-        alignment=_measured(model, features, pictures, trees, ways, map_size),
+        alignment=_measured(model, features, pictures, trees, ways, map_size, interrupt),
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from ..syntax.tree import Phrase, PromptTree
@@ -15,6 +15,11 @@ VARIANTS = 10
 """Other words tried in the place of one modifier."""
 MODIFIERS = 4
 """Modifiers of one phrase that are contrasted; further ones only count in the phrase's own text."""
+
+
+PART_TEXTS = 1024
+PART_PHRASES = 256
+"""Different texts, and phrases, that are worked on at a time: what a prompt takes of memory grows little with it."""
 
 
 @dataclass(frozen=True)
@@ -79,22 +84,80 @@ def prompt_texts(
         banks: what the texts are contrasted with; None for the shipped ones.
         syntax: False collects no phrases, the prompt as a whole alone.
     """
-    words_of = shipped_banks() if banks is None else banks
+    contrasts = _contrasts(scoring, banks)
+    whole = _whole_texts(tree, count, limit, contrasts)
+    return replace(whole, phrases=tuple(_phrases_texts(tree, contrasts, template, include_style)) if syntax else ())
+
+
+def prompt_parts(
+    trees: Iterable[PromptTree],
+    count: Callable[[str], int],
+    limit: int,
+    scoring: Scoring,
+    template: str = "{}",
+    include_style: bool = False,
+    *,
+    banks: Banks | None = None,
+    syntax: bool = True,
+    interrupt: Callable[[], None] | None = None,
+) -> Iterator[dict[int, PromptTexts]]:
+    """The texts of prompts, part by part; arguments as for :func:`prompt_texts`.
+
+    Yields:
+        ``id`` of a tree -> its next phrases in their order, and with the first of them the prompt as a whole; a tree
+        that is there several times comes once. A part has about ``PART_TEXTS`` different texts.
+        ``interrupt`` is called between them, and while long prompts are cut into pieces; what it raises stops the work.
+    """
+    check = interrupt or (lambda: None)
+    contrasts = _contrasts(scoring, banks)
+
+    def counted(text: str) -> int:
+        check()
+        return count(text)
+
+    part: dict[int, PromptTexts] = {}
+    texts: set[str] = set()
+    collected: list[PhraseTexts | None] = []
+    for key, tree in {id(tree): tree for tree in trees}.items():
+        whole = _whole_texts(tree, counted, limit, contrasts)
+        texts.update(whole)
+        for phrase in _phrases_texts(tree, contrasts, template, include_style) if syntax else ():
+            if len(texts) >= PART_TEXTS or len(collected) >= PART_PHRASES:
+                part[key] = replace(whole, phrases=tuple(collected))
+                yield part
+                check()
+                part, texts, collected, whole = {}, set(), [], PromptTexts((), ())
+            texts.update(phrase or ())
+            collected.append(phrase)
+        part[key], collected = replace(whole, phrases=tuple(collected)), []
+    yield part
+
+
+def _contrasts(scoring: Scoring, banks: Banks | None) -> Banks | None:
+    """The words that texts are contrasted with; None where the scoring needs none."""
+    if scoring != "contrast":
+        return None
+    return shipped_banks() if banks is None else banks
+
+
+def _whole_texts(tree: PromptTree, count: Callable[[str], int], limit: int, banks: Banks | None) -> PromptTexts:
+    """The texts of a prompt as a whole, without its phrases."""
     pieces = prompt_pieces(tree, count, limit)
-    contrast = scoring == "contrast"
+    own = {text for text, _ in pieces}
+    captions = tuple(text for text in banks.captions if text not in own) if banks is not None and pieces else ()
+    return PromptTexts(pieces, (), captions)
+
+
+def _phrases_texts(
+    tree: PromptTree, banks: Banks | None, template: str, include_style: bool
+) -> Iterator[PhraseTexts | None]:
     nouns = frozenset(
         word.text for phrase in tree for word in phrase.words if word.tag.startswith("NN") or word == phrase.head
     )
     words = frozenset(word.text for phrase in tree for word in phrase.words)
-    phrases = tuple(
-        _phrase_texts(phrase, words_of if contrast else None, nouns, words, template)
-        if include_style or not phrase.is_style
-        else None
-        for phrase in (tree if syntax else ())
-    )
-    own = {text for text, _ in pieces}
-    others = tuple(text for text in words_of.captions if text not in own) if contrast and pieces else ()
-    return PromptTexts(pieces, phrases, others)
+    for phrase in tree:
+        measured = include_style or not phrase.is_style
+        yield _phrase_texts(phrase, banks, nouns, words, template) if measured else None
 
 
 def prompt_pieces(tree: PromptTree, count: Callable[[str], int], limit: int) -> tuple[tuple[str, int], ...]:
@@ -152,10 +215,11 @@ def _phrase_texts(
             kind = None if word == phrase.head or len(variants) == MODIFIERS else banks.kind_of(word.text, word.tag)
             if kind is None:
                 continue
+            exchanged = banks.others_of_kind(word.text, kind, VARIANTS, words)
+            if not exchanged:
+                continue
             before = [other.text for other in phrase.words[:index]]
             after = [other.text for other in phrase.words[index + 1 :]]
-            exchanged = banks.others_of_kind(word.text, kind, VARIANTS, words)
             texts = [" ".join(part for part in (*before, new, *after) if part) for new in exchanged]
-            if texts:
-                variants.append(tuple(template.format(new) for new in texts))
+            variants.append(tuple(template.format(new) for new in texts))
     return PhraseTexts(template.format(text), template.format(head), others, tuple(variants))

@@ -42,6 +42,7 @@ def judge(
         missing_at: where a missing thing is marked: where its nearest "ancestor" in the picture is, where its "own" map
             is, or on the whole "image".
     """
+    known: dict[int, int | None] = {}
     present = [score is not None and score[1] >= bounds.noun for score in scores]
     verdicts = []
     for index, (phrase, score) in enumerate(zip(phrases, scores, strict=True)):
@@ -52,7 +53,7 @@ def judge(
         if head < bounds.noun:
             region = index if missing_at == "own" else None
             if missing_at == "ancestor":
-                region = ancestor_region(phrases, present, index)
+                region = ancestor_region(phrases, present, index, known)
             verdict = PhraseQuality(phrase, whole, head, "noun", 1.0 - head / bounds.noun, region, maps[index])
         elif whole < bounds.phrase:
             verdict = PhraseQuality(phrase, whole, head, "modifier", 1.0 - whole / bounds.phrase, index, maps[index])
@@ -62,16 +63,28 @@ def judge(
     return tuple(verdicts)
 
 
-def ancestor_region(phrases: Sequence[Phrase], present: Sequence[bool], index: int) -> int | None:
-    """The nearest ancestor that is in the picture; None (the whole image) if there is none. Cycles end the search."""
+def ancestor_region(
+    phrases: Sequence[Phrase], present: Sequence[bool], index: int, known: dict[int, int | None] | None = None
+) -> int | None:
+    """The nearest ancestor that is in the picture; None (the whole image) if there is none. Cycles end the search.
+
+    ``known``: answers of earlier calls for the same phrases, added to: chains of ancestors are long in long prompts.
+    """
+    known = {} if known is None else known
     seen = {index}
+    found = None
     ancestor = phrases[index].ancestor
     while ancestor is not None and 0 <= ancestor < len(phrases) and ancestor not in seen:
         if present[ancestor]:
-            return ancestor
+            found = ancestor
+            break
+        if ancestor in known:
+            found = known[ancestor]
+            break
         seen.add(ancestor)
         ancestor = phrases[ancestor].ancestor
-    return None
+    known.update(dict.fromkeys(seen, found))
+    return found
 
 
 def weight(deficit: float) -> float:

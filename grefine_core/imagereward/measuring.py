@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from ..alignment.calibration import Scoring
-from ..alignment.measuring import Measurement, as_one_phrase, phrase_scores
+from ..alignment.measuring import Collected, Interrupt, Measurement, as_one_phrase, phrase_scores
 from ..alignment.scoring import beats, prompt_score
-from ..alignment.texts import EMPTY, PromptTexts, prompt_texts
+from ..alignment.texts import EMPTY, PromptTexts, prompt_parts
 from ..alignment.verdicts import region_map
 from ..syntax.tree import PromptTree
 
@@ -31,6 +31,7 @@ def measure_rewards(
     *,
     syntax: bool = True,
     subtract_empty: bool = True,
+    interrupt: Interrupt = None,
 ) -> list[Measurement]:
     """Raw scores and maps of pictures (B, H, W, 3) against their prompts; see ``alignment.measuring.measure``.
 
@@ -40,43 +41,45 @@ def measure_rewards(
     context is read in pieces, of which r is the mean by their tokens.
     """
     tau = encoder.temperature if temperature is None else temperature
-    once: dict[int, PromptTexts] = {}
-    for tree in trees:
-        if id(tree) not in once:
-            once[id(tree)] = _thinned(
-                prompt_texts(
-                    tree,
-                    encoder.token_count,
-                    encoder.context_length,
-                    scoring,
-                    template,
-                    include_style,
-                    banks=encoder.banks,
-                    syntax=syntax,
-                ),
-                encoder,
-            )
-    found = []
-    for seen, tree in zip(encoder.see(pictures), trees, strict=True):
-        collected = once[id(tree)]
-        texts = list(dict.fromkeys(collected))
-        rewards = dict(zip(texts, encoder.read(seen, texts), strict=True))
-        score = 1.0
-        if collected.pieces:
-            own = _mean(collected, [rewards[text] for text, _ in collected.pieces])
-            others = [rewards[text] for text in collected.captions]
-            score = (
-                beats(own, 0.0, tau) if encoder.absolute else prompt_score(own, rewards[EMPTY], others, tau, scoring)
-            )
-        if syntax:
-            scores = phrase_scores(collected, rewards, tau, scoring)
-            maps = _maps(encoder, seen, collected, subtract_empty)
-        else:
-            phrases = len(as_one_phrase(tree, include_style))
-            scores = [(score, 1.0)] * phrases
-            maps = (_whole_map(encoder, seen, collected, subtract_empty) if phrases else None,) * phrases
-        found.append(Measurement(tuple(scores), score, maps, encoder.grid))
-    return found
+    parts = prompt_parts(
+        trees,
+        encoder.token_count,
+        encoder.context_length,
+        scoring,
+        template,
+        include_style,
+        banks=encoder.banks,
+        syntax=syntax,
+        interrupt=interrupt,
+    )
+    pictures_seen = encoder.see(pictures)
+    found = [Collected() for _ in trees]
+    for part in parts:
+        thinned = {key: _thinned(collected, encoder) for key, collected in part.items()}
+        for one, seen, tree in zip(found, pictures_seen, trees, strict=True):
+            collected = thinned.get(id(tree))
+            if collected is None:
+                continue
+            if interrupt is not None:
+                interrupt()
+            texts = list(dict.fromkeys(collected))
+            rewards = dict(zip(texts, encoder.read(seen, texts), strict=True))
+            one.scores += phrase_scores(collected, rewards, tau, scoring)
+            one.maps += _maps(encoder, seen, collected, subtract_empty)
+            if collected.pieces:
+                own = _mean(collected, [rewards[text] for text, _ in collected.pieces])
+                others = [rewards[text] for text in collected.captions]
+                one.prompt = (
+                    beats(own, 0.0, tau)
+                    if encoder.absolute
+                    else prompt_score(own, rewards[EMPTY], others, tau, scoring)
+                )
+                if not syntax and len(as_one_phrase(tree, include_style)):
+                    one.whole = _whole_map(encoder, seen, collected, subtract_empty)
+    return [
+        one.measurement(encoder.grid, None if syntax else as_one_phrase(tree, include_style))
+        for one, tree in zip(found, trees, strict=True)
+    ]
 
 
 def _thinned(collected: PromptTexts, encoder: ImageReward) -> PromptTexts:

@@ -31,7 +31,7 @@ from .tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
     from ..alignment.calibration import Scoring
-    from ..alignment.measuring import Measurement
+    from ..alignment.measuring import Interrupt, Measurement
     from ..syntax.tree import PromptTree
 
 View = Literal["whole", "crop"]
@@ -251,12 +251,15 @@ class ImageReward:
         *,
         syntax: bool = True,
         subtract_empty: bool = True,
+        interrupt: Interrupt = None,
     ) -> list[Measurement]:
         """Raw scores and maps for AQ-Map, see :func:`grefine_core.imagereward.measuring.measure_rewards`."""
         from .measuring import measure_rewards
 
         options = (trees, scoring, template, include_style, temperature)
-        return measure_rewards(self, pictures, *options, syntax=syntax, subtract_empty=subtract_empty)
+        return measure_rewards(
+            self, pictures, *options, syntax=syntax, subtract_empty=subtract_empty, interrupt=interrupt
+        )
 
     def _patches(self, seen: Seen) -> Tensor:
         known = self._values.get(seen.key)

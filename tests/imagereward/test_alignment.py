@@ -183,3 +183,26 @@ def test_choosing_it_by_name(tmp_path, standin, monkeypatch):
         load_quality_model(**files, alignment_encoder=tmp_path / "none.pt")
     with pytest.raises(InputError, match="alignment_encoder: expected ImageReward"):
         load_quality_model(**files, alignment_encoder=3)
+
+
+def test_long_prompts_are_read_in_parts_that_a_cancel_ends(model, encoder, pictures, monkeypatch):
+    from grefine_core.alignment import texts
+    from grefine_core.errors import Cancelled
+
+    whole = alignment_quality(model, pictures[:1], PROMPT)
+    encoder.clear_cache()
+    monkeypatch.setattr(texts, "PART_TEXTS", 1)
+    parts = alignment_quality(model, pictures[:1], PROMPT)
+    torch.testing.assert_close(parts.score, whole.score)
+    torch.testing.assert_close(parts.defect_map, whole.defect_map, atol=1e-4, rtol=0)
+    encoder.clear_cache()
+    read, calls = encoder.texts_read, []
+
+    def interrupt():
+        calls.append(1)
+        if encoder.texts_read > read:
+            raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        alignment_quality(model, pictures, PROMPT, interrupt=interrupt)
+    assert calls
