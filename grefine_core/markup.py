@@ -21,11 +21,11 @@ MAX_DEPTH = 200
 _PAREN = re.compile(r"\\[()]|[()]")
 _LORA = re.compile(r"<\w+:[^<>\n]*>")  # <lora:…>, <hypernet:…>, <lyco:…> and their many relatives
 _EMBEDDING = re.compile(r"(?<!\w)embedding:(?:\\[()]|[^\s()])+")
-_WILDCARD = re.compile(r"__(?=[^_\s])[\w./*+\\-]+?(?<!_)__(?!_)")
+_WILDCARD = re.compile(r"__(?=[^_\s])[\w./*+\\-]{1,255}?(?<!_)__(?!_)")  # no file's name is longer
 _BREAK = re.compile(r"(?<!\w)BREAK(?!\w)")
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)"
+_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)"
 _AND = re.compile(rf"(?:(?<=\S)[ \t]*:[ \t]*{_NUMBER}\s+)?(?<!\w)AND(?!\w)(?:[ \t]*:[ \t]*{_NUMBER})?")
-_LAST_WEIGHT = re.compile(rf"[ \t]*:[ \t]*{_NUMBER}\s*$")
+_LAST_WEIGHT = re.compile(rf":[ \t]*{_NUMBER}\s*")
 _SPECIAL = re.compile(r"[()\\<{|}]|embedding:|__|BREAK|AND")
 _SEPARATORS = frozenset({"lora", "wildcard", "break", "and"})
 
@@ -240,9 +240,12 @@ def _ands(prompt: str) -> list[tuple[int, int]]:
     found = [m.span() for m in _AND.finditer(prompt) if not _shouted(prompt, m)]
     if found:
         # Composable prompts weight the last part at the very end: "a cat :1.2 AND a dog :0.8".
-        last = _LAST_WEIGHT.search(prompt)
-        if last and last.start() > found[-1][1]:
-            found.append(last.span())
+        # Looked for at the last colon alone, not at every blank: there may be very many.
+        colon = prompt.rfind(":", found[-1][1])
+        if colon >= 0 and _LAST_WEIGHT.fullmatch(prompt, colon):
+            start = len(prompt[:colon].rstrip(" \t"))
+            if start > found[-1][1]:
+                found.append((start, len(prompt)))
     return found
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 
 from .errors import GRefineError
@@ -14,15 +16,31 @@ class OutOfMemory(GRefineError, torch.cuda.OutOfMemoryError):  # noqa: N818 - as
     """
 
 
-def is_out_of_memory(error: BaseException) -> bool:
+_WORDS = re.compile(
+    r"out of memory"  # CUDA, ROCm (HIP), MPS, XPU
+    r"|out_of_(?:device_|host_)?(?:memory|resources)"  # SYCL, Level Zero, OpenCL
+    r"|e_?outofmemory|0x8007000e|0x887a0005.*memory"  # Windows, and DirectML through it
+    r"|error_?(?:out_?of_?memory|memory_?allocation)"  # cudaErrorMemoryAllocation, hipErrorOutOfMemory
+    r"|(?:not enough|insufficient)(?: \w+){0,3} memory"  # DefaultCPUAllocator on Windows; DirectML's "video memory"
+    r"|(?:can't|cannot|could not|unable to|failed to) allocate memory"  # DefaultCPUAllocator on Linux; errno 12
+    r"|invalid buffer size"  # MPS, for a tensor beyond the largest buffer
+    r"|alloc(?:ation)?_failed",  # cuBLAS, cuDNN, cuSOLVER, hipBLAS and the like
+    re.IGNORECASE,
+)
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
     """Whether ``error`` says that memory ran out: torch has a class for some devices, and only words for others."""
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+    return isinstance(error, RuntimeError) and _WORDS.search(str(error)) is not None
 
 
 def empty_cache() -> None:
-    """Give what torch keeps for later back to the device."""
+    """Give what torch keeps for later back to the devices."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+    if torch.xpu.is_available():
+        torch.xpu.empty_cache()

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from ..grefine_core.engines.pasd import PasdModel
 from ..grefine_core.engines.pasd.autoencoder import cell_pixels
 from ..grefine_core.engines.pasd.hooks import Hooks
-from ..grefine_core.engines.pasd.memory import is_out_of_memory
 from ..grefine_core.engines.pasd.restorer import PasdRestorer
 from ..grefine_core.engines.pasd.settings import PasdSettings
 from ..grefine_core.errors import GRefineError
+from ..grefine_core.memory import is_out_of_memory
 from ..grefine_core.refine.protocols import Progress
 from . import host
 from .denoise import latent_previews
@@ -65,11 +65,11 @@ class ManagedPasd:
             return PasdRestorer(self.model, self.settings, self._hooks()).restore(
                 image, prompt=prompt, strength=strength, steps=steps, seed=seed, index=index, progress=progress
             )
-        except (GRefineError, RuntimeError) as error:
+        except (GRefineError, RuntimeError, MemoryError) as error:
             # The library's own says what it tried; else it was the networks themselves that did not fit.
-            if isinstance(error, GRefineError) and _is_shortage(error.__cause__):
+            if isinstance(error, GRefineError) and is_out_of_memory(error.__cause__):
                 message = str(error)
-            elif _is_shortage(error):
+            elif is_out_of_memory(error):
                 message = (
                     f"Out of memory while bringing PASD ({self._weights() / 1e9:.1f} GB of weights) onto "
                     f"{self.device}. Choose precision fp16 in Load PASD, or its device cpu."
@@ -98,7 +98,3 @@ class ManagedPasd:
         settings, pixels = self.settings, image.shape[1] * image.shape[2]
         tile, whole = (settings.tile_size * self.size_multiple) ** 2, settings.vae_tile_above**2
         return max(min(pixels, tile) * _DENOISER, min(pixels, whole) * _VAE) * self.model.dtype.itemsize
-
-
-def _is_shortage(error: BaseException | None) -> bool:
-    return isinstance(error, RuntimeError) and is_out_of_memory(error)

@@ -128,7 +128,7 @@ class _Offloaded:
 
     def restore(self, image: Any, **options: Any) -> Any:
         """Restore a whole picture; see the protocol."""
-        from ..engines.pasd.memory import empty_cache
+        from ..memory import empty_cache
 
         try:
             self._restorer.model.to(self._device)

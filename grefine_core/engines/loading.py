@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from ..errors import InputError, ModelFileError
+from ..memory import is_out_of_memory
 from .checkpoint import inspect_checkpoint
 from .diffusers_inpaint import DiffusersInpainter
 from .needs import need_diffusers
@@ -69,9 +70,11 @@ def load_inpaint_pipeline(
             # "torch_dtype" is the only spelling that the oldest supported diffusers knows.
             warnings.filterwarnings("ignore", message=".*torch_dtype.*", category=FutureWarning)
             pipe = _from_folder(path, dtype) if path.is_dir() else _from_file(path, dtype, Path(config or SDXL_CONFIG))
-    except (ModelFileError, InputError, torch.cuda.OutOfMemoryError):
+    except (ModelFileError, InputError):
         raise
     except Exception as e:  # the libraries raise nearly anything on damaged files
+        if is_out_of_memory(e):
+            raise
         raise ModelFileError(f"{path}: could not be loaded as an inpainting pipeline ({type(e).__name__}: {e}).") from e
     _check(pipe, path)
     if getattr(pipe.vae.config, "force_upcast", False) and pipe.vae.dtype != torch.float32:

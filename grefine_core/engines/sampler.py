@@ -15,10 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..memory import OutOfMemory, is_out_of_memory
+from ..memory import OutOfMemory, empty_cache, is_out_of_memory
 from ..refine.protocols import Progress
 from .prompts import TextCondition, encode_prompts
 from .schedule import make_schedule
+from .tiling import tiled
 
 logger = logging.getLogger(__name__)
 
@@ -196,10 +197,10 @@ class LatentSampler:
         """Try once more in tiles when the VAE, the largest part at large sizes, does not fit."""
         try:
             return work()
-        except torch.cuda.OutOfMemoryError:
-            if self.pipe.vae.use_tiling:
+        except (RuntimeError, MemoryError) as error:
+            if self.pipe.vae.use_tiling or not is_out_of_memory(error):
                 raise
             logger.warning("Out of memory in the VAE; trying again in tiles.")
-            self.pipe.vae.enable_tiling()
-        torch.cuda.empty_cache()
-        return work()
+        empty_cache()  # outside of the handler: the error held on to tensors
+        with tiled(self.pipe.vae):
+            return work()

@@ -40,7 +40,7 @@ def make_schedule(alphas_cumprod: Tensor, strength: float, steps: int) -> Schedu
         raise InputError(f"strength: expected a value above 0 and up to 1, got {strength!r}.")
     if steps < 1:
         raise InputError(f"steps: expected at least 1, got {steps!r}.")
-    alphas = alphas_cumprod.double().cpu()
+    alphas = alphas_cumprod.cpu().double()  # in this order: not every device knows float64
     levels = ((1 - alphas) / alphas).sqrt()
     last = len(levels) - 1
     start = max(strength * last, 1.0)

@@ -144,10 +144,10 @@ def _progress(items: Sequence[Item], what: str) -> Sequence[Item]:
 
 def _free(device: str) -> None:
     """Give the GPU's memory back before the next indicator is loaded."""
-    import torch
+    from ..memory import empty_cache
 
-    if device.startswith("cuda"):
-        torch.cuda.empty_cache()
+    if device != "cpu":
+        empty_cache()
 
 
 def _digest(text: str) -> str:

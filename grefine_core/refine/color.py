@@ -55,13 +55,13 @@ def _moments(images: Tensor, where: Tensor | None) -> tuple[Tensor, Tensor]:
         return torch.stack([mean for _, mean in pairs]), torch.stack([variance for variance, _ in pairs]).sqrt()
 
     count = int(where.count_nonzero())
-    sums = torch.zeros(2, images.shape[-1], dtype=torch.float64, device=images.device)
+    sums = torch.zeros(2, images.shape[-1], dtype=torch.float64)  # on the CPU: not every device knows float64
     for rows in strips(images.shape[1]):
-        sums[0] += (images[:, rows] * where[:, rows].unsqueeze(-1)).sum(dim=(0, 1, 2))
-    mean = (sums[0] / count).float()
+        sums[0] += (images[:, rows] * where[:, rows].unsqueeze(-1)).sum(dim=(0, 1, 2)).cpu()
+    mean = (sums[0] / count).to(images)
     for rows in strips(images.shape[1]):
-        sums[1] += (images[:, rows] - mean).square_().mul_(where[:, rows].unsqueeze(-1)).sum(dim=(0, 1, 2))
-    return mean, (sums[1] / (count - 1)).sqrt().float()
+        sums[1] += (images[:, rows] - mean).square_().mul_(where[:, rows].unsqueeze(-1)).sum(dim=(0, 1, 2)).cpu()
+    return mean, (sums[1] / (count - 1)).sqrt().to(images)
 
 
 def wavelet_color(images: Tensor, reference: Tensor, levels: int = 5) -> Tensor:

@@ -265,6 +265,33 @@ def test_vae_out_of_memory_is_retried_in_tiles(engine, monkeypatch):
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return decode(*args, **kwargs)
 
+    whole = paint(engine)
     monkeypatch.setattr(engine.pipe.vae, "decode", once)
     assert paint(engine).shape == (1, 64, 96, 3)
     assert tries == [False, True]
+    assert not engine.pipe.vae.use_tiling  # only for that call: the seed gives its picture again
+    torch.testing.assert_close(paint(engine), whole, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("kind", [ValueError, torch.cuda.OutOfMemoryError])
+def test_the_vae_is_not_left_tiled_by_what_fails(engine, monkeypatch, kind):
+    errors = iter([RuntimeError("MPS backend out of memory"), kind("at last")])
+
+    def fail(*args, **kwargs):
+        raise next(errors)
+
+    monkeypatch.setattr(engine.pipe.vae, "encode", fail)
+    with pytest.raises((ValueError, GRefineError)):
+        paint(engine)
+    assert not engine.pipe.vae.use_tiling
+
+
+def test_a_shortage_while_loading_is_no_damaged_file(folder, monkeypatch):
+    import diffusers
+
+    def full(*args, **kwargs):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory: you tried to ...")
+
+    monkeypatch.setattr(diffusers.StableDiffusionXLInpaintPipeline, "from_pretrained", full)
+    with pytest.raises(RuntimeError, match="not enough memory"):
+        load_inpaint_pipeline(folder)

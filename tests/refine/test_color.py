@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import torch
 
+from grefine_core.refine import color
 from grefine_core.refine.color import adain_color, match_color, wavelet_color
 
 
@@ -58,3 +62,14 @@ def test_adain_color_is_per_picture():
     torch.testing.assert_close(out.std(dim=(1, 2)), reference.std(dim=(1, 2)), atol=1e-3, rtol=0)
     assert torch.isfinite(adain_color(images[:, :1, :1], reference)).all()
     assert torch.isfinite(adain_color(torch.zeros(1, 8, 8, 3), reference[:1])).all()
+
+
+def test_no_device_is_asked_for_float64():
+    """Not every device has it (MPS): double precision is for the CPU, where tensors are made without a device."""
+    asked = []
+    for file in Path(color.__file__).parents[1].rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and any(word.arg == "device" for word in node.keywords):
+                kinds = [ast.unparse(word.value) for word in node.keywords if word.arg == "dtype"]
+                asked += [f"{file.name}:{node.lineno}" for kind in kinds if kind in ("torch.float64", "torch.double")]
+    assert not asked

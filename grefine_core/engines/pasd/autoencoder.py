@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .memory import is_out_of_memory
+from ...memory import is_out_of_memory
+from ..tiling import tiled
 from .model import PasdModel
 
 
@@ -51,11 +51,11 @@ class Autoencoder:
         if pixels <= self.tile_above**2:
             try:
                 return work()
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
             self.free_memory()  # outside of the handler: the error holds on to tensors
-        with _tiles(self.model.vae):
+        with tiled(self.model.vae):
             return work()
 
 
@@ -63,14 +63,3 @@ def cell_pixels(model: PasdModel) -> int:
     """Pixels on a side of one latent cell."""
     config: Any = model.vae.config
     return int(2 ** (len(config.block_out_channels) - 1))
-
-
-@contextmanager
-def _tiles(vae: Any) -> Iterator[None]:
-    before = vae.use_tiling
-    vae.enable_tiling()
-    try:
-        yield
-    finally:
-        if not before:
-            vae.disable_tiling()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .memory import empty_cache
+from ...memory import empty_cache
 
 
 @dataclass(frozen=True)

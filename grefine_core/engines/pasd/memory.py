@@ -1,22 +1,17 @@
-"""When memory runs out: how to tell, and what to try instead."""
+"""When memory runs out: what to try instead."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
 
-import torch
-
+from ...memory import empty_cache, is_out_of_memory
 from .settings import PasdSettings
+
+__all__ = ["SMALLEST_TILE", "empty_cache", "is_out_of_memory", "smaller_tiles"]
 
 #: Tiles are not made smaller than this many latent cells: the networks would see too little of the picture.
 SMALLEST_TILE = 32
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether ``error`` says that memory ran out: torch has a class for some devices, and only words for others."""
-    text = str(error).lower()
-    return isinstance(error, torch.cuda.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
 def smaller_tiles(settings: PasdSettings, height: int, width: int) -> PasdSettings | None:
@@ -29,9 +24,3 @@ def smaller_tiles(settings: PasdSettings, height: int, width: int) -> PasdSettin
     if size < SMALLEST_TILE:
         return None
     return replace(settings, tile_size=size, tile_overlap=min(settings.tile_overlap, size // 2))
-
-
-def empty_cache() -> None:
-    """Give what torch keeps for later back to the device."""
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -74,7 +74,7 @@ def sample(
                 tiling = Tiling(settings.tile_size, settings.tile_overlap)
                 latents = denoise(model, latents, pictures, guidance, scheduler, tiling, progress=progress, hooks=hooks)
                 break
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 smaller = smaller_tiles(settings, latents.shape[-2], latents.shape[-1])
                 if smaller is None or not is_out_of_memory(error):
                     raise
@@ -84,7 +84,7 @@ def sample(
             settings, scheduler = smaller, make_scheduler(model.scheduler_config, steps, strength)
             hooks.free_memory()
         return autoencoder.decode(latents)
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         raise GRefineError(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import ModelFileError
+from ...memory import is_out_of_memory
 from ...models.files import read_shapes, read_tensors
 
 logger = logging.getLogger(__name__)
@@ -116,7 +117,7 @@ class Weights:
         try:
             return {name: tensor.to(device=device, dtype=dtype) for name, tensor in self._read(self._entries)}
         except (OSError, RuntimeError, ValueError) as e:
-            if isinstance(e, torch.cuda.OutOfMemoryError):
+            if is_out_of_memory(e):
                 raise
             raise ModelFileError(f"{self.title}: cannot be read ({type(e).__name__}: {e}). Fetch it again.") from e
 
