@@ -21,7 +21,7 @@ MAX_DEPTH = 200
 _PAREN = re.compile(r"\\[()]|[()]")
 _LORA = re.compile(r"<\w+:[^<>\n]*>")  # <lora:…>, <hypernet:…>, <lyco:…> and their many relatives
 _EMBEDDING = re.compile(r"(?<!\w)embedding:(?:\\[()]|[^\s()])+")
-_WILDCARD = re.compile(r"__(?=[^_\s])[\w./*+\\-]{1,255}?(?<!_)__(?!_)")  # no file's name is longer
+_WILDCARD = re.compile(r"__(?=[^_\s])[\w\u0300-\u036f./*+\\-]{1,255}?(?<!_)__(?!_)")  # no file's name is longer
 _BREAK = re.compile(r"(?<!\w)BREAK(?!\w)")
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)"
 _AND = re.compile(rf"(?:(?<=\S)[ \t]*:[ \t]*{_NUMBER}\s+)?(?<!\w)AND(?!\w)(?:[ \t]*:[ \t]*{_NUMBER})?")

@@ -275,9 +275,9 @@ class QualityModel:
                     f"tokenizer: the text encoder's vocabulary ({vocabulary or 'unknown'}) is not CLIP's (49408); "
                     "give the tokenizer that belongs to the model."
                 )
-            from open_clip.tokenizer import SimpleTokenizer
+            from .clip_tokenizer import ClipTokenizer
 
-            self._tokenizer = SimpleTokenizer(context_length=self.context_length)
+            self._tokenizer = ClipTokenizer(context_length=self.context_length)
         return self._tokenizer
 
     def _encode_images(self, batch: Tensor) -> Tensor:

@@ -59,10 +59,11 @@ def emphasize(
     if low > high:
         raise InputError(f"minimum: {low:g} is over maximum {high:g}; the weight must rise with the deficit.")
     unmatched = []
+    moved: dict[str, dict[int, int] | None] = {}
     for index, verdict in enumerate(_listed(phrases)):
         if verdict.defect == "none" or verdict.phrase.is_style:
             continue
-        spans = _spans_here(prompt, verdict, index)
+        spans = _spans_here(prompt, verdict, index, moved)
         deficit = number(verdict.deficit, f"phrases[{index}].deficit", 0.0, 1.0)
         unmatched.append((verdict.phrase, spans, round(low + (high - low) * deficit, 2)))
     if not unmatched:
@@ -86,15 +87,18 @@ def _listed(phrases: Iterable[PhraseQuality]) -> list[PhraseQuality]:
     return listed
 
 
-def _spans_here(prompt: str, verdict: PhraseQuality, index: int) -> Spans:
+def _spans_here(prompt: str, verdict: PhraseQuality, index: int, moved: dict[str, dict[int, int] | None]) -> Spans:
     """Where a phrase stands in ``prompt``, also if that is what an earlier emphasis made of the phrase's own prompt.
 
-    Phrases that were parsed from another prompt are refused: their spans would put weights anywhere.
+    Phrases that were parsed from another prompt are refused: their spans would put weights anywhere. ``moved`` holds
+    the places that are known already, by original prompt: finding them reads both prompts whole.
     """
     spans = verdict.phrase.spans
     original = getattr(verdict.phrase, "prompt", "")
     if original and original != prompt:
-        where = places(original, prompt)
+        if original not in moved:
+            moved[original] = places(original, prompt)
+        where = moved[original]
         if where is not None:
             return move(spans, where)
     written = "".join(prompt[start:end] for start, end in spans)

@@ -7,6 +7,7 @@ ComfyUI does. Prompts over 75 tokens are encoded in pieces, cut between words, a
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ from .. import markup
 logger = logging.getLogger(__name__)
 #: Tokens of a piece between start and end.
 ROOM = 75
+#: Longer ones are no words and fill several pieces; the tokenizer's time grows with the square of their length.
+_LONG_WORD = re.compile(r"\S{1000}(?=\S)")
 _SEPARATORS = frozenset({"lora", "wildcard", "and"})
 
 #: A token's number and its weight.
@@ -98,6 +101,7 @@ def _segments(prompt: str) -> list[tuple[str | None, float]]:
 
 
 def _words(tokenizer: Any, text: str) -> list[list[int]]:
+    text = _LONG_WORD.sub(r"\g<0> ", text)
     numbers = tokenizer(text, add_special_tokens=False, truncation=False, verbose=False).input_ids
     words: list[list[int]] = [[]]
     for number, token in zip(numbers, tokenizer.convert_ids_to_tokens(numbers), strict=True):

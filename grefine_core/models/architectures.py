@@ -109,7 +109,7 @@ def tokenizer_of(architecture: Architecture) -> Any:
     Raises:
         InputError: the model needs a tokenizer from a hub.
     """
-    from open_clip.tokenizer import SimpleTokenizer
+    from ..clip_tokenizer import ClipTokenizer
 
     text = architecture.model.get("text_cfg", {})
     if text.get("hf_tokenizer_name"):
@@ -117,7 +117,7 @@ def tokenizer_of(architecture: Architecture) -> Any:
             f"model: {architecture.name} needs the tokenizer {text['hf_tokenizer_name']} from a hub, which is not "
             "fetched; make the QualityModel from a model and a tokenizer in memory."
         )
-    return SimpleTokenizer(context_length=text.get("context_length", 77), **(text.get("tokenizer_kwargs") or {}))
+    return ClipTokenizer(context_length=text.get("context_length", 77), **(text.get("tokenizer_kwargs") or {}))
 
 
 def _checked(architecture: Architecture) -> Architecture:

@@ -7,6 +7,7 @@ rewritten here, so that every offset stays true; what belongs together becomes o
 from __future__ import annotations
 
 import re
+import unicodedata
 
 # Kinds of tokens.
 WORD = "word"
@@ -53,7 +54,7 @@ class Token:
         self.text = text
         self.start = start
         self.kind = kind
-        self.lower = text.lower().replace("’", "'")
+        self.lower = unicodedata.normalize("NFC", text).lower().replace("’", "'")
         self.tag = ""
         self.quoted = quoted  # between quotation marks: a title, or text in the picture
 
@@ -67,38 +68,78 @@ class Token:
 
 
 def tokenize(text: str) -> list[Token]:
-    """Tokens of `text` in order; `text[token.start : token.end] == token.text` for every one of them."""
+    """Tokens of `text` in order; `text[token.start : token.end] == token.text` for every one of them.
+
+    Accents that are characters of their own (as macOS writes them) belong to their letters.
+    """
+    read, places = _composed(text)
     tokens: list[Token] = []
-    quotes = _quotes(text)[::-1]  # the next one last
-    for match in _TOKEN.finditer(text):
+
+    def add(start: int, end: int, kind: str, quoted: bool = False) -> None:
+        first, behind = (start, end) if places is None else (places[start], places[end])
+        tokens.append(Token(text[first:behind], first, kind, quoted))
+
+    quotes = _quotes(read)[::-1]  # the next one last
+    for match in _TOKEN.finditer(read):
         kind = match.lastgroup
-        found, start = match.group(), match.start()
+        found, start, end = match.group(), match.start(), match.end()
         if kind == "quiet":
             continue
         while quotes and quotes[-1][1] <= start:
             quotes.pop()
         if quotes and quotes[-1][0] <= start:
             if kind == "word":
-                tokens.append(Token(found, start, WORD, quoted=True))
+                add(start, end, WORD, quoted=True)
                 continue
             if kind in ("stop", "comma", "hyphen", "clitic"):
                 continue  # "'Hello, world.' written on it" is one phrase
         if kind in ("apart", "initial"):
-            tokens.append(Token(found, start, WORD))
+            add(start, end, WORD)
         elif kind == "word":
-            tokens.extend(_split_word(found, start))
+            if _is_negated(found):
+                add(start, end - 3, WORD)
+                add(end - 3, end, WORD)
+            else:
+                add(start, end, WORD)
         elif kind == "clitic":
-            tokens.append(Token(found, start, WORD))
+            add(start, end, WORD)
         elif kind == "stop":
-            tokens.append(Token(found, start, STOP))
+            add(start, end, STOP)
         elif kind == "hyphen":
-            spaced = start > 0 and text[start - 1].isspace()
-            tokens.append(Token(found, start, HYPHEN if spaced or found == "/" or found == "-" else COMMA))
+            spaced = start > 0 and read[start - 1].isspace()
+            add(start, end, HYPHEN if spaced or found == "/" or found == "-" else COMMA)
         elif kind == "and":
-            tokens.append(Token(found, start, AND))
+            add(start, end, AND)
         else:  # commas, and anything else that is not a word (emoji, symbols): a weak break
-            tokens.append(Token(found, start, COMMA))
+            add(start, end, COMMA)
     return tokens
+
+
+def _composed(text: str) -> tuple[str, list[int] | None]:
+    """`text` with its accents joined to their letters, and for every offset in that (its end, too) the one in `text`.
+
+    Marks that join with nothing stand as a letter behind a letter. None where there are no marks: the offsets are the
+    same then, and the text is.
+    """
+    if text.isascii() or not any(map(_is_mark, set(text))):
+        return text, None
+    pieces, places = [], []
+    start = 0
+    while start < len(text):
+        end = start + 1
+        while end < len(text) and _is_mark(text[end]):
+            end += 1
+        piece = unicodedata.normalize("NFC", text[start:end]) if end > start + 1 else text[start]
+        if piece[0].isalpha():
+            piece = piece[0] + "a" * (len(piece) - 1)
+        pieces.append(piece)
+        places += [min(start + index, end - 1) for index in range(len(piece))]
+        start = end
+    return "".join(pieces), [*places, len(text)]
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character)[0] == "M"
 
 
 def _quotes(text: str) -> list[tuple[int, int]]:
@@ -108,9 +149,7 @@ def _quotes(text: str) -> list[tuple[int, int]]:
     return [(start, end) for start, end in spans if start > opening and len(text[start:end].split()) <= _QUOTED_WORDS]
 
 
-def _split_word(found: str, start: int) -> list[Token]:
+def _is_negated(word: str) -> bool:
     """ "don't" is two words to the tagger, as in the treebank."""
-    lower = found.lower()
-    if lower.endswith(("n't", "n’t")) and _NEGATED.match(lower[:-2]):
-        return [Token(found[:-3], start, WORD), Token(found[-3:], start + len(found) - 3, WORD)]
-    return [Token(found, start, WORD)]
+    lower = word.lower()
+    return lower.endswith(("n't", "n’t")) and _NEGATED.match(lower[:-2]) is not None
