@@ -34,8 +34,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import grefine_core
+from grefine_core.engines.folders import arguments_of
 from grefine_core.engines.pasd.autoencoder import Autoencoder
-from grefine_core.engines.pasd.folders import arguments_of
 from grefine_core.engines.pasd.memory import empty_cache
 from grefine_core.engines.pasd.model import PasdModel, Variant
 from grefine_core.engines.pasd.restorer import PasdRestorer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import ModelFileError
 
@@ -14,6 +15,7 @@ _ENCODERS = (
     "conditioner.embedders.0.transformer.text_model.embeddings.token_embedding.weight",
     "conditioner.embedders.1.model.token_embedding.weight",
 )
+_PARTS = (UNET, "first_stage_model.", "conditioner.")
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,15 @@ def inspect_checkpoint(path: Path) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             keys = set(file.keys())
             shape = file.get_slice(_FIRST).get_shape() if _FIRST in keys else []
+            whole = [key for key in sorted(keys) if key.startswith(_PARTS) and _is_whole(file.get_slice(key), key)]
     except (SafetensorError, OSError) as e:
         raise ModelFileError(f"{path}: damaged or no safetensors file ({e}). Download it again.") from e
 
+    if whole:
+        raise ModelFileError(
+            f"{path}: {whole[0]} is of type integer, expected floats: the file is quantised or damaged. Take "
+            "the model in float32, float16 or bfloat16."
+        )
     if any(key.startswith("cond_stage_model.") for key in keys):
         raise ModelFileError(
             f"{path}: this is a Stable Diffusion 1 or 2 checkpoint; single files are supported for SDXL only. "
@@ -67,3 +75,8 @@ def inspect_checkpoint(path: Path) -> Checkpoint:
     if shape[1] not in (4, 9):
         raise ModelFileError(f"{path}: the UNet takes {shape[1]} channels; expected 9 (inpainting) or 4.")
     return Checkpoint(path, int(shape[1]))
+
+
+def _is_whole(part: Any, key: str) -> bool:
+    """Whether a weight is of whole numbers or truth values; positions, which only count, may be."""
+    return str(part.get_dtype()).startswith(("I", "U", "BOOL")) and not key.endswith(".position_ids")

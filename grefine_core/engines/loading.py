@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
+import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -13,17 +15,26 @@ import torch
 
 from ..errors import InputError, ModelFileError
 from ..memory import is_out_of_memory
+from ..models.state_dicts import check_values
 from .checkpoint import inspect_checkpoint
 from .diffusers_inpaint import DiffusersInpainter
+from .folders import INDEX, arguments_of, check_sizes, read_config, read_index, weight_files
 from .needs import need_diffusers
+from .networks import load_text_encoder, load_unet, load_vae, text_settings
 from .sampler import LatentSampler
-from .tokenizer import END, make_tokenizer
+from .tokenizer import END, load_tokenizer, make_tokenizer
+from .weights import Weights
 
 logger = logging.getLogger(__name__)
 Offload = Literal["none", "model", "sequential"]
 #: Configuration of the SDXL inpainting networks: their sizes, which a single file does not state.
 SDXL_CONFIG = Path(__file__).with_name("configs") / "sdxl-inpaint"
-_INPAINT = {"xl": "StableDiffusionXLInpaintPipeline", "1.5": "StableDiffusionInpaintPipeline"}
+#: What is read of a scheduler's configuration.
+_SCHEDULE = (
+    *("beta_end", "beta_schedule", "beta_start", "num_train_timesteps", "prediction_type", "rescale_betas_zero_snr"),
+    *("steps_offset", "timestep_spacing", "trained_betas"),
+)
+_MOST_TIMESTEPS = 100_000
 
 
 def load_inpaint_pipeline(
@@ -93,60 +104,92 @@ def load_inpaint_pipeline(
 def _from_folder(path: Path, dtype: torch.dtype) -> Any:
     import diffusers
 
-    index = path / "model_index.json"
-    if not index.is_file():
-        raise ModelFileError(f"{path}: no model_index.json in it, so it is no diffusers folder.")
-    try:
-        listed = json.loads(index.read_text(encoding="utf-8"))
-        name = str(listed["_class_name"])
-    except (ValueError, KeyError, TypeError) as e:
-        raise ModelFileError(f"{index}: no valid model index ({e}).") from e
-    if not name.startswith("StableDiffusion") or name.startswith("StableDiffusion3"):
-        raise ModelFileError(f"{path}: {name} is not supported; expected a Stable Diffusion XL or 1.5 pipeline.")
-    large = "XL" in name
-    options: dict[str, Any] = {"torch_dtype": dtype, "local_files_only": True, "use_safetensors": True}
-    if _only_half(path / "unet"):
-        options["variant"] = "fp16"
-    if not (path / "tokenizer").is_dir():
-        options["tokenizer"] = make_tokenizer()
-    if large:
-        options["add_watermarker"] = False
-        if not (path / "tokenizer_2").is_dir():
-            options["tokenizer_2"] = make_tokenizer("!")
-    else:
-        options.update(safety_checker=None, requires_safety_checker=False)
-    return getattr(diffusers, _INPAINT["xl" if large else "1.5"]).from_pretrained(str(path), **options)
+    index = read_index(path)
+    large = "XL" in index["_class_name"]
 
+    def load(part: str, build: Callable[..., Any], dtype: torch.dtype = dtype, **options: Any) -> Any:
+        if not (path / part).is_dir():
+            hint = " (an SDXL refiner?); this engine needs a base model" if part == "text_encoder" else ""
+            raise ModelFileError(f"{path}: no {part} in it{hint}.")
+        files = weight_files(path / part, half=dtype == torch.float16, pickles=False)
+        return build(Weights.open(files), read_config(path / part), dtype, torch.device("cpu"), **options)
 
-def _only_half(folder: Path) -> bool:
-    """Whether a folder holds fp16 files only."""
-    names = [file.name for file in folder.glob("*.safetensors")]
-    return bool(names) and all(".fp16" in name for name in names)
+    upcast = read_config(path / "vae").get("force_upcast", False)  # SDXL's overflows in half precision
+    parts: dict[str, Any] = {
+        "unet": load("unet", load_unet),
+        "vae": load("vae", load_vae, torch.float32 if upcast else dtype),
+        "text_encoder": load("text_encoder", load_text_encoder),
+        "tokenizer": load_tokenizer(path / "tokenizer"),
+        "scheduler": diffusers.EulerDiscreteScheduler(**_schedule(path)),
+    }
+    if not large:
+        parts |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+        return diffusers.StableDiffusionInpaintPipeline(**parts)
+    parts |= {
+        "text_encoder_2": load("text_encoder_2", load_text_encoder, projection=True),
+        "tokenizer_2": load_tokenizer(path / "tokenizer_2", "!"),
+        **_switches(index),
+    }
+    return diffusers.StableDiffusionXLInpaintPipeline(**parts, add_watermarker=False)
 
 
 def _from_file(path: Path, dtype: torch.dtype, config: Path) -> Any:
     import diffusers
 
     checkpoint = inspect_checkpoint(path)
-    if not (config / "model_index.json").is_file():
-        raise ModelFileError(f"{config}: no model_index.json in it, so it holds no pipeline configuration.")
     given: dict[str, Any] = {
         "tokenizer": make_tokenizer(END),
         "tokenizer_2": make_tokenizer("!"),
         "add_watermarker": False,
     }
-    if checkpoint.channels != 9:
-        given["unet"] = diffusers.UNet2DConditionModel.from_single_file(
-            str(path),
-            config=str(config),
-            subfolder="unet",
-            in_channels=checkpoint.channels,
-            torch_dtype=dtype,
-            local_files_only=True,
-        )
-    return diffusers.StableDiffusionXLInpaintPipeline.from_single_file(
-        str(path), config=str(config), torch_dtype=dtype, local_files_only=True, **given
-    )
+    with tempfile.TemporaryDirectory(prefix="grefine-config-") as scratch:
+        _write_configs(config, Path(scratch))
+        options: dict[str, Any] = {"config": scratch, "torch_dtype": dtype, "local_files_only": True}
+        if checkpoint.channels != 9:
+            given["unet"] = diffusers.UNet2DConditionModel.from_single_file(
+                str(path), subfolder="unet", in_channels=checkpoint.channels, **options
+            )
+        pipe = diffusers.StableDiffusionXLInpaintPipeline.from_single_file(str(path), **options, **given)
+    for part in ("unet", "vae", "text_encoder", "text_encoder_2"):
+        # Converted to another type, a value may be beyond its range.
+        check_values(f"{path}, {part}", getattr(pipe, part).state_dict())
+    return pipe
+
+
+def _write_configs(config: Path, target: Path) -> None:
+    """Write a folder of configurations anew, less all that diffusers would read in it beyond the networks' settings."""
+    import diffusers
+
+    index = read_index(config)
+    networks = {"unet": diffusers.UNet2DConditionModel, "vae": diffusers.AutoencoderKL}
+    written: dict[str, dict[str, Any]] = {"": json.loads((SDXL_CONFIG / INDEX).read_text(encoding="utf-8"))}
+    written[""] |= _switches(index)
+    for part, network in networks.items():
+        written[part] = {"_class_name": network.__name__, **arguments_of(network, read_config(config / part))}
+    for part in ("text_encoder", "text_encoder_2"):
+        written[part] = {"model_type": "clip_text_model", **text_settings(read_config(config / part))}
+    written["scheduler"] = {"_class_name": "EulerDiscreteScheduler", **_schedule(config)}
+    for part, content in written.items():
+        check_sizes(config / part, content if part not in ("", "scheduler") else {})
+        name = {"": INDEX, "scheduler": "scheduler_config.json"}.get(part, "config.json")
+        (target / part).mkdir(exist_ok=True)
+        (target / part / name).write_text(json.dumps(content), encoding="utf-8")
+
+
+def _switches(index: dict[str, Any]) -> dict[str, bool]:
+    """What a pipeline's index says of SDXL beside its parts."""
+    names = {"force_zeros_for_empty_prompt": True, "requires_aesthetics_score": False}
+    return {name: bool(index.get(name, usual)) for name, usual in names.items()}
+
+
+def _schedule(folder: Path) -> dict[str, Any]:
+    """What a folder's scheduler says of noise. Whichever it names, the betas are the model's; the loop is Euler's."""
+    place = folder / "scheduler"
+    config = read_config(place, "scheduler_config.json")
+    steps = config.get("num_train_timesteps", 1000)
+    if isinstance(steps, bool) or not isinstance(steps, int) or not 0 < steps <= _MOST_TIMESTEPS:
+        raise ModelFileError(f"{place}: num_train_timesteps is {str(steps)[:100]}; expected 1 to {_MOST_TIMESTEPS}.")
+    return {name: config[name] for name in _SCHEDULE if name in config}
 
 
 def _check(pipe: Any, path: Path) -> None:

@@ -86,6 +86,56 @@ def _rename(name: str) -> str:
     return name
 
 
+def to_floats(
+    title: object, name: str, tensor: Tensor, dtype: torch.dtype, device: torch.device | None = None
+) -> Tensor:
+    """A weight in the type and place where it is computed with, after making sure that it is finite numbers.
+
+    With a single NaN among its weights a network still answers, and its scores would be compared as if they were any.
+
+    Args:
+        title: of the file, for the message.
+        name: of the tensor.
+        tensor: of any type of floats.
+        dtype: float32, float16 or bfloat16.
+        device: None for where it is.
+
+    Raises:
+        ModelFileError: as :func:`check_values`; also for whole numbers, truth values and complex numbers.
+    """
+    if not tensor.is_floating_point():
+        raise ModelFileError(
+            f"{title}: {name} is of type {tensor.dtype}, expected floats: the file is quantised or damaged. Take the "
+            "model in float32, float16 or bfloat16."
+        )
+    found = tensor.to(device=device, dtype=dtype)
+    check_values(title, {name: found})
+    return found
+
+
+def check_values(title: object, tensors: Mapping[str, Tensor]) -> None:
+    """Return if all values are finite numbers; whole numbers are passed over. See :func:`to_floats`.
+
+    Raises:
+        ModelFileError: a value is not, or not any more in the type it was converted to; names its tensor.
+    """
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.is_meta and not is_finite(tensor):
+            raise ModelFileError(
+                f"{title}: {name} contains NaN, infinite values, or values beyond the range of {tensor.dtype}. The "
+                "file is damaged, or not meant for this type: take another copy, or load it in float32."
+            )
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether all values are finite numbers."""
+    if not tensor.numel():
+        return True
+    # One pass at the speed of memory: NaN and infinity show in the sum. A sum beyond the range of floats does, too.
+    wide = torch.float32 if tensor.dtype.itemsize < 4 else tensor.dtype
+    return bool(torch.isfinite(tensor.sum(dtype=wide))) or bool(torch.isfinite(tensor).all())
+
+
 _ADVICE = "Take the file that belongs to the model, or name the model that belongs to the file (--architecture)."
 
 

@@ -11,10 +11,12 @@ import torch
 from torch import nn
 
 from ...errors import ModelFileError
-from ..tokenizer import make_tokenizer
-from . import names
-from .folders import SD15_CONFIG, arguments_of, read_config, weight_files
-from .weights import Weights, fill, shapes_of
+from .. import names
+from ..folders import INDEX, read_index, weight_files
+from ..networks import load_text_encoder, load_vae
+from ..tokenizer import load_tokenizer
+from ..weights import Weights
+from .folders import SD15_CONFIG, read_config
 
 logger = logging.getLogger(__name__)
 #: The latent space of Stable Diffusion 1.5's VAE; another factor means another space.
@@ -51,8 +53,8 @@ def load_base(path: str | Path, dtype: torch.dtype, device: torch.device) -> Bas
     folder = path if path.is_dir() else SD15_CONFIG
     return Base(
         _vae(vae, read_config(folder / "vae", "vae"), dtype, device),
-        _text_encoder(text, read_config(folder / "text_encoder", "text_encoder"), dtype, device),
-        _tokenizer(folder / "tokenizer"),
+        load_text_encoder(text, read_config(folder / "text_encoder", "text_encoder"), dtype, device),
+        load_tokenizer(folder / "tokenizer"),
         _schedule(folder / "scheduler"),
     )
 
@@ -86,6 +88,8 @@ def open_personalised(path: str | Path, layers: int, *, half: bool = False) -> W
 def _check_folder(folder: Path) -> None:
     if (folder / "text_encoder_2").is_dir():
         raise ModelFileError(f"{folder}: is Stable Diffusion XL; PASD's weights stand on Stable Diffusion 1.5.")
+    if (folder / INDEX).is_file():
+        read_index(folder)
     missing = [part for part in ("text_encoder", "vae") if not (folder / part).is_dir()]
     if missing:
         raise ModelFileError(
@@ -117,41 +121,13 @@ def _under(weights: Weights, prefix: str) -> Weights:
 
 
 def _vae(weights: Weights, config: dict[str, Any], dtype: torch.dtype, device: torch.device) -> nn.Module:
-    from diffusers import AutoencoderKL
-
     factor = config.get("scaling_factor", SCALING)
-    if abs(factor - SCALING) > 1e-6:
+    if not isinstance(factor, int | float) or abs(factor - SCALING) > 1e-6:
         raise ModelFileError(
             f"{weights.title}: its latents are scaled by {factor}, Stable Diffusion 1.5's by {SCALING}; this is the "
             "VAE of another model."
         )
-    with torch.device("meta"):
-        network: Any = AutoencoderKL(**arguments_of(AutoencoderKL, {**config, "scaling_factor": factor}))
-    blocks = len(network.config.up_block_types)
-    weights = weights.renamed(lambda name: names.vae_name(name, blocks)).squeezed(shapes_of(network))
-    return fill(network, weights, "Stable Diffusion 1.5's VAE", dtype, device)
-
-
-def _text_encoder(weights: Weights, config: dict[str, Any], dtype: torch.dtype, device: torch.device) -> nn.Module:
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    with torch.device("meta"):
-        network = CLIPTextModel(CLIPTextConfig(**config))
-    # Only some versions of transformers have "text_model." before every name.
-    ours = {names.text_name(name): name for name in network.state_dict()}
-    weights = weights.renamed(names.text_name).renamed(lambda name: ours.get(name, name))
-    return fill(network, weights, "Stable Diffusion 1.5's text encoder", dtype, device)
-
-
-def _tokenizer(folder: Path) -> Any:
-    if not (folder / "vocab.json").is_file():
-        return make_tokenizer()
-    from transformers import CLIPTokenizer
-
-    try:
-        return CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
-    except Exception as e:  # the library raises nearly anything on damaged files
-        raise ModelFileError(f"{folder}: no valid tokenizer ({type(e).__name__}: {e}).") from e
+    return load_vae(weights, {**config, "scaling_factor": factor}, dtype, device)
 
 
 def _schedule(folder: Path) -> dict[str, Any]:

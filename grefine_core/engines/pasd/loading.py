@@ -9,12 +9,14 @@ from typing import Any
 import torch
 
 from ...errors import InputError, ModelFileError
+from ..folders import arguments_of, weight_files
 from ..needs import need_diffusers
+from ..networks import empty_network
+from ..weights import Weights, compare, fill, shapes_of
 from .base import Base, load_base, open_personalised
-from .folders import arguments_of, find_checkpoint, read_config, weight_files
+from .folders import find_checkpoint, read_config
 from .model import PasdModel, Variant
 from .variants import detect, without_heads
-from .weights import Weights, compare, fill, shapes_of
 
 logger = logging.getLogger(__name__)
 _TYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -93,11 +95,8 @@ def build_unet(config: dict[str, Any], variant: Variant, title: object = "PASD")
 
     from .unet import PasdUNet
 
-    try:
-        with torch.device("meta"):
-            return PasdUNet(light=variant.light, **arguments_of(UNet2DConditionModel, config))
-    except (InputError, ValueError, TypeError, RuntimeError, ZeroDivisionError) as e:
-        raise ModelFileError(f"{title}: the UNet's config.json fits no UNet ({e}).") from e
+    settings = arguments_of(UNet2DConditionModel, config)
+    return empty_network(lambda: PasdUNet(light=variant.light, **settings), config, title, "UNet of PASD")
 
 
 def build_controlnet(config: dict[str, Any], variant: Variant, title: object = "PASD") -> Any:
@@ -110,11 +109,8 @@ def build_controlnet(config: dict[str, Any], variant: Variant, title: object = "
 
     from .controlnet import build_controlnet as build
 
-    try:
-        with torch.device("meta"):
-            return build(arguments_of(ControlNetModel, config), rrdb=variant.rrdb)
-    except (ValueError, TypeError, RuntimeError, ZeroDivisionError) as e:
-        raise ModelFileError(f"{title}: the ControlNet's config.json fits no ControlNet ({e}).") from e
+    settings = arguments_of(ControlNetModel, config)
+    return empty_network(lambda: build(settings, rrdb=variant.rrdb), config, title, "ControlNet of PASD")
 
 
 def _personalise(unet: Weights, path: str | Path, network: Any, *, half: bool) -> Weights:

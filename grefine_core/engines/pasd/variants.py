@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...errors import ModelFileError
+from ..weights import Shape, Weights
 from .model import Variant
-from .weights import Shape, Weights
 
 _EMBEDDING = "controlnet_cond_embedding."
 _DENSE = _EMBEDDING + "preprocesser."

@@ -7,8 +7,9 @@ import torch
 from diffusers import AutoencoderKL
 from diffusers.loaders import single_file_utils
 
-from grefine_core.engines.pasd import names
-from grefine_core.engines.pasd.folders import SD15_CONFIG, arguments_of, read_config
+from grefine_core.engines import names
+from grefine_core.engines.folders import arguments_of
+from grefine_core.engines.pasd.folders import SD15_CONFIG, read_config
 
 
 def numbered(shapes) -> dict[str, torch.Tensor]:

@@ -11,8 +11,8 @@ import pytest
 import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 
+from grefine_core.engines.folders import arguments_of
 from grefine_core.engines.pasd.controlnet import build_controlnet
-from grefine_core.engines.pasd.folders import arguments_of
 from grefine_core.engines.pasd.model import PasdModel, Variant
 from grefine_core.engines.pasd.unet import PasdUNet
 from grefine_core.errors import InputError

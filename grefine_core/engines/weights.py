@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ...errors import ModelFileError
-from ...memory import is_out_of_memory
-from ...models.files import read_shapes, read_tensors
+from ..errors import ModelFileError
+from ..memory import is_out_of_memory
+from ..models.files import read_shapes, read_tensors
+from ..models.state_dicts import to_floats
 
 logger = logging.getLogger(__name__)
 Shape = tuple[int, ...]
@@ -112,10 +113,11 @@ class Weights:
         """All tensors, each put into its type and place as it is read.
 
         Raises:
-            ModelFileError: a file that ends too early.
+            ModelFileError: a file that ends too early, or values that are not finite numbers.
         """
         try:
-            return {name: tensor.to(device=device, dtype=dtype) for name, tensor in self._read(self._entries)}
+            read = self._read(self._entries)
+            return {name: to_floats(self.title, name, tensor, dtype, device) for name, tensor in read}
         except (OSError, RuntimeError, ValueError) as e:
             if is_out_of_memory(e):
                 raise

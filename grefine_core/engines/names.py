@@ -11,8 +11,9 @@ import re
 UNET = "model.diffusion_model."
 VAE = "first_stage_model."
 TEXT = "cond_stage_model.transformer."
+TEXT_PROJECTION = "text_projection.weight"
 #: Of the text encoder's own tensors, what its last hidden state needs not.
-_TEXT_UNUSED = ("embeddings.position_ids", "text_projection.weight", "text_projection", "logit_scale")
+_TEXT_UNUSED = ("embeddings.position_ids", TEXT_PROJECTION, "text_projection", "logit_scale")
 
 _RESNET = {
     "in_layers.0": "norm1",
@@ -101,7 +102,10 @@ def _attention(match: re.Match[str]) -> str:
     return f"{match[1]}.{_ATTENTION.get(match[2], match[2])}.{match[3]}"
 
 
-def text_name(name: str) -> str | None:
-    """A tensor of CLIP's text encoder without the prefix that only some versions have; None if it is not needed."""
+def text_name(name: str, projection: bool = False) -> str | None:
+    """A tensor of CLIP's text encoder without the prefix that only some versions have; None if it is not needed, as its
+    projection is where that is not asked for."""
     name = name.removeprefix("text_model.")
+    if projection and name == TEXT_PROJECTION:
+        return name
     return None if name in _TEXT_UNUSED else name
