@@ -184,6 +184,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
 
 def run_download(arguments: argparse.Namespace) -> int:
     """Fetch the files that are not there yet; an interrupted download goes on where it stopped."""
+    from ..errors import GRefineError
     from ..models import locate
 
     if not arguments.models and not arguments.workflow:
@@ -192,16 +193,21 @@ def run_download(arguments: argparse.Namespace) -> int:
     host, folders = _host(arguments), _folders(arguments)
     results = []
     for entry in _chosen(arguments):
-        # One that a workflow needs may lie there under another of its names, or come with the pack.
-        there = locate(entry, folders, host) if entry.id not in arguments.models else None
-        results.append(_there(entry, there) if there is not None else _fetched(entry, arguments.folder, host))
+        try:
+            # One that a workflow needs may lie there under another of its names, or come with the pack.
+            there = locate(entry, folders, host) if entry.id not in arguments.models else None
+            results.append(_there(entry, there) if there is not None else _fetched(entry, arguments.folder, host))
+        except GRefineError as error:
+            # The others are fetched all the same.
+            print(f"grefine models download: {error}", file=sys.stderr, flush=True)
+            results.append({"id": entry.id, "path": None, "error": str(error)})
+            continue
+        message = results[-1].pop("message")
         if not arguments.json:
-            print(results[-1].pop("message"), flush=True)
+            print(message, flush=True)
     if arguments.json:
-        for result in results:
-            del result["message"]
         common.print_json(results[0] if len(arguments.models) == 1 and not arguments.workflow else results)
-    return 0
+    return 1 if any("error" in result for result in results) else 0
 
 
 def _there(entry: ModelEntry, path: Path) -> dict[str, Any]:

@@ -36,14 +36,16 @@ def existing_file(path: object, what: str = "weights") -> Path:
     return file
 
 
-def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+def read_shapes(path: Path, suffix: str | None = None) -> dict[str, tuple[int, ...]]:
     """Names and shapes of all tensors of a file; of a safetensors file without reading the tensors themselves.
+
+    ``suffix`` is the ending by which the file is read, of one that does not have its name yet.
 
     Raises:
         ModelFileError: as :func:`read_tensors`.
     """
-    if path.suffix.lower() != ".safetensors":
-        return {name: tuple(tensor.shape) for name, tensor in read_tensors(path).items()}
+    if (suffix or path.suffix).lower() != ".safetensors":
+        return {name: tuple(tensor.shape) for name, tensor in read_tensors(path, suffix).items()}
     from safetensors import safe_open
 
     try:
@@ -86,17 +88,18 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         raise
 
 
-def read_tensors(path: Path, *, mmap: bool = False) -> dict[str, Tensor]:
+def read_tensors(path: Path, suffix: str | None = None, *, mmap: bool = False) -> dict[str, Tensor]:
     """Read a weight file into a flat dictionary of CPU tensors.
 
     Accepts safetensors, and torch archives that hold tensors only (optionally under ``state_dict``, ``model`` or
-    ``params``; a leading ``module.`` of data-parallel training is dropped). ``mmap``: see :func:`read_pickle`.
+    ``params``; a leading ``module.`` of data-parallel training is dropped). ``mmap``: see :func:`read_pickle`;
+    ``suffix``: see :func:`read_shapes`.
 
     Raises:
         ModelFileError: damaged or cut short, of another format, a TorchScript archive, or holding code or objects
             other than tensors, which are refused.
     """
-    if path.suffix.lower() == ".safetensors":
+    if (suffix or path.suffix).lower() == ".safetensors":
         from safetensors.torch import load_file
 
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ModelFileError
-from .files import existing_file, read_shapes
+from .files import existing_file, read_shapes, read_tensors
 from .registry import ModelEntry
 from .state_dicts import from_transformers, is_transformers
 
@@ -30,19 +30,26 @@ class Verification:
     """Whether it was compared with what the server announced while the file was fetched."""
 
 
-def verify_file(path: str | Path, entry: ModelEntry, compute_hash: bool = False) -> Verification:
+def verify_file(
+    path: str | Path, entry: ModelEntry, compute_hash: bool = False, *, name: str | None = None
+) -> Verification:
     """Check a file against a known model: readable, the right tensors with the right shapes, the hash if recorded.
+
+    Args:
+        path: of the file.
+        entry: which model it is said to be.
+        compute_hash: even where there is none to compare with.
+        name: the file's name to be, whose ending says how it is read; None for the one it has.
 
     Raises:
         InputError: ``path`` is no path.
         ModelFileError: missing, damaged, or another model's; says which tensors or hashes differ.
     """
     file = existing_file(path, entry.id)
-    shapes = dict(read_shapes(file)) if entry.shapes else {}
+    suffix = Path(name or file.name).suffix
+    shapes = dict(read_shapes(file, suffix)) if entry.shapes else {}
     if is_transformers(shapes) and "visual.conv1.weight" in entry.shapes:
-        from .files import read_tensors
-
-        shapes = {name: tuple(tensor.shape) for name, tensor in from_transformers(read_tensors(file)).items()}
+        shapes = {name: tuple(tensor.shape) for name, tensor in from_transformers(read_tensors(file, suffix)).items()}
     wrong = [
         f"{name} is {shapes.get(name, 'missing')}, expected {shape}"
         for name, shape in entry.shapes.items()

@@ -81,6 +81,17 @@ def test_a_broken_download_is_continued_by_the_same_command(known, server, host,
     assert server.seen == [None, "bytes=100000-"]
 
 
+def test_one_that_cannot_be_fetched_does_not_keep_the_others(known, server, host, capsys):
+    first = host / "models" / "diffusion_models" / "tiny-unet.safetensors"
+    first.mkdir(parents=True)  # no file can get that name
+    assert main(["models", "download", "--for", "tiny", "--host", str(host), "--json"]) == 1
+    told = capsys.readouterr()
+    assert "tiny-unet.safetensors: is there already" in told.err
+    rows = json.loads(told.out)
+    assert "error" in rows[0]
+    assert Path(rows[1]["path"]).read_bytes() == DATA
+
+
 def test_one_that_is_missing_or_wrong_fails(known, host, capsys):
     assert main(["models", "verify", "tiny-vae", "--host", str(host)]) == 1
     told = capsys.readouterr().out
