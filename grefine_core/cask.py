@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .embeddings import FACTORS
 from .errors import InputError, ModelFileError
+from .json_reading import parse_json
 from .models.files import read_metadata
 
 BOUNDS = {"technical": 0.935, "rational": 0.892, "natural": 0.826}
@@ -59,7 +60,7 @@ class PerceptualBounds:
             ModelFileError: it is something else; names ``source``.
         """
         try:
-            content = json.loads(text)
+            content = parse_json(text)
             return cls(content["score"], content["patches"])
         except (InputError, KeyError, TypeError, ValueError) as error:
             raise ModelFileError(

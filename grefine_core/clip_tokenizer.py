@@ -28,7 +28,7 @@ class ClipTokenizer(SimpleTokenizer):  # type: ignore[misc] - open_clip has no t
 
 
 def merged(letters: Sequence[str], ranks: Mapping[tuple[str, str], int]) -> list[str]:
-    """Byte pair encoding: of all neighbours the pair of the lowest rank is joined, wherever it stands, until none is left.
+    """Byte pair encoding: the neighbours of the lowest rank are joined, wherever they stand, until no pair is left.
 
     Args:
         letters: of one word.

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .errors import InputError, ModelFileError
 from .models.files import existing_file, read_pickle, read_tensors, write_tensors
+from .models.state_dicts import to_floats
 
 FACTORS = ("overall", "technical", "rational", "natural")
 CONTEXT_LENGTH = 77
@@ -129,7 +130,7 @@ def load_text_features(path: object) -> dict[str, Tensor] | None:
     shapes = {tuple(tensor.shape) for tensor in found.values()}
     if set(found) != set(FACTORS) or len(shapes) > 1 or next(iter(shapes))[:-1] != (2,):
         raise ModelFileError(f"{file}: its text features are not (2, C) for each of {', '.join(FACTORS)}.")
-    return {name: found[name].to(torch.float32) for name in FACTORS}
+    return {name: to_floats(file, name + FEATURES, found[name], torch.float32) for name in FACTORS}
 
 
 def save_embedding_set(
@@ -185,6 +186,7 @@ def _from_safetensors(file: Path) -> dict[str, Tensor]:
         if (
             tensor.ndim != 3
             or tuple(tensor.shape[:2]) != (2, CONTEXT_LENGTH)
+            or not tensor.dtype.is_floating_point
             or not torch.isfinite(tensor.float()).all()
         ):
             raise ModelFileError(

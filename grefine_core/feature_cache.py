@@ -10,7 +10,11 @@ from collections.abc import Hashable
 import torch
 from torch import Tensor, nn
 
-from .errors import InputError
+from .errors import InputError, ModelFileError
+from .models.state_dicts import is_finite
+
+#: Values of a tensor that are looked at.
+_SAMPLES = 16
 
 
 class FeatureCache:
@@ -74,15 +78,54 @@ def picture_key(pixels: Tensor) -> bytes:
     return digest.digest()
 
 
-def weights_state(module: nn.Module) -> Hashable:
-    """Changes whenever weights are written in place (training, ``load_state_dict``) or get another type: features of
-    the weights as they were are then not used any more. Moving them to another device changes nothing.
+def finite(features: Tensor, what: str) -> Tensor:
+    """Return features if they are numbers: scores of others would compare as if nothing were wrong.
 
-    Inference tensors keep no count of writes; models should be loaded outside of inference mode.
+    Raises:
+        ModelFileError: they are not.
     """
-    total = 0
-    dtype: torch.dtype | None = None
-    for parameter in module.parameters():
-        dtype = dtype or parameter.dtype
-        total += 0 if parameter.is_inference() else parameter._version
-    return dtype, total
+    if not is_finite(features):
+        raise ModelFileError(
+            f"The model's features of {what} are not finite numbers: its weights are damaged, or overflow in their "
+            "type. Load it in float32, or take another copy of the file."
+        )
+    return features
+
+
+def weights_state(module: nn.Module, without: nn.Module | None = None) -> Hashable:
+    """Changes whenever weights do: written in place (training, ``load_state_dict``), behind autograd's back
+    (``p.data.add_``, as those do who merge LoRAs), exchanged for others (``assign=True``, the host's patcher), or given
+    another type. Moving them to another device changes nothing.
+
+    Writes are counted, and a few values of every parameter and buffer are read: a whole hash would take as long as
+    encoding a picture. Not seen is only a write behind autograd's back to a few values of a tensor, such as one row;
+    who does that calls ``clear_cache``. The part ``without`` is left out.
+    """
+    left_out = frozenset(() if without is None else without.modules())
+    writes = 0
+    samples: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
+    with torch.no_grad():
+        for part in module.modules():
+            if part in left_out:
+                continue
+            for tensor in (*part._parameters.values(), *part._buffers.values()):
+                if tensor is None or tensor.is_meta:
+                    continue
+                # Inference tensors keep no count of writes.
+                writes += 0 if tensor.is_inference() else tensor._version
+                samples.setdefault((tensor.device, tensor.dtype), []).append(_sample(tensor))
+        digest = hashlib.blake2b(digest_size=16)
+        for same in samples.values():
+            digest.update(torch.cat(same).cpu().view(torch.uint8).numpy().data)
+    return writes, tuple(str(dtype) for _, dtype in samples), digest.digest()
+
+
+def _sample(tensor: Tensor) -> Tensor:
+    """A few values, spread over the whole of a tensor; not all of one row or column."""
+    if not tensor.is_contiguous():
+        tensor = tensor.contiguous()
+    count = tensor.numel()
+    if count <= _SAMPLES:
+        return tensor.view(-1)
+    # Odd: the sides of matrices are even.
+    return tensor.as_strided((_SAMPLES,), (((count - 1) // _SAMPLES - 1) | 1,))

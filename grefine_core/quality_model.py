@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from .cask import PerceptualBounds, load_perceptual_bounds
 from .embeddings import END_POSITION, check_embedding_set, load_embedding_set, load_text_features
 from .errors import InputError
-from .feature_cache import FeatureCache, picture_key, weights_state
+from .feature_cache import FeatureCache, finite, picture_key, weights_state
 from .memory import OutOfMemory, empty_cache, is_out_of_memory
 from .preprocess import check_resolution, geometry, normalise, preprocess
 from .surgery import DEFAULT_BLOCKS, encode_image, vision_tower
@@ -164,7 +164,7 @@ class QualityModel:
     def temperature(self) -> float:
         """CLIP's own temperature τ = exp(logit_scale)."""
         module: Any = self._module
-        return float(module.logit_scale.detach().float().exp().reshape(-1)[0])
+        return float(finite(module.logit_scale.detach().float().exp(), "its own temperature").reshape(-1)[0])
 
     def to(self, *args: Any, **kwargs: Any) -> QualityModel:
         """Move the weights as ``nn.Module.to`` does; returns the same object."""
@@ -182,7 +182,7 @@ class QualityModel:
 
     def forget_texts(self, texts: Sequence[str]) -> None:
         """Forget the features of these texts."""
-        state = weights_state(self._module)
+        state = self._texts_state()
         for text in texts:
             self._texts.drop((text, state))
 
@@ -219,7 +219,7 @@ class QualityModel:
 
         A text that is longer than the context is cut by the tokenizer: cut it into pieces before.
         """
-        state = weights_state(self._module)
+        state = self._texts_state()
         kept = ((text, self._texts.get((text, state))) for text in dict.fromkeys(texts))
         known = {text: feature for text, feature in kept if feature is not None}
         new = [text for text in dict.fromkeys(texts) if text not in known]
@@ -236,11 +236,12 @@ class QualityModel:
         """factor -> (2, C) float32 on the CPU, good and bad, as projected; computed once (method, section 2)."""
         if self._tuned is not None:
             return dict(self._tuned)
-        state = weights_state(self._module)
+        state = self._texts_state()
         stacked = self._pairs.get(state)
         if stacked is None:
             sequences = torch.cat(list(self.embeddings.values()))
-            stacked = encode_embeddings(self._module, sequences, END_POSITION).cpu().unflatten(0, (-1, 2))
+            encoded = finite(encode_embeddings(self._module, sequences, END_POSITION).cpu(), "the embeddings")
+            stacked = encoded.unflatten(0, (-1, 2))
             self._pairs.put(state, stacked)
         return dict(zip(self.embeddings, stacked, strict=True))
 
@@ -280,15 +281,19 @@ class QualityModel:
             self._tokenizer = ClipTokenizer(context_length=self.context_length)
         return self._tokenizer
 
+    def _texts_state(self) -> Hashable:
+        """Of the weights that texts are encoded with."""
+        return weights_state(self._module, without=vision_tower(self._module))
+
     def _encode_images(self, batch: Tensor) -> Tensor:
         """Tokens of normalised pictures in one forward pass."""
-        tokens = encode_image(self._module, batch.to(self.device), self.blocks).cpu()
+        tokens = finite(encode_image(self._module, batch.to(self.device), self.blocks).cpu(), "pictures")
         self.encoder_calls += 1
         self.pictures_encoded += len(batch)
         return tokens
 
     def _encode_tokens(self, tokens: Tensor) -> Tensor:
-        return encode_tokens(self._module, tokens).cpu()
+        return finite(encode_tokens(self._module, tokens).cpu(), "texts")
 
     def _in_parts(self, batch: Tensor, encode: Callable[[Tensor], Tensor], what: str) -> Tensor:
         """``encode(batch)``; where memory is too short for that, of both its halves, and so on.
@@ -316,7 +321,7 @@ class QualityModel:
         self.text_calls += 1
         self.texts_encoded += len(texts)
         if tower is None:
-            return F.normalize(encode_tokens(self._module, tokens).cpu(), dim=-1)
+            return F.normalize(self._encode_tokens(tokens), dim=-1)
         bucket = torch.bucketize(end_positions(tower, tokens) + 1, torch.tensor(TEXT_LENGTHS))
         features = torch.empty(len(texts), self._width_of_features())
         for number in bucket.unique():
@@ -338,7 +343,7 @@ class QualityModel:
                 f"factor_features: {widths}; expected (2, {self._width_of_features()}) for each of "
                 f"{', '.join(self.embeddings)}. They belong to the model that they were trained for."
             )
-        return {name: features[name].detach().float().cpu() for name in self.embeddings}
+        return {name: finite(features[name].detach().float().cpu(), name) for name in self.embeddings}
 
     def _checked_embeddings(self, embeddings: Embeddings) -> dict[str, Tensor]:
         if embeddings is None or isinstance(embeddings, str | Path):

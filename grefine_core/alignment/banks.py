@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, ModelFileError
+from ..json_reading import read_json
 
 FORMAT = "grefine-banks-1"
 _SHIPPED = Path(__file__).parent / "data" / "banks.json"
@@ -183,7 +184,7 @@ class Banks:
         """
         file = Path(path).expanduser()
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = read_json(file)
         except FileNotFoundError as error:
             raise ModelFileError(f"banks: {file} does not exist; check the path.") from error
         except (OSError, ValueError) as error:

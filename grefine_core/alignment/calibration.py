@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import InputError, ModelFileError
+from ..json_reading import read_json
 
 FORMAT = "grefine-calibration-1"
 Scoring = Literal["contrast", "softmax"]
@@ -94,7 +95,7 @@ class Calibration:
         """
         file = Path(path)
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = read_json(file)
         except FileNotFoundError as error:
             raise ModelFileError(f"calibration: {file} does not exist; make one with `grefine calibrate`.") from error
         except (OSError, ValueError) as error:
@@ -103,7 +104,7 @@ class Calibration:
             raise ModelFileError(f"calibration: {file} is not a calibration file of G-Refine ({FORMAT}).")
         try:
             return cls._from_json(content)
-        except (InputError, AttributeError, KeyError, TypeError, ValueError) as error:
+        except (InputError, AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise ModelFileError(f"calibration: {file} is incomplete or damaged ({error}); make it again.") from error
 
     @classmethod

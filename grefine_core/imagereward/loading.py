@@ -13,7 +13,7 @@ from ..errors import InputError, ModelFileError
 from ..models.files import existing_file, read_tensors
 from ..models.finding import Folders, locate, model_folders
 from ..models.registry import IMAGE_REWARD
-from ..models.state_dicts import check
+from ..models.state_dicts import check, to_floats
 from .model import ImageReward
 from .names import POSITION_IDS, network_name, published_name, published_shapes
 from .network import ImageRewardNetwork, position_ids
@@ -82,7 +82,8 @@ def load_network(
 
     Raises:
         InputError: an unknown device or type.
-        ModelFileError: damaged, or weights are missing, surplus or of another shape: the first of them are listed.
+        ModelFileError: damaged, weights that are not finite numbers, or some are missing, surplus or of another shape:
+            the first of them are listed.
     """
     if dtype not in (torch.float32, torch.float16, torch.bfloat16):
         raise InputError(f"dtype: expected float32, float16 or bfloat16, got {dtype}.")
@@ -100,7 +101,7 @@ def load_network(
         check(file, shapes, expected, "ImageReward", _ADVICE)
         wanted = {published_name(name): name for name in network.state_dict()}
         named = {
-            wanted[name]: tensor.clone().to(dtype) if tensor.is_inference() else tensor.to(dtype)
+            wanted[name]: to_floats(file, name, tensor.clone() if tensor.is_inference() else tensor, dtype)
             for name, tensor in tensors.items()
             if network_name(name) is not None
         }

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..alignment.banks import Banks, as_banks
 from ..checks import choice, whole_number
 from ..errors import InputError
-from ..feature_cache import FeatureCache, picture_key, weights_state
+from ..feature_cache import FeatureCache, finite, picture_key, weights_state
 from ..preprocess import OPENAI_MEAN, OPENAI_STD, Geometry, normalise, preprocess
 from ..tensors import as_images
 from .localisation import (
@@ -187,9 +187,9 @@ class ImageReward:
         found = self._known(self._pictures, keys)
         new = list({key: index for index, key in enumerate(keys) if key not in found}.items())
         for part in _batches(new, IMAGE_BATCH):
-            tokens = self.network.image_embeds(self._normalised(pixels[[index for _, index in part]]))
+            tokens = self.network.image_embeds(self._normalised(pixels[[index for _, index in part]])).float().cpu()
             self.encoder_calls += 1
-            for (key, _), one in zip(part, tokens.float().cpu(), strict=True):
+            for (key, _), one in zip(part, finite(tokens, "pictures"), strict=True):
                 found[key] = one.clone()
                 self._pictures.put(key, found[key])
         return [Seen(key, found[key], picture) for key, picture in zip(keys, pixels, strict=True)]
@@ -208,7 +208,8 @@ class ImageReward:
             ids, mask = self.tokenizer(part)
             states = self.network.text_states(ids, mask, picture.expand(len(part), -1, -1)).last_hidden_state
             self.texts_read += len(part)
-            for text, reward in zip(part, self.network.reward(states[:, 0]).cpu(), strict=True):
+            rewards = self.network.reward(states[:, 0]).cpu()
+            for text, reward in zip(part, finite(rewards, "texts"), strict=True):
                 known[text] = float(reward)
                 self._rewards.put((seen.key, text), reward.clone())
         return [known[text] for text in texts]
@@ -238,7 +239,7 @@ class ImageReward:
             tokens = seen.tokens.to(device=weight.device, dtype=weight.dtype)
             each = (self.tokenizer([text]) for text in texts)
             found = torch.stack([slice_rewards(self.network, tokens, *one, self.window).cpu() for one in each])
-        return found.unflatten(-1, self.grid)
+        return finite(found, "texts").unflatten(-1, self.grid)
 
     def measure(
         self,

@@ -7,8 +7,11 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from ..errors import InputError, ModelFileError
+from ..json_reading import read_json
 
 FORMAT = "grefine-imagereward-1"
+LARGEST, MOST_LAYERS = 1 << 24, 256
+"""Beyond any network; one is built from its sizes before its weights are looked at."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,9 @@ class Sizes:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InputError(f"sizes: {name} has to be a whole number from 1 on, got {value!r}.")
+            most = MOST_LAYERS if "layers" in name else LARGEST
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+                raise InputError(f"sizes: {name} has to be a whole number from 1 to {most}, got {value!r:.100}.")
         if self.vision_width % self.vision_heads or self.text_width % self.text_heads:
             raise InputError("sizes: the widths have to be multiples of the numbers of heads.")
         if self.image_size % self.patch_size:
@@ -74,7 +78,7 @@ def sizes_of(weights: Path) -> Sizes:
     if not file.is_file():
         return PUBLISHED
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
     except (OSError, ValueError) as error:
         raise ModelFileError(f"{file}: cannot be read as JSON ({error}); take it away, or write it anew.") from error
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:

@@ -6,7 +6,6 @@ folders and in Hugging Face's local cache.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ModelFileError
+from ..json_reading import parse_json
 from ..models.finding import Folders, model_folders
 from ..models.registry import BERT_VOCABULARY
 
@@ -113,7 +113,7 @@ def read_vocabulary(path: str | Path, size: int | None = None) -> dict[str, int]
     try:
         text = file.read_text(encoding="utf-8")
         if file.suffix.lower() == ".json":
-            vocabulary = {str(token): int(number) for token, number in json.loads(text)["model"]["vocab"].items()}
+            vocabulary = {str(token): int(number) for token, number in parse_json(text)["model"]["vocab"].items()}
         else:
             vocabulary = _numbered(text.split("\n"))
     except FileNotFoundError as error:

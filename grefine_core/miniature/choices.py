@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, ModelFileError
+from ..json_reading import read_json
 from ..refine.crops import CropOptions
 from ..refine.options import EmphasisOptions, MaskOptions, PlanOptions, RefineOptions
 
@@ -79,8 +80,8 @@ def load_choices(folder: str | Path | None = None) -> Choices:
     if not file.is_file():
         return Choices()
     try:
-        return from_mapping(json.loads(file.read_text(encoding="utf-8")))
-    except (InputError, OSError, ValueError, TypeError) as error:
+        return from_mapping(read_json(file))
+    except (InputError, OSError, ValueError, TypeError, OverflowError) as error:
         raise ModelFileError(f"{file}: cannot be read as choices ({error}); install G-Refine again.") from error
 
 

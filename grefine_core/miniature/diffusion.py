@@ -143,6 +143,7 @@ def load(path: str | Path, network: Network, dtype: torch.dtype = torch.float32)
         ModelFileError: missing, damaged, or a file of other tensors than this network's.
     """
     from ..models.files import existing_file, read_tensors
+    from ..models.state_dicts import to_floats
 
     path = existing_file(path, network)
     tensors = read_tensors(path)
@@ -156,7 +157,7 @@ def load(path: str | Path, network: Network, dtype: torch.dtype = torch.float32)
             f"{wrong[0]} ({found.get(wrong[0])} instead of {wanted.get(wrong[0])}). "
             "Give the file that came with the pack."
         )
-    module.load_state_dict(tensors)
+    module.load_state_dict({name: to_floats(path, name, each, torch.float32) for name, each in tensors.items()})
     # diffusers warns of every conversion, even of one that changes nothing.
     return (module if dtype == torch.float32 else module.to(dtype)).eval()
 

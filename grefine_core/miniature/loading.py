@@ -7,7 +7,6 @@ read. Nothing is fetched.
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +15,9 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, ModelFileError
+from ..json_reading import read_json
 from ..models.files import read_tensors
-from ..models.state_dicts import check
+from ..models.state_dicts import check, to_floats
 from . import diffusion
 from .text_tower import text_tower_config, text_tower_weights
 
@@ -173,7 +173,7 @@ def text_tower(folder: Folder = None) -> tuple[dict[str, Tensor], dict[str, Any]
     """
     file = weights_file("clip configuration", folder)
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = read_json(file)
     except (OSError, ValueError) as error:
         raise ModelFileError(f"{file}: cannot be read as JSON ({error}); install G-Refine again.") from error
     return text_tower_weights(read_weights("clip", folder)), text_tower_config(config)
@@ -188,11 +188,12 @@ def _text_encoder(folder: Folder) -> Any:
     own = {name: tuple(tensor.shape) for name, tensor in encoder.state_dict().items() if "position_ids" not in name}
     # Some versions of transformers keep the same tensors one level deeper than others.
     prefix = "text_model." if any(name.startswith("text_model.") for name in own) else ""
+    file = weights_file("clip", folder)
     weights = {
-        prefix + name.removeprefix("text_model."): tensor
+        prefix + name.removeprefix("text_model."): to_floats(file, name, tensor, torch.float32)
         for name, tensor in weights.items()
         if name.startswith("text_model.")
     }
-    check(weights_file("clip", folder), {name: tuple(t.shape) for name, t in weights.items()}, own, "the text encoder")
+    check(file, {name: tuple(t.shape) for name, t in weights.items()}, own, "the text encoder")
     encoder.load_state_dict(weights, strict=False)
     return encoder.float().eval()

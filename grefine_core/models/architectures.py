@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError, ModelFileError
+from ..json_reading import read_json
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,22 @@ _OPENAI = {
     (14, 1024, 24, 257, 768, 12, 768): "ViT-L-14",
     (14, 1024, 24, 577, 768, 12, 768): "ViT-L-14-336",
 }
+#: Settings that are sizes.
+_SIZES = frozenset(
+    [
+        "context_length",
+        "embed_dim",
+        "head_width",
+        "heads",
+        "image_size",
+        "layers",
+        "mlp_ratio",
+        "patch_size",
+        "vocab_size",
+        "width",
+    ]
+)
+_LARGEST, _MOST_LAYERS = 1 << 24, 256
 
 
 @dataclass(frozen=True)
@@ -48,6 +64,8 @@ def by_name(name: str) -> Architecture:
     """
     import open_clip
 
+    if ":" in name:
+        raise InputError(f"model: {name!r:.100} would be fetched, which is not done here; give an architecture's name.")
     config = open_clip.get_model_config(name)
     plain = open_clip.get_model_config(name.removesuffix(_QUICK)) if config is None else None
     if plain is not None:  # older releases list fewer of them
@@ -95,8 +113,8 @@ def build(architecture: Architecture, device: str = "meta") -> nn.Module:
     try:
         with torch.device(device):
             clip = (CustomTextCLIP if custom else CLIP)(**config)
-    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-        raise InputError(f"model: the configuration of {architecture.name} makes no model ({error}).") from error
+    except Exception as error:  # open_clip raises nearly anything on settings that fit nothing
+        raise InputError(f"model: the configuration of {architecture.name} makes no model ({error!r:.300}).") from error
     mean, std = architecture.preprocess.get("mean"), architecture.preprocess.get("std")
     if mean and std:
         clip.visual.preprocess_cfg = {"mean": tuple(mean), "std": tuple(std)}
@@ -117,7 +135,10 @@ def tokenizer_of(architecture: Architecture) -> Any:
             f"model: {architecture.name} needs the tokenizer {text['hf_tokenizer_name']} from a hub, which is not "
             "fetched; make the QualityModel from a model and a tokenizer in memory."
         )
-    return ClipTokenizer(context_length=text.get("context_length", 77), **(text.get("tokenizer_kwargs") or {}))
+    try:
+        return ClipTokenizer(context_length=text.get("context_length", 77), **(text.get("tokenizer_kwargs") or {}))
+    except Exception as error:
+        raise InputError(f"model: the tokenizer_kwargs of {architecture.name} make none ({error!r:.300}).") from error
 
 
 def _checked(architecture: Architecture) -> Architecture:
@@ -136,13 +157,39 @@ def _checked(architecture: Architecture) -> Architecture:
     ]
     if foreign:
         raise InputError(f"model: {architecture.name} has {' and '.join(foreign)}; open_clip's own ViTs are needed.")
+    for group in (model, model["vision_cfg"], model["text_cfg"]):
+        for name in _SIZES & group.keys():
+            _check_size(architecture.name, name, group[name])
+    for name, least in (("mean", None), ("std", 0.0)):
+        given = architecture.preprocess.get(name)
+        if given and not (
+            isinstance(given, list | tuple) and len(given) == 3 and all(_number(v, least) for v in given)
+        ):
+            raise ModelFileError(f"{architecture.name}: {name} is {given!r:.100}; expected three numbers.")
     return architecture
+
+
+def _check_size(title: str, name: str, value: Any) -> None:
+    """Models are built from their sizes before their weights are looked at: one without an end would take forever."""
+    most = _MOST_LAYERS if name == "layers" else _LARGEST
+    for each in value if isinstance(value, list | tuple) else [value]:
+        if not _number(each, 0.0) or each > most:
+            raise ModelFileError(f"{title}: {name} is {value!r:.100}; expected a size above 0 and up to {most}.")
+
+
+def _number(value: Any, above: float | None) -> bool:
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and abs(value) <= _LARGEST
+        and (above is None or value > above)
+    )
 
 
 def _read_config(file: Path) -> Architecture | None:
     """An open_clip configuration, bare or with ``model_cfg``; None for a JSON file of something else."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
     except (OSError, ValueError) as error:
         raise ModelFileError(f"{file}: cannot be read as JSON ({error}); fetch it again, or take it away.") from error
     if not isinstance(content, dict):
@@ -157,7 +204,7 @@ def _read_config(file: Path) -> Architecture | None:
 def _plain_gelu(weights: Path) -> bool:
     """Whether a transformers ``config.json`` beside the weights names another activation than QuickGELU."""
     try:
-        content = json.loads((weights.parent / "config.json").read_text(encoding="utf-8"))
+        content = read_json(weights.parent / "config.json")
         return content["vision_config"].get("hidden_act", "quick_gelu") == "gelu"
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False

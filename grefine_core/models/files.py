@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import tarfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -129,6 +130,9 @@ def read_pickle(path: Path, *, mmap: bool = False) -> Any:
             "timm/vit_base_patch16_clip_224.openai, or `model.safetensors` of openai/clip-vit-base-patch16."
         )
     try:
+        if tarfile.is_tarfile(path):
+            # torch's first format, whose reader ran code even so until torch 2.6.
+            raise ValueError("it is of a format that no torch writes any more")
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap and zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         raise ModelFileError(

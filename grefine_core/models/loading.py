@@ -20,7 +20,7 @@ from ..quality_model import QualityModel
 from .architectures import AUTO, Architecture, build, by_name, detect, tokenizer_of
 from .files import existing_file, read_tensors
 from .finding import Folders, find_clip, weight_file
-from .state_dicts import check, to_open_clip
+from .state_dicts import check, to_floats, to_open_clip
 
 if TYPE_CHECKING:
     from ..imagereward import ImageReward
@@ -149,7 +149,7 @@ def load_clip(
 
     Raises:
         InputError: an unknown model or device.
-        ModelFileError: the file is damaged or of another model.
+        ModelFileError: the file is damaged or of another model, or its weights are not finite numbers.
     """
     tensors = read_tensors(file)
     if model in (None, AUTO):
@@ -166,7 +166,7 @@ def load_clip(
         if name in tensors and name in expected and tensors[name].numel() == 1:
             tensors[name] = tensors[name].reshape(expected[name])
     check(file, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, expected, architecture.name)
-    clip.load_state_dict({name: tensor.to(dtype) for name, tensor in tensors.items()}, assign=True)
+    clip.load_state_dict({name: to_floats(file, name, each, dtype) for name, each in tensors.items()}, assign=True)
     _fill_buffers(clip, file)
     try:
         return clip.requires_grad_(False).eval().to(device=device), architecture

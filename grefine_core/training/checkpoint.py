@@ -57,13 +57,23 @@ def load_progress(path: Path, identity: str) -> Progress | None:
     """
     if not path.exists():
         return None
-    notes = read_metadata(path)
+    try:
+        notes, tensors = read_metadata(path), read_tensors(path)
+    except ModelFileError as error:
+        raise ModelFileError(
+            f"{path}: the checkpoint of this training is damaged and cannot be read ({error.__cause__}). Take it "
+            "away to begin anew, or give another path."
+        ) from error
     if notes.get("format") != FORMAT:
         raise ModelFileError(f"{path}: is not a checkpoint of a training; give another path or take it away.")
-    if notes["identity"] != identity:
+    try:
+        other = differences(notes["identity"], identity) if notes["identity"] != identity else None
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise ModelFileError(f"{path}: is damaged ({error!r}); take it away to begin anew.") from error
+    if other is not None:
         raise InputError(
-            f"checkpoint: {path} belongs to another training ({differences(notes['identity'], identity)}). Take it "
-            "away to begin anew, or give this training a path of its own."
+            f"checkpoint: {path} belongs to another training ({other}). Take it away to begin anew, or give this "
+            "training a path of its own."
         )
     try:
         state = json.loads(notes["state"])
@@ -75,7 +85,7 @@ def load_progress(path: Path, identity: str) -> Progress | None:
             best_epoch=int(state["best_epoch"]),
             history=list(state["history"]),
         )
-        for name, tensor in read_tensors(path).items():
+        for name, tensor in tensors.items():
             part, _, rest = name.partition("/")
             if part == "optimizer":
                 parameter, _, value = rest.rpartition("/")
@@ -83,7 +93,7 @@ def load_progress(path: Path, identity: str) -> Progress | None:
             else:
                 {"learned": found.learned, "best": found.best}[part][rest] = tensor
         return found
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ModelFileError(f"{path}: is damaged ({error!r}); take it away to begin anew.") from error
 
 

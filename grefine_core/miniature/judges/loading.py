@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,9 @@ import torch
 from torch import nn
 
 from ...errors import ModelFileError
+from ...json_reading import read_json
+from ...models.files import read_tensors
+from ...models.state_dicts import to_floats
 from .contents import ContentsJudge
 from .severity import SeverityJudge
 
@@ -68,9 +70,9 @@ def load_judges(folder: str | Path | None = None, device: str | torch.device = "
     """
     place = find_judges(folder)
     try:
-        card = json.loads((place / CARD).read_text(encoding="utf-8"))
+        card = read_json(place / CARD)
         threshold, noise, jitter = (float(card[name]) for name in ("threshold", "noise", "jitter"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise ModelFileError(f"judges: {place / CARD} is damaged ({error}); train the judges again.") from error
     severity, contents = SeverityJudge(), ContentsJudge()
     for network, name in ((severity, "severity"), (contents, "contents")):
@@ -95,13 +97,10 @@ def save_network(network: nn.Module, path: Path) -> None:
 
 
 def _fill(network: nn.Module, path: Path) -> None:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
+    weights = {name: to_floats(path, name, value, torch.float32) for name, value in read_tensors(path).items()}
     try:
-        weights = {name: value.float() for name, value in load_file(path).items()}
         found = network.load_state_dict(weights, strict=False)
-    except (OSError, SafetensorError, RuntimeError) as error:
+    except RuntimeError as error:
         raise ModelFileError(f"judges: {path} is damaged or of another network ({error}); train it again.") from error
     missing = [name for name in found.missing_keys if not name.endswith("num_batches_tracked")]
     if missing or found.unexpected_keys:
