@@ -16,7 +16,7 @@ LONG_WORD = 64
 """Letters from which on the other way of merging is the quicker one."""
 
 
-class ClipTokenizer(SimpleTokenizer):  # type: ignore[misc] - open_clip has no types
+class ClipTokenizer(SimpleTokenizer):
     """open_clip's ``SimpleTokenizer``, with the same arguments and the same tokens."""
 
     def bpe(self, token: str) -> str:
