@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def hostile(folder, tmp_path, monkeypatch):
         for name in ("evil", "pipeline", place.name):
             (place / f"{name}.py").write_text(code)
     monkeypatch.chdir(copy)
-    monkeypatch.syspath_prepend("")
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
     return copy, flag
 
 

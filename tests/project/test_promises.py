@@ -15,7 +15,7 @@ PACK = (ROOT / "__init__.py", *sorted((ROOT / "nodes").rglob("*.py")))
 LIBRARY = tuple(sorted((ROOT / "grefine_core").rglob("*.py")))
 SHIPPED = PACK + LIBRARY
 #: Talking to a ComfyUI of the user's own (or finding it a free port), and fetching what he asked for.
-CONNECTS = {"host_api.py", "host_server.py", "announced.py", "downloading.py"}
+CONNECTS = {"host_api.py", "host_server.py", "downloading.py", "transfer.py"}
 NETWORK = {"urllib.request", "http.client", "requests", "aiohttp", "httpx", "socket", "ftplib", "urllib3"}
 
 
