@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import random
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,20 @@ settings.load_profile("grefine")
 
 # Whatever proxy stands between this machine and others: the tests' own servers are on this one.
 os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1,localhost"
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are known by their argument's name: processes that share the tests out must all find the same ids."""
+    return argname if isinstance(val, bytes) else None
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Whatever ran before in the process, every test starts from the same random numbers."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
 
 AGIQA_3K = Path(__file__).parent / "data" / "datasets" / "agiqa3k.csv"
 GOLDEN = Path(__file__).parent / "data" / "golden" / "clip_surgery_tiny.npz"

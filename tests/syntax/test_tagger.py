@@ -68,11 +68,17 @@ def test_extra_words_replace_what_the_model_knows(tmp_path: Path) -> None:
         assert tokens[0].tag == tag
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"not gzip", gzip.compress(b"[]"), gzip.compress(b'{"format": 99}'), gzip.compress(b"{")]
-)
-def test_a_bad_model_is_named(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"not gzip"])
+def test_a_file_of_another_kind_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.json.gz"
     path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"bad\.json\.gz"):
+        read_model(path)
+
+
+@pytest.mark.parametrize("text", ["[]", '{"format": 99}', "{"])
+def test_a_bad_model_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "bad.json.gz"
+    path.write_bytes(gzip.compress(text.encode()))
     with pytest.raises(ValueError, match=r"bad\.json\.gz"):
         read_model(path)
