@@ -210,7 +210,8 @@ def has_pip() -> bool:
 def add_pip() -> None:
     """Put pip into the environment, from what came with Python."""
     module_of_python("ensurepip")
-    subprocess.run([str(python()), "-I", "-m", "ensurepip", "--upgrade", "--default-pip"], check=True)
+    command = [str(python()), "-I", "-m", "ensurepip", "--upgrade", "--default-pip"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def module_of_python(name: str) -> ModuleType:
@@ -247,7 +248,8 @@ def demo(arguments: list[str], host: Path | None) -> int:
     chosen = [] if host is None or given else ["--host", str(host)]
     # As it is, it writes nothing but its own drawn picture's files, and is run again and again.
     chosen += [] if arguments else ["--overwrite"]
-    if not any(argument.startswith(("-o", "--o")) for argument in arguments) and not writable(Path.cwd()):
+    placed = any(argument.startswith("-o") or argument.split("=")[0] == "--output" for argument in arguments)
+    if not placed and not writable(Path.cwd()):
         chosen += ["--output", str(ROOT / "grefine-output")]
     return subprocess.run([str(python()), "-m", "grefine_core.cli", "demo", *chosen, *arguments]).returncode
 

@@ -7,16 +7,26 @@ import json
 import math
 import os
 import random
+import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
+
+# One thread each, in this process and in those that tests start: what is measured does not hang on the machine's cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import settings
 from PIL import Image, ImageFilter
+
+# Servers of the tests are on this machine, where no proxy leads to; nothing else is asked.
+for _name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+    del os.environ[_name]
 
 # Slow machines are no failure; and CI judges a commit by the same examples each time, people look for new ones.
 settings.register_profile("grefine", deadline=None, derandomize=bool(os.environ.get("CI")))
@@ -37,6 +47,38 @@ def seeded() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+
+
+def is_alike(one: Any, other: Any, tolerance: float = 1e-3) -> bool:
+    """Whether two results are the same but for rounding, which differs by processor, threads and place in memory.
+
+    Tensors, arrays, numbers, containers and dataclasses of them; texts (tables, JSON) by the numbers in them.
+    """
+    if is_dataclass(one) and type(one) is type(other):
+        return is_alike(asdict(one), asdict(other), tolerance)
+    if isinstance(one, Mapping):
+        return one.keys() == other.keys() and all(is_alike(one[key], other[key], tolerance) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(is_alike(a, b, tolerance) for a, b in zip(one, other, strict=True))
+    if isinstance(one, torch.Tensor):
+        return one.shape == other.shape and torch.allclose(one, other, rtol=tolerance, atol=tolerance, equal_nan=True)
+    if isinstance(one, np.ndarray):
+        return one.shape == other.shape and np.allclose(one, other, rtol=tolerance, atol=tolerance, equal_nan=True)
+    if isinstance(one, str) and isinstance(other, str):
+        numbers = [[float(number) for number in _NUMBER.findall(text)] for text in (one, other)]
+        return _NUMBER.sub("", one) == _NUMBER.sub("", other) and is_alike(*numbers, tolerance)
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance) or (math.isnan(one) and math.isnan(other))
+    return bool(one == other)
+
+
+@pytest.fixture(scope="session")
+def alike() -> Callable[..., bool]:
+    """The function that compares."""
+    return is_alike
 
 
 AGIQA_3K = Path(__file__).parent / "data" / "datasets" / "agiqa3k.csv"

@@ -19,8 +19,8 @@ def test_the_defaults_change_nothing(quality, pictures):
     prompt = "a red balloon above an old stone castle, 8k"
     plain = alignment_quality(quality, pictures, prompt)
     named = alignment_quality(quality, pictures, prompt, **DEFAULTS)
-    assert torch.equal(plain.score, named.score)
-    assert torch.equal(plain.defect_map, named.defect_map)
+    torch.testing.assert_close(plain.score, named.score, rtol=0, atol=1e-4)
+    torch.testing.assert_close(plain.defect_map, named.defect_map, rtol=0, atol=1e-4)
     assert plain.phrases == named.phrases
 
 
@@ -135,8 +135,8 @@ def test_both_maps_take_the_same_switches(planted, balloon_tree):
     for ways in ({"syntax": False}, {"missing_at": "own"}, {"subtract_empty": False}, {"penalty": "weakest"}):
         both = assess(model, model.picture(0), tree=balloon_tree, **ways).alignment
         alone = alignment_quality(model, model.picture(0), tree=balloon_tree, **ways)
-        assert torch.equal(both.defect_map, alone.defect_map)
-        assert torch.equal(both.score, alone.score)
+        torch.testing.assert_close(both.defect_map, alone.defect_map, rtol=0, atol=1e-4)
+        torch.testing.assert_close(both.score, alone.score, rtol=0, atol=1e-4)
         assert both.phrases == alone.phrases
 
 

@@ -91,7 +91,8 @@ def test_the_prompt_may_be_in_the_pictures_metadata(tmp_path, capsys):
     again = str(tmp_path / "a" / f"miniature-{INDEX}.png")
     assert main(["demo", "--image", again, "-o", str(tmp_path / "b"), *FORCED]) == 0
     names = [tmp_path / folder / f"miniature-{INDEX}.refined.png" for folder in "ab"]
-    np.testing.assert_array_equal(*(np.asarray(Image.open(name)) for name in names))
+    first, second = (np.asarray(Image.open(name), dtype=int) for name in names)
+    assert abs(first - second).max() <= 1
 
 
 def test_a_picture_without_a_prompt_asks_for_it_and_a_sample_takes_none(tmp_path, capsys):

@@ -91,7 +91,7 @@ def test_offloaded_it_gives_the_same(refine, pasd, monkeypatch):
     _, reference = refine(*SMALL, *pasd, *guidance)
     assert moved == []
     _, same = refine(*SMALL, *pasd, *guidance, "--offload", "model")
-    assert np.array_equal(reference, same)
+    assert abs(reference.astype(int) - same).max() <= 1
     assert moved == ["cpu", "cpu"]  # onto the device, which is the CPU here, and away
 
 

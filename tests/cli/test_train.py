@@ -38,8 +38,8 @@ def pq(agiqa, weights, tmp_path):
     return arguments
 
 
-def content(file: Path) -> tuple[dict[str, bytes], dict[str, str]]:
-    return {name: tensor.numpy().tobytes() for name, tensor in read_tensors(file).items()}, read_metadata(file)
+def content(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    return read_tensors(file), read_metadata(file)
 
 
 def test_pq_learns_opinions(pq, weights, tmp_path, capsys, monkeypatch):
@@ -94,7 +94,7 @@ def test_the_text_encoder(pq, weights, tmp_path):
     features = load_text_features(file)
     assert features is not None
     model = load_quality_model(weights=weights, embeddings=file)
-    assert all(torch.equal(model.factor_features()[name], features[name]) for name in FACTORS)
+    assert all(torch.allclose(model.factor_features()[name], features[name], atol=1e-6) for name in FACTORS)
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -106,7 +106,7 @@ def start(arguments: list[str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment())
 
 
-def test_a_training_that_is_killed_goes_on(pq, tmp_path):
+def test_a_training_that_is_killed_goes_on(pq, tmp_path, alike):
     """The process itself, killed while it trains; what is left are whole files, and the end is the same."""
     options = ("--epochs", 60, "--limit", 90)
     through, killed = pq("through", *options), pq("killed", *options)
@@ -125,18 +125,18 @@ def test_a_training_that_is_killed_goes_on(pq, tmp_path):
     state = json.loads(read_metadata(checkpoint)["state"])
     assert 1 <= state["epoch"] < 60
     assert start(killed).wait() == 0
-    assert content(tmp_path / "out" / "killed.safetensors") == content(tmp_path / "out" / "through.safetensors")
+    assert alike(content(tmp_path / "out" / "killed.safetensors"), content(tmp_path / "out" / "through.safetensors"))
     logs = [
         json.loads((tmp_path / f"work-{name}" / f"{name}.training.json").read_text()) for name in ("through", "killed")
     ]
-    assert logs[0]["history"] == logs[1]["history"]
-    assert logs[0]["figures"] == logs[1]["figures"]
+    assert alike(logs[0]["history"], logs[1]["history"])
+    assert alike(logs[0]["figures"], logs[1]["figures"])
 
 
-def test_two_processes_do_the_work_of_one(pq, tmp_path):
+def test_two_processes_do_the_work_of_one(pq, tmp_path, alike):
     pytest.importorskip("accelerate")
     options = ("--epochs", 2, "--set", "patch_weight=0.5")
-    assert start(pq("one", *options)).wait() == 0  # with as many threads as either of the two, or the last bits differ
+    assert start(pq("one", *options)).wait() == 0
     # `accelerate launch` starts several processes on GPUs or through MPI; on processors torchrun does the same.
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "grefine_core.cli", "-v"]
     command = [sys.executable, *launcher, *pq("two", *options)]
@@ -144,7 +144,7 @@ def test_two_processes_do_the_work_of_one(pq, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     assert "Process 1 of 2 on cpu" in done.stderr
     assert "Process 2 of 2 on cpu" in done.stderr
-    assert content(tmp_path / "out" / "two.safetensors") == content(tmp_path / "out" / "one.safetensors")
+    assert alike(content(tmp_path / "out" / "two.safetensors"), content(tmp_path / "out" / "one.safetensors"))
 
 
 def test_wrong_arguments(pq, tmp_path, capsys):

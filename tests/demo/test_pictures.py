@@ -20,7 +20,7 @@ def test_the_sample_has_what_it_was_chosen_for():
 
 def test_the_example_picture_is_that_sample():
     sample = make_sample("test", INDEX)
-    np.testing.assert_array_equal(np.asarray(Image.open(EXAMPLE)), np.round(sample.image * 255).astype(np.uint8))
+    assert abs(np.asarray(Image.open(EXAMPLE)) - sample.image * 255).max() <= 1.01
     assert prompt_from_metadata(load_picture(EXAMPLE).text) == sample.caption.prompt
 
 

@@ -57,7 +57,7 @@ def test_single_file_is_the_folder(channels, folder, ordinary_folder, write_sing
     assert ours.keys() == theirs.keys()
     for key, tensor in ours.items():
         assert torch.equal(tensor, theirs[key]), key
-    assert torch.equal(paint(single), paint(whole))
+    torch.testing.assert_close(paint(single), paint(whole), rtol=0, atol=1e-3)
 
 
 def test_fp16_files_only(folder, tmp_path):
@@ -74,9 +74,8 @@ def test_fp16_files_only(folder, tmp_path):
 def test_folder_without_tokenizers(folder, tmp_path):
     bare = tmp_path / "bare"
     shutil.copytree(folder, bare, ignore=shutil.ignore_patterns("tokenizer*"))
-    assert torch.equal(
-        paint(load_inpaint_pipeline(bare, device="cpu")), paint(load_inpaint_pipeline(folder, device="cpu"))
-    )
+    ours, whole = (paint(load_inpaint_pipeline(place, device="cpu")) for place in (bare, folder))
+    torch.testing.assert_close(ours, whole, rtol=0, atol=1e-3)
 
 
 def test_offline_in_a_fresh_process(folder, write_single_file, config_folder, tmp_path):

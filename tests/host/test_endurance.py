@@ -76,7 +76,7 @@ def cancel_at_random(server: Any, rounds: int, seed: int) -> dict[str, int]:
                 outcomes[run.status] += 1
             assert server.answers()
         again = clients[1].run(graph(picture(clients[1], 0), PROMPTS[0], 1)).ok()
-        assert np.array_equal(refined(again), first), "another result than before the cancels"
+        np.testing.assert_allclose(refined(again), first, rtol=0, atol=1, err_msg="another than before the cancels")
     finally:
         for client in clients:
             client.close()

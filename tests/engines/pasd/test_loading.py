@@ -111,7 +111,7 @@ def test_base_from_a_single_file_is_the_folder(
     assert same_weights(single.vae, whole.vae)
     assert same_weights(single.text_encoder, whole.text_encoder)
     assert single.scheduler_config == whole.scheduler_config
-    assert torch.equal(predict(single), predict(whole))
+    torch.testing.assert_close(predict(single), predict(whole), rtol=0, atol=1e-3)
 
 
 def test_a_checkpoint_with_code_in_it_is_not_run(checkpoint_of, small_config, tmp_path):
@@ -148,7 +148,7 @@ def test_a_base_of_nothing_but_weights(checkpoint_of, base_folder, tmp_path):
     (folder / "model_index.json").unlink()
     model = load(checkpoint_of(), folder)
     assert model.encode_prompts(["a boat"]).shape == (1, 77, 32)
-    assert torch.equal(predict(model), predict(load(checkpoint_of(), base_folder)))
+    torch.testing.assert_close(predict(model), predict(load(checkpoint_of(), base_folder)), rtol=0, atol=1e-3)
     assert model.scheduler_config["steps_offset"] == 1
 
 

@@ -102,7 +102,7 @@ def test_full_strength_is_the_published_pass(restorer_for, seen, picture):
     restorer = restorer_for()
     out = restorer.restore(picture, **options(strength=1.0))
     assert [float(call[1]) for call in seen] == [999, 500]
-    assert torch.equal(out, restorer.upscale(picture, "a red balloon", steps=2, seed=7))
+    torch.testing.assert_close(out, restorer.upscale(picture, "a red balloon", steps=2, seed=7), rtol=0, atol=1e-3)
     without = restorer_for(added_noise_level=None).restore(picture, **options(strength=1.0))
     assert not torch.equal(out, without)
 
@@ -151,11 +151,10 @@ def test_a_batch_is_its_pictures(restorer_for):
             alone = restorer.upscale(
                 pictures[index : index + 1], prompts[index], steps=2, strength=strength, seed=picture_seed(5, index)
             )
-            assert torch.equal(together[index : index + 1], alone)
-    assert torch.equal(
-        restorer.upscale(pictures, prompts, steps=1, seed=[1, 2, 3])[1:2],
-        restorer.upscale(pictures[1:2], "a dog", steps=1, seed=2),
-    )
+            torch.testing.assert_close(together[index : index + 1], alone, rtol=0, atol=1e-3)
+    together = restorer.upscale(pictures, prompts, steps=1, seed=[1, 2, 3])
+    alone = restorer.upscale(pictures[1:2], "a dog", steps=1, seed=2)
+    torch.testing.assert_close(together[1:2], alone, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("strength", [0.5, 1.0])
@@ -204,7 +203,9 @@ def test_without_guidance_half_the_work(restorer_for, seen, picture):
 def test_tiles(restorer_for, seen):
     large = smooth(1, 96, 136)
     whole = restorer_for().restore(large, **options())
-    assert torch.equal(whole, restorer_for(tile_size=15, tile_overlap=4).restore(large, **options()))  # 12 x 17 <= 15²
+    torch.testing.assert_close(
+        whole, restorer_for(tile_size=15, tile_overlap=4).restore(large, **options()), rtol=0, atol=1e-3
+    )  # 12 x 17 <= 15²
     seen.clear()
     tiled = restorer_for(tile_size=8, tile_overlap=2).restore(large, **options())
     assert {tuple(call[0].shape) for call in seen} == {(2, 4, 8, 8)}
@@ -290,7 +291,7 @@ def test_inside_inference_mode(restorer_for, picture):
     restorer = restorer_for(color="wavelet")
     with torch.inference_mode():
         out = restorer.restore(picture.clone(), **options())
-    assert torch.equal(out, restorer.restore(picture, **options()))
+    torch.testing.assert_close(out, restorer.restore(picture, **options()), rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize(
