@@ -6,9 +6,11 @@ most of a minute. The tokens here are the same.
 
 from __future__ import annotations
 
+import copy
 import heapq
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 from open_clip.tokenizer import SimpleTokenizer
 
@@ -19,6 +21,15 @@ LONG_WORD = 64
 class ClipTokenizer(SimpleTokenizer):
     """open_clip's ``SimpleTokenizer``, with the same arguments and the same tokens."""
 
+    @classmethod
+    def like(cls, tokenizer: Any) -> Any:
+        """``tokenizer`` with this class's way of merging, if it is open_clip's own; anything else as it is."""
+        if type(tokenizer) is not SimpleTokenizer:
+            return tokenizer
+        made = copy.copy(tokenizer)
+        made.__class__ = cls
+        return made
+
     def bpe(self, token: str) -> str:
         """The tokens of one word, joined by blanks."""
         if len(token) < LONG_WORD or token in self.cache:
@@ -28,7 +39,7 @@ class ClipTokenizer(SimpleTokenizer):
 
 
 def merged(letters: Sequence[str], ranks: Mapping[tuple[str, str], int]) -> list[str]:
-    """Byte pair encoding: the neighbours of the lowest rank are joined, wherever they stand, until no pair is left.
+    """Byte pair encoding: the pair of neighbours with the lowest rank is joined wherever it stands, until none is left.
 
     Args:
         letters: of one word.

@@ -169,6 +169,12 @@ def spans(prompt: str) -> list[Span]:
     return found
 
 
+def open_parentheses(prompt: str, start: int, end: int) -> int:
+    """How many more parentheses open than close in ``prompt[start:end]``, escaped ones not counted."""
+    marks = _PAREN.findall(prompt, start, end)
+    return marks.count("(") - marks.count(")")
+
+
 def plain_text(prompt: str) -> str:
     """Return ``prompt`` with its markup blanked out, **the same length**: an offset in it is an offset in the prompt.
 

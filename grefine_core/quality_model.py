@@ -279,6 +279,10 @@ class QualityModel:
             from .clip_tokenizer import ClipTokenizer
 
             self._tokenizer = ClipTokenizer(context_length=self.context_length)
+        elif type(self._tokenizer).__module__ == "open_clip.tokenizer":
+            from .clip_tokenizer import ClipTokenizer
+
+            self._tokenizer = ClipTokenizer.like(self._tokenizer)
         return self._tokenizer
 
     def _texts_state(self) -> Hashable:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..markup import Reading, Segment, read, spans
+from ..markup import Reading, Segment, open_parentheses, read, spans
 from .seams import Seams
 
 _log = logging.getLogger(__name__)
@@ -57,6 +57,7 @@ def _edits(prompt: str, targets: Sequence[tuple[int, int, float]]) -> list[_Edit
     reading = read(prompt)
     edits = []
     for segment in reading.segments:
+        level, counted = 0, segment.start
         for start, end in _runs(wanted, segment):
             target = wanted[start]
             # "not below" and not "at least": a weight of nan is nobody's to repair.
@@ -64,7 +65,13 @@ def _edits(prompt: str, targets: Sequence[tuple[int, int, float]]) -> list[_Edit
                 continue
             cut = seams.tighten(start, end, segment)
             if cut is not None:
-                edits.append(_edit(prompt, reading, segment, *cut, target))
+                edit = _edit(prompt, reading, segment, *cut, target)
+                # Parentheses that the host took for text: among them it takes more of them for text, too.
+                level, counted = level + open_parentheses(prompt, counted, edit.start), edit.start
+                if level == 0:
+                    edits.append(edit)
+                else:
+                    _log.info("Not emphasised, the markup around it is ambiguous: %r", prompt[start:end])
             elif any(character.isalnum() for character in prompt[start:end]):
                 _log.info("Not emphasised, it cannot be cut out of its surroundings: %r", prompt[start:end])
     return edits
@@ -95,7 +102,9 @@ def _edit(prompt: str, reading: Reading, segment: Segment, start: int, end: int,
 def _apply(prompt: str, edits: Sequence[_Edit]) -> str:
     pieces = []
     position = 0
-    for start, end, text in sorted(write for edit in edits for write in edit.writes):
+    # Where one range ends and the next begins, the first is closed before the other is opened.
+    ordered = sorted(edits, key=lambda edit: edit.start)
+    for start, end, text in sorted((write for edit in ordered for write in edit.writes), key=lambda write: write[:2]):
         pieces += [prompt[position:start], text]
         position = end
     return "".join([*pieces, prompt[position:]])

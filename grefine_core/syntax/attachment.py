@@ -103,8 +103,6 @@ def governor_of(chunker: Chunker, preposition: str, start: int) -> Unit | None:
         last = _made_thing(last)
     above = last.governor
     if above is None or above.fragment != last.fragment or last.relation == "conj" or is_medium(above):
-        if last.relation == "conj" and preposition not in ("of", "with") and above is not None and above.index == 0:
-            return last
         return last
     places = word_lists()["place-prepositions"]
     place = preposition.split()[0] in places or preposition in ("next to", "in front of", "on top of", "close to")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -161,3 +162,49 @@ def test_absurd_nesting_is_survived():
     assert "x" in read_weights(prompt)[-1][0]
     assert len(plain_text(prompt)) == len(prompt)
     assert strip_markup("(" * 3000 + "x")
+
+
+@pytest.mark.parametrize(
+    ("head", "unit", "tail"),
+    [
+        ("a AND b", " ", "x"),
+        ("a AND b :", "1", "x"),
+        ("a AND b", " :1", "x"),
+        ("", "__a_", ""),
+        ("", "(", ")"),
+        ("(", "a|b ", ""),
+        ("", "<a:", ""),
+        ("", ", ", ""),
+    ],
+)
+def test_a_character_costs_no_more_in_a_long_prompt(head, unit, tail):
+    """Eight times the length may take eight times as long, not 64 times."""
+
+    def spent(length):
+        prompt = head + unit * (length // len(unit)) + tail
+        times = []
+        for _ in range(3):
+            start = time.process_time()
+            spans(prompt)
+            strip_markup(prompt)
+            times.append(time.process_time() - start)
+        return min(times)
+
+    assert spent(24_000) < 24 * max(spent(3_000), 0.002)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "end"),
+    [
+        ("a AND b :0.8", " :0.8"),
+        ("a AND b  \t: .5 \n", "  \t: .5 \n"),
+        ("a AND b: 1.", ": 1."),
+        ("a AND b :0.8 x", None),
+        ("a AND b :0.8:", None),
+        ("a :0.8", None),
+        ("a AND :0.8", None),
+    ],
+)
+def test_the_weight_at_the_very_end(prompt, end):
+    found = [prompt[span.start : span.end] for span in spans(prompt) if span.kind == "and"]
+    assert (found[-1] if found and found[-1].lstrip().startswith(":") else None) == end

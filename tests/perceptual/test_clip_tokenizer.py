@@ -7,7 +7,9 @@ import random
 import pytest
 from open_clip.tokenizer import SimpleTokenizer
 
+from grefine_core import QualityModel
 from grefine_core.clip_tokenizer import LONG_WORD, ClipTokenizer, merged
+from grefine_core.standins import build_clip, build_embeddings
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +59,14 @@ def test_the_work_grows_with_the_length(ours, alphabet):
     ranks = Counting(ours.bpe_ranks)
     merged([draw.choice(alphabet) for _ in range(20_000)], ranks)
     assert ranks.asked < 10 * 20_000
+
+
+def test_the_quality_model_takes_it_in_the_place_of_open_clips(theirs):
+    clip, embeddings = build_clip(), build_embeddings()
+    for given in (None, theirs):
+        model = QualityModel(clip, embeddings, tokenizer=given)
+        assert isinstance(model.tokenizer, ClipTokenizer)
+        assert model.token_count("photograph" * 30) == len(theirs.encode("photograph" * 30)) + 2
+    assert type(theirs) is SimpleTokenizer
+    own = lambda texts: theirs(texts)  # noqa: E731
+    assert QualityModel(clip, embeddings, tokenizer=own).tokenizer is own
