@@ -85,6 +85,6 @@ class Measure:
             calibration=self.formula,
             importance=self.importance,
             map_size=map_size,
-            interrupt=self.interrupt,
+            **({} if self.interrupt is None else {"interrupt": self.interrupt}),
             **self.alignment,
         )

@@ -68,3 +68,6 @@ def test_a_measure_hands_all_options_to_the_core(options, monkeypatch):
         "prompts": ["a hat"],
         "map_size": None,  # the pictures' own
     }
+    checked = options.Measure.from_inputs(GOOD, list)
+    checked("model", torch.zeros(1, 2, 2, 3), ["a hat"])
+    assert seen["interrupt"] is list
