@@ -9,33 +9,30 @@ from __future__ import annotations
 import copy
 import heapq
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
-
-from open_clip.tokenizer import SimpleTokenizer
 
 LONG_WORD = 64
 """Letters from which on the other way of merging is the quicker one."""
 
 
-class ClipTokenizer(SimpleTokenizer):
-    """open_clip's ``SimpleTokenizer``, with the same arguments and the same tokens."""
+def with_long_words(tokenizer: Any) -> Any:
+    """``tokenizer`` with this way of merging, if it is open_clip's ``SimpleTokenizer``; anything else as it is."""
+    from open_clip.tokenizer import SimpleTokenizer
 
-    @classmethod
-    def like(cls, tokenizer: Any) -> Any:
-        """``tokenizer`` with this class's way of merging, if it is open_clip's own; anything else as it is."""
-        if type(tokenizer) is not SimpleTokenizer:
-            return tokenizer
-        made = copy.copy(tokenizer)
-        made.__class__ = cls
-        return made
+    if type(tokenizer) is not SimpleTokenizer or "bpe" in vars(tokenizer):
+        return tokenizer
+    made = copy.copy(tokenizer)
+    made.bpe = partial(_bpe, tokenizer)
+    return made
 
-    def bpe(self, token: str) -> str:
-        """The tokens of one word, joined by blanks."""
-        if len(token) < LONG_WORD or token in self.cache:
-            word: str = super().bpe(token)
-            return word
-        return " ".join(merged([*token[:-1], token[-1] + "</w>"], self.bpe_ranks))
+
+def _bpe(tokenizer: Any, token: str) -> str:
+    """The tokens of one word, joined by blanks."""
+    if len(token) < LONG_WORD or token in tokenizer.cache:
+        return str(tokenizer.bpe(token))
+    return " ".join(merged([*token[:-1], token[-1] + "</w>"], tokenizer.bpe_ranks))
 
 
 def merged(letters: Sequence[str], ranks: Mapping[tuple[str, str], int]) -> list[str]:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .cask import PerceptualBounds, load_perceptual_bounds
+from .clip_tokenizer import with_long_words
 from .embeddings import END_POSITION, check_embedding_set, load_embedding_set, load_text_features
 from .errors import InputError
 from .feature_cache import FeatureCache, finite, picture_key, weights_state
@@ -276,13 +277,11 @@ class QualityModel:
                     f"tokenizer: the text encoder's vocabulary ({vocabulary or 'unknown'}) is not CLIP's (49408); "
                     "give the tokenizer that belongs to the model."
                 )
-            from .clip_tokenizer import ClipTokenizer
+            from open_clip.tokenizer import SimpleTokenizer
 
-            self._tokenizer = ClipTokenizer(context_length=self.context_length)
+            self._tokenizer = with_long_words(SimpleTokenizer(context_length=self.context_length))
         elif type(self._tokenizer).__module__ == "open_clip.tokenizer":
-            from .clip_tokenizer import ClipTokenizer
-
-            self._tokenizer = ClipTokenizer.like(self._tokenizer)
+            self._tokenizer = with_long_words(self._tokenizer)
         return self._tokenizer
 
     def _texts_state(self) -> Hashable:

@@ -7,7 +7,7 @@ import errno
 import json
 import logging
 import os
-import socket
+import platform
 import threading
 import time
 from collections.abc import Iterator
@@ -67,7 +67,7 @@ def _take(file: Path, folder: Path) -> IO[bytes]:
                 stream.close()
                 continue
             said = _said(file)
-            if not watched and said and (locked is None or said.get("host") != socket.gethostname()):
+            if not watched and said and (locked is None or said.get("host") != platform.node()):
                 _watch(file, folder, said)
                 watched = True
                 if not _is_same(stream, file):
@@ -118,7 +118,7 @@ def _said(file: Path) -> dict[str, Any] | None:
 
 def _say(stream: IO[bytes], beat: int) -> None:
     # Of one length and in one piece: whoever reads meanwhile finds a whole sentence.
-    text = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "beat": f"{beat:012d}"}).encode()
+    text = json.dumps({"host": platform.node(), "pid": os.getpid(), "beat": f"{beat:012d}"}).encode()
     stream.seek(0)
     stream.write(text)
     stream.truncate(len(text))

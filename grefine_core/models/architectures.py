@@ -127,7 +127,9 @@ def tokenizer_of(architecture: Architecture) -> Any:
     Raises:
         InputError: the model needs a tokenizer from a hub.
     """
-    from ..clip_tokenizer import ClipTokenizer
+    from open_clip.tokenizer import SimpleTokenizer
+
+    from ..clip_tokenizer import with_long_words
 
     text = architecture.model.get("text_cfg", {})
     if text.get("hf_tokenizer_name"):
@@ -136,7 +138,8 @@ def tokenizer_of(architecture: Architecture) -> Any:
             "fetched; make the QualityModel from a model and a tokenizer in memory."
         )
     try:
-        return ClipTokenizer(context_length=text.get("context_length", 77), **(text.get("tokenizer_kwargs") or {}))
+        chosen = text.get("tokenizer_kwargs") or {}
+        return with_long_words(SimpleTokenizer(context_length=text.get("context_length", 77), **chosen))
     except Exception as error:
         raise InputError(f"model: the tokenizer_kwargs of {architecture.name} make none ({error!r:.300}).") from error
 
