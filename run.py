@@ -42,7 +42,7 @@ class SetupError(Exception):
 
 def find_comfyui() -> Path | None:
     """Return the ComfyUI to use, by the rule that the tests share, or None."""
-    from grefine_core.host_server import find_host  # the standard library is all that this needs
+    from grefine_core.comfyui.host_server import find_host  # the standard library is all that this needs
 
     host, looked = find_host(ROOT)
     if host is None and os.environ.get("COMFYUI_PATH"):

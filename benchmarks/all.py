@@ -29,7 +29,7 @@ import quality
 import stages
 import torch
 
-from grefine_core.host_server import find_host
+from grefine_core.comfyui.host_server import find_host
 
 RESULTS = Path(__file__).resolve().parent / "results"
 Row = tuple[str, str, str, bool]

@@ -21,7 +21,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from grefine_core.host_server import find_host
+from grefine_core.comfyui.host_server import find_host
 
 PACK = Path(__file__).resolve().parents[1]
 TARGET = 0.15

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from grefine_core.host_server import find_host
+from grefine_core.comfyui.host_server import find_host
 
 HERE = Path(__file__).resolve().parent
 PACK = HERE.parent

@@ -35,12 +35,10 @@ from torch.utils._pytree import tree_leaves
 
 import grefine_core
 from grefine_core.engines.folders import arguments_of
-from grefine_core.engines.pasd.autoencoder import Autoencoder
-from grefine_core.engines.pasd.memory import empty_cache
-from grefine_core.engines.pasd.model import PasdModel, Variant
+from grefine_core.engines.pasd.model import PasdModel, PasdSettings, Variant
 from grefine_core.engines.pasd.restorer import PasdRestorer
-from grefine_core.engines.pasd.settings import PasdSettings
-from grefine_core.engines.pasd.tiles import Tiling, predict_tiled
+from grefine_core.engines.pasd.sampling import Autoencoder, Tiling, predict_tiled
+from grefine_core.memory import empty_cache
 
 CONFIGS = Path(grefine_core.__file__).parent / "engines" / "configs" / "sd15"
 CARD_GB = 8.0
@@ -84,8 +82,7 @@ def build(light: bool, dtype: torch.dtype, widths: list[int] | None = None) -> P
     """The networks with whatever weights torch gives them; there is no text encoder."""
     from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 
-    from grefine_core.engines.pasd.controlnet import build_controlnet
-    from grefine_core.engines.pasd.unet import PasdUNet
+    from grefine_core.engines.pasd.unet import PasdUNet, build_controlnet
 
     changed = {"block_out_channels": widths} if widths else {}
     before = torch.get_default_dtype()

@@ -83,10 +83,11 @@ def measure(options: argparse.Namespace) -> tuple[dict[str, list[float]], dict[s
     import open_clip
 
     from grefine_core import QualityModel, assess, load_embeddings, parse_prompt, perceptual_quality
-    from grefine_core.embeddings import END_POSITION, FACTORS, SHIPPED
-    from grefine_core.preprocess import normalise, preprocess
-    from grefine_core.surgery import encode_image
-    from grefine_core.text_encoder import encode_embeddings
+    from grefine_core.clip.embeddings import END_POSITION, FACTORS
+    from grefine_core.clip.preprocess import normalise, preprocess
+    from grefine_core.clip.surgery import encode_image
+    from grefine_core.clip.text_encoder import encode_embeddings
+    from grefine_core.models.registry import SHIPPED_EMBEDDINGS
 
     torch.manual_seed(0)
     clip = open_clip.create_model(options.model).eval().to(options.device)
@@ -132,7 +133,7 @@ def measure(options: argparse.Namespace) -> tuple[dict[str, list[float]], dict[s
         # As a script for one factor does it, four times over: a full encode and both texts for every factor.
         for factor in FACTORS:
             encode_image(clip, normalise(preprocess(images, quality.resolution), quality.geometry).to(options.device))
-            pair = load_embeddings(SHIPPED, factor)
+            pair = load_embeddings(SHIPPED_EMBEDDINGS, factor)
             encode_embeddings(clip, pair, END_POSITION)
 
     tasks: dict[str, Callable[[], None]] = {
@@ -146,7 +147,7 @@ def measure(options: argparse.Namespace) -> tuple[dict[str, list[float]], dict[s
         f"text batch of the prompt ({len(texts)} texts), open_clip": plain_texts,
         "four factors, nothing shared": nothing_shared,
     }
-    if tuple(load_embeddings(SHIPPED).shape[-1:]) != (clip.token_embedding.weight.shape[1],):
+    if tuple(load_embeddings(SHIPPED_EMBEDDINGS).shape[-1:]) != (clip.token_embedding.weight.shape[1],):
         raise SystemExit("The published embeddings do not belong to a text encoder of this width; choose a ViT-B.")
     spent: dict[str, list[float]] = {name: [] for name in tasks}
     with torch.inference_mode():
@@ -238,7 +239,7 @@ def parser_time(rounds: int = 20) -> float:
 
 def import_time() -> dict[str, float]:
     """Seconds that importing our modules adds to an interpreter that has torch already, each in a fresh process."""
-    modules = ("grefine_core", "grefine_core.quality_model", "grefine_core.alignment", "grefine_core.models")
+    modules = ("grefine_core", "grefine_core.clip.quality_model", "grefine_core.alignment", "grefine_core.models")
     result = {}
     for module in modules:
         code = f"import torch, time; s = time.perf_counter(); import {module}; print(time.perf_counter() - s)"

@@ -22,15 +22,17 @@ if TYPE_CHECKING:
         assess,
         calibrate,
     )
-    from .emphasis import emphasize
+    from .clip.embeddings import load_embeddings
+    from .clip.loading import load_quality_model
+    from .clip.quality_model import QualityModel
+    from .clip.surgery import encode_image
     from .masks import Mask, binarize_map, merge_maps
-    from .models import load_quality_model
-    from .perceptual import PerceptualQuality, load_embeddings, perceptual_quality
+    from .perceptual import PerceptualQuality, perceptual_quality
     from .plan import Plan, plan_refinement
-    from .quality_model import QualityModel
-    from .refine import RefineResult, guard, refine, stage1, stage2
-    from .surgery import encode_image
-    from .syntax import Phrase, PromptTree, Word, parse_prompt
+    from .prompt.emphasis import emphasize
+    from .prompt.syntax import Phrase, PromptTree, Word, parse_prompt
+    from .refine import RefineResult, refine, stage1, stage2
+    from .refine.guard import guard
 
 __version__ = "0.1.0"
 
@@ -44,19 +46,31 @@ _HOMES = {
         "assess",
         "calibrate",
     ),
-    "emphasis": ("emphasize",),
+    "clip.embeddings": ("load_embeddings",),
+    "clip.loading": ("load_quality_model",),
+    "clip.quality_model": ("QualityModel",),
+    "clip.surgery": ("encode_image",),
     "errors": ("Cancelled", "GRefineError", "InputError", "ModelFileError"),
     "masks": ("Mask", "binarize_map", "merge_maps"),
-    "models": ("load_quality_model",),
-    "perceptual": ("PerceptualQuality", "load_embeddings", "perceptual_quality"),
+    "perceptual": ("PerceptualQuality", "perceptual_quality"),
     "plan": ("Plan", "plan_refinement"),
-    "quality_model": ("QualityModel",),
+    "prompt.emphasis": ("emphasize",),
+    "prompt.syntax": ("Phrase", "PromptTree", "Word", "parse_prompt"),
     "refine": ("RefineResult", "guard", "refine", "stage1", "stage2"),
-    "surgery": ("encode_image",),
-    "syntax": ("Phrase", "PromptTree", "Word", "parse_prompt"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = frozenset([*_HOMES, "cli", "engines", "report", "training"])
+# Modules by the names that `from grefine_core import …` knows.
+_MODULES = {
+    **{
+        name: name
+        for name in ("alignment", "cli", "clip", "engines", "errors", "masks", "models", "perceptual", "plan")
+    },
+    **{name: name for name in ("prompt", "refine", "report")},
+    "emphasis": "prompt.emphasis",
+    "quality_model": "clip.quality_model",
+    "surgery": "clip.surgery",
+    "syntax": "prompt.syntax",
+}
 
 __all__ = [
     "AlignmentQuality",
@@ -97,7 +111,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     home = _HOME_OF.get(name)
     if home is None and name in _MODULES:
-        return import_module(f".{name}", __name__)
+        return import_module(f".{_MODULES[name]}", __name__)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{home}", __name__), name)

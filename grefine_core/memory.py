@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 
 import torch
@@ -44,3 +45,24 @@ def empty_cache() -> None:
         torch.mps.empty_cache()
     if torch.xpu.is_available():
         torch.xpu.empty_cache()
+
+
+logger = logging.getLogger(__name__)
+
+
+def reason_of(error: Exception, most: int = 500) -> str:
+    """Why one picture, row or prompt of many failed, in at most so many characters, for the place where it is reported.
+
+    An error raised on purpose speaks for itself. Any other may be a fault of the program: its type is named, and the
+    traceback is logged (level INFO). Memory that ran out is given back, so that the next one has it.
+    """
+    # of torch
+
+    if isinstance(error, MemoryError | RuntimeError) and is_out_of_memory(error):
+        empty_cache()
+    if isinstance(error, GRefineError | OSError) and str(error):
+        return str(error)[:most]
+    logger.info("%s", type(error).__name__, exc_info=error)
+    if isinstance(error, MemoryError):
+        return f"not enough memory ({type(error).__name__})"
+    return f"{type(error).__name__}: {error}"[:most].removesuffix(": ")

@@ -11,14 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .cask import BOUNDS, cask
 from .checks import quality_model
-from .embeddings import FACTORS, load_embedding_set, load_embeddings
+from .clip.embeddings import BOUNDS, FACTORS, cask, load_embedding_set, load_embeddings
 from .errors import InputError
 from .tensors import as_images
 
 if TYPE_CHECKING:
-    from .quality_model import ImageFeatures, QualityModel
+    from .clip.quality_model import ImageFeatures, QualityModel
 
 __all__ = ["BOUNDS", "FACTORS", "PerceptualQuality", "load_embedding_set", "load_embeddings", "perceptual_quality"]
 

@@ -6,7 +6,7 @@ import logging
 import shutil
 from pathlib import Path
 
-from ..grefine_core.demo import EXAMPLE
+from ..grefine_core.miniature.world import EXAMPLE
 
 log = logging.getLogger(__name__)
 

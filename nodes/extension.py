@@ -18,7 +18,7 @@ NODES = {
     "prompt": ("GRefinePromptEmphasis",),
     "plan": ("GRefinePlan",),
     "stage1": ("GRefineStage1Inpaint",),
-    "diffusers_pipeline": ("GRefineLoadInpaintPipeline", "GRefineStage1InpaintDiffusers"),
+    "diffusers": ("GRefineLoadInpaintPipeline", "GRefineStage1InpaintDiffusers"),
     "pasd": ("GRefineLoadPASD",),
     "stage2": ("GRefineRestorerFromModel", "GRefineStage2Restore"),
     "guard": ("GRefineNoHarmGuard",),

@@ -9,8 +9,8 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..grefine_core.refine.guard import guard
-from . import guard_report, host, inputs, shown
-from .fields import CATEGORY, alignment_inputs, image_input, perceptual_inputs, prompt_input, quality_model_input
+from . import host, inputs, preview, report_data
+from .io_types import CATEGORY, alignment_inputs, image_input, perceptual_inputs, prompt_input, quality_model_input
 from .options import Measure
 from .quality_model import quality_of
 
@@ -109,10 +109,10 @@ class GRefineNoHarmGuard(io.ComfyNode):
                 assess=partial(way, map_size=(1, 1)),  # its scores are wanted, not its maps
             )
             kept.append(result.image)
-            texts.append(guard_report.write(name, result.entries[0], result.before[0], result.after[0]))
-            told = [shown.decision(entry, name) for entry in result.entries[0]]
-            lines.append(told or [shown.line("Nothing had changed.", "faint")])
+            texts.append(report_data.write(name, result.entries[0], result.before[0], result.after[0]))
+            told = [preview.decision(entry, name) for entry in result.entries[0]]
+            lines.append(told or [preview.line("Nothing had changed.", "faint")])
         report(len(new), len(new), None)
         return io.NodeOutput(
-            [host.to_host(batch, batch.dtype) for batch in new.regroup(kept)], texts, ui=shown.cards(lines)
+            [host.to_host(batch, batch.dtype) for batch in new.regroup(kept)], texts, ui=preview.cards(lines)
         )

@@ -8,9 +8,9 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..grefine_core.masks import METHODS, MODES, binarize_map, merge_maps
-from . import inputs, shown
-from .fields import CATEGORY, score_output
+from . import inputs, preview
 from .host import SMALLER, check_interrupted, explained, known, schema, to_host
+from .io_types import CATEGORY, score_output
 
 _MAPS = ("map_a", "map_b", "map_c", "map_d")
 _WEIGHTS = ("weight_a", "weight_b", "weight_c", "weight_d")
@@ -175,10 +175,13 @@ class GRefineBinarizeMap(io.ComfyNode):
         areas = mask.area.tolist()
         denoise, composite = to_host(mask.denoise), to_host(mask.composite)
         both = ((hard + soft).div_(2) for hard, soft in zip(denoise, composite, strict=True))
-        return io.NodeOutput(denoise, composite, areas, ui=shown.cards(map(_area_lines, areas), both))
+        return io.NodeOutput(denoise, composite, areas, ui=preview.cards(map(_area_lines, areas), both))
 
 
-def _area_lines(area: float) -> list[shown.Line]:
+def _area_lines(area: float) -> list[preview.Line]:
     if not area:
-        return [shown.line("Nothing is masked: stage 1 has nothing to do.", "faint")]
-    return [shown.line(f"{area:.1%} of the picture"), shown.line("white: redrawn, grey: blended with the old", "faint")]
+        return [preview.line("Nothing is masked: stage 1 has nothing to do.", "faint")]
+    return [
+        preview.line(f"{area:.1%} of the picture"),
+        preview.line("white: redrawn, grey: blended with the old", "faint"),
+    ]

@@ -11,9 +11,10 @@ from torch import Tensor
 from ..grefine_core.alignment import Assessment, assess
 from ..grefine_core.alignment.calibration import SCORINGS as WAYS
 from ..grefine_core.alignment.verdicts import AGGREGATES
+from ..grefine_core.checks import choice, number
+from ..grefine_core.clip.quality_model import QualityModel
 from ..grefine_core.perceptual import PerceptualCalibration
-from ..grefine_core.quality_model import QualityModel
-from .inputs import choice, flag, number
+from .inputs import flag
 
 FORMULAS: tuple[PerceptualCalibration, ...] = ("paper", "released")
 SCORINGS = ("auto", *WAYS)

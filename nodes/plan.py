@@ -7,9 +7,9 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..grefine_core.plan import MODES, plan_refinement
-from . import inputs, shown
-from .fields import CATEGORY
+from . import inputs, preview
 from .host import known, schema
+from .io_types import CATEGORY
 
 _MOST_STEPS = 400
 
@@ -125,5 +125,5 @@ class GRefinePlan(io.ComfyNode):
             plan.stage2_strength,
             plan.stage2_steps,
             plan.reason,
-            ui=shown.cards([[shown.line(plan.reason)]]),
+            ui=preview.cards([[preview.line(plan.reason)]]),
         )

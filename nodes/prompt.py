@@ -5,10 +5,10 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..grefine_core.alignment.results import PhraseQuality
-from ..grefine_core.emphasis import STYLES, emphasize
-from . import inputs, shown
-from .fields import CATEGORY, PhrasesType, prompt_input
+from ..grefine_core.prompt.emphasis import STYLES, emphasize
+from . import inputs, preview
 from .host import schema
+from .io_types import CATEGORY, PhrasesType, prompt_input
 
 WEIGHT_RANGE = (1.0, 3.0)
 
@@ -73,5 +73,5 @@ class GRefinePromptEmphasis(io.ComfyNode):
         style = inputs.choice(style, "style", STYLES)
         groups = inputs.flatten_groups(phrases, "phrases", PhraseQuality, "the phrases that AQ-Map gives")
         found = [emphasize(prompt, group, minimum=weakest, maximum=strongest, style=style) for group in groups]
-        lines = ([shown.line(text) if text != prompt else shown.line("As it was.", "faint")] for text in found)
-        return io.NodeOutput(found, ui=shown.cards(lines))
+        lines = ([preview.line(text) if text != prompt else preview.line("As it was.", "faint")] for text in found)
+        return io.NodeOutput(found, ui=preview.cards(lines))

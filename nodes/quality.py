@@ -9,10 +9,11 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..grefine_core.alignment import alignment_quality
-from ..grefine_core.perceptual import FACTORS, perceptual_quality
+from ..grefine_core.clip.embeddings import FACTORS
+from ..grefine_core.perceptual import perceptual_quality
 from ..grefine_core.report import overlay
-from . import host, inputs, options, shown
-from .fields import (
+from . import host, inputs, options, preview
+from .io_types import (
     CATEGORY,
     PhrasesType,
     alignment_inputs,
@@ -22,8 +23,8 @@ from .fields import (
     quality_model_input,
     score_output,
 )
+from .preview import phrase_lines
 from .quality_model import BATCH, quality_of
-from .shaping import phrase_lines
 
 
 def _parts(pictures: Tensor) -> Iterator[Tensor]:
@@ -102,16 +103,16 @@ class GRefinePQMap(io.ComfyNode):
             scores,
             *factors.values(),
             worst,
-            ui=shown.cards((_score_lines(*row) for row in rows), drawn),
+            ui=preview.cards((_score_lines(*row) for row in rows), drawn),
         )
 
 
-def _score_lines(score: float, *parts: float) -> list[shown.Line]:
+def _score_lines(score: float, *parts: float) -> list[preview.Line]:
     """PQ-Map's figures of one picture: the score, its factors, the worst region."""
     named = zip((*FACTORS, "worst region"), parts, strict=True)
     return [
-        shown.line(f"Perceptual score: {score:.3f}"),
-        shown.line(" · ".join(f"{name} {value:.2f}" for name, value in named), "faint"),
+        preview.line(f"Perceptual score: {score:.3f}"),
+        preview.line(" · ".join(f"{name} {value:.2f}" for name, value in named), "faint"),
     ]
 
 
@@ -178,7 +179,7 @@ class GRefineAQMap(io.ComfyNode):
         scores = torch.cat([part.score for part in found]).tolist()
         words = [phrase_lines(group, ways["include_style"]) for group in phrases]
         cards = (
-            [shown.line(f"Alignment score: {score:.3f}"), *shown.phrases(group, told)]
+            [preview.line(f"Alignment score: {score:.3f}"), *preview.phrases(group, told)]
             for score, group, told in zip(scores, phrases, words, strict=True)
         )
-        return io.NodeOutput(host.to_host(defects), drawn, scores, phrases, words, ui=shown.cards(cards, drawn))
+        return io.NodeOutput(host.to_host(defects), drawn, scores, phrases, words, ui=preview.cards(cards, drawn))

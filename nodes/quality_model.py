@@ -9,12 +9,13 @@ import torch
 from comfy_api.latest import io
 
 from ..grefine_core.alignment import banks_path, calibration_path
+from ..grefine_core.clip.loading import load_quality_model
+from ..grefine_core.clip.quality_model import QualityModel
 from ..grefine_core.errors import InputError
 from ..grefine_core.imagereward import LOCALISATIONS
-from ..grefine_core.models import load_quality_model
-from ..grefine_core.quality_model import QualityModel
+from ..grefine_core.models.files import SUFFIXES
 from . import host, inputs
-from .fields import CATEGORY, QualityModelType
+from .io_types import CATEGORY, QualityModelType
 
 #: Pictures measured at once: between them the user's cancel is looked at.
 BATCH = 8
@@ -60,7 +61,7 @@ class GRefineLoadQualityModel(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """The node's inputs and outputs; the lists of files are read anew each time."""
-        weights = host.model_files(host.FOLDER, host.WEIGHTS)
+        weights = host.model_files(host.FOLDER, SUFFIXES)
         fine = host.known(io.Combo.Input, advanced=True)
         return host.schema(
             node_id="GRefineLoadQualityModel",

@@ -10,8 +10,8 @@ from comfy_api.latest import io, ui
 
 from ..grefine_core.errors import InputError
 from ..grefine_core.report import comparison_sheet, shown_size
-from . import host, inputs, report_parts, shown
-from .fields import (
+from . import host, inputs, preview, report_data
+from .io_types import (
     CATEGORY,
     PhrasesType,
     alignment_inputs,
@@ -110,7 +110,7 @@ class GRefineQualityReport(io.ComfyNode):
             "stage1_guard": stage1_guard,
             "stage2_guard": stage2_guard,
         }
-        extras = report_parts.gather(old, connected)
+        extras = report_data.gather(old, connected)
         quality = quality_of(inputs.single(quality_model, "quality_model"))
 
         tell = host.progress(len(old))
@@ -122,12 +122,12 @@ class GRefineQualityReport(io.ComfyNode):
                 way(quality, first, prompts[index], map_size=size),
                 way(quality, second, prompts[index], map_size=(1, 1)),  # its maps are not on the sheet
             )
-            report = report_parts.build(first, second, prompts[index], measured, extras[index])
+            report = report_data.build(first, second, prompts[index], measured, extras[index])
             sheet = host.to_host(comparison_sheet(first, second, report))
             sheets.append(sheet)
-            texts.append(json.dumps(report_parts.as_data(report, extras[index]), indent=2, ensure_ascii=False))
+            texts.append(json.dumps(report_data.as_data(report, extras[index]), indent=2, ensure_ascii=False))
             previews += ui.PreviewImage(sheet, cls=cls).as_dict()["images"]
-            words.append(report_parts.summary(report))
-            lines.append(report_parts.lines(report))
+            words.append(report_data.summary(report))
+            lines.append(report_data.lines(report))
         tell(len(old), len(old), None)
-        return io.NodeOutput(sheets, texts, ui={"images": previews, "text": words, **shown.cards(lines)})
+        return io.NodeOutput(sheets, texts, ui={"images": previews, "text": words, **preview.cards(lines)})

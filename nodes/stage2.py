@@ -7,16 +7,14 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..grefine_core.refine.protocols import Progress, Restorer
-from ..grefine_core.refine.seeds import second_stage_seed
-from ..grefine_core.refine.stage2 import stage2
-from . import inputs, stage_work
-from .denoise import LARGEST_CFG, HostModels, sampler_settings
-from .fields import CATEGORY, RestorerType
+from ..grefine_core.refine.protocols import Progress, Restorer, second_stage_seed
+from ..grefine_core.refine.stages import stage2
+from . import inputs
 from .host import SMALLER, explained, known, progress, schema
-from .sampling import HostRestorer
-from .stage1_common import sampler_inputs, seed_input
-from .stage_work import MOST_STEPS, Work
+from .inputs import MOST_STEPS, Work
+from .io_types import CATEGORY, RestorerType
+from .sampling import LARGEST_CFG, HostModels, HostRestorer, sampler_settings
+from .stage1 import sampler_inputs, seed_input
 
 _TILE = (64, 8192)
 
@@ -79,8 +77,8 @@ class GRefineRestorerFromModel(io.ComfyNode):
         """Put them together; nothing is loaded or run yet."""
         models = HostModels(
             model,
-            stage_work.conditionings([positive], "positive", 1)[0],
-            stage_work.conditionings([negative], "negative", 1)[0],
+            inputs.conditionings([positive], "positive", 1)[0],
+            inputs.conditionings([negative], "negative", 1)[0],
             vae,
         )
         settings = sampler_settings(cfg, sampler_name, scheduler)
@@ -94,7 +92,7 @@ def find_stage2_work(values: dict[str, Any]) -> Work:
     Raises:
         InputError: wrong types, ranges or counts.
     """
-    return stage_work.find_work(values["image"], values["run"], values["strength"], values["steps"])
+    return inputs.find_work(values["image"], values["run"], values["strength"], values["steps"])
 
 
 class GRefineStage2Restore(io.ComfyNode):
@@ -158,7 +156,7 @@ class GRefineStage2Restore(io.ComfyNode):
         """The restorer is needed if any picture is to be restored."""
         if not find_stage2_work(values).active:
             return []
-        return stage_work.unevaluated({"restorer": values.get("restorer")})
+        return inputs.unevaluated({"restorer": values.get("restorer")})
 
     @classmethod
     @explained("putting restored parts into pictures", SMALLER)
@@ -172,8 +170,8 @@ class GRefineStage2Restore(io.ComfyNode):
             inputs.instance(value, "restorer", Restorer, "a restorer (from Load PASD or Restorer from Model)")  # type: ignore[type-abstract]
             for value in inputs.per_picture(values["restorer"], "restorer", count)
         ]
-        prompts = stage_work.prompts(values.get("prompt") or [""], "prompt", count)
-        seeds = stage_work.seeds(values["seed"], count)
+        prompts = inputs.prompts(values.get("prompt") or [""], "prompt", count)
+        seeds = inputs.seeds(values["seed"], count)
         keep_color = inputs.flag(inputs.single(values["keep_color"], "keep_color"), "keep_color")
 
         def one(place: int, report: Progress | None) -> Tensor:

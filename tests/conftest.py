@@ -144,7 +144,7 @@ def golden_clip(golden) -> torch.nn.Module:
 @pytest.fixture(scope="session")
 def small_clip() -> torch.nn.Module:
     """An untrained CLIP with eight small blocks, 64 pixels, patches of 8, and CLIP's vocabulary."""
-    from grefine_core.standins.clip import build_clip
+    from .tiny_models.clip import build_clip
 
     return build_clip()
 
@@ -152,7 +152,7 @@ def small_clip() -> torch.nn.Module:
 @pytest.fixture(scope="session")
 def miniature_folder(tmp_path_factory) -> Path:
     """Untrained models in the very formats of those of the miniature world."""
-    from grefine_core.standins import write_miniature_models
+    from .tiny_models import write_miniature_models
 
     return write_miniature_models(tmp_path_factory.mktemp("miniature"))
 
@@ -169,7 +169,8 @@ def clip_tokenizer():
 def quality(small_clip, clip_tokenizer):
     """A quality model around ``small_clip``, with empty caches and zeroed counters."""
     from grefine_core import QualityModel
-    from grefine_core.standins.clip import build_embeddings
+
+    from .tiny_models.clip import build_embeddings
 
     return QualityModel(small_clip, build_embeddings(), tokenizer=clip_tokenizer, name="small")
 

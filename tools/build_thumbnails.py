@@ -20,16 +20,15 @@ from PIL import Image
 from thumbnail_layout import Bar, Panel, card, score_card
 
 from grefine_core import assess, binarize_map, merge_maps, refine
-from grefine_core.demo import INDEX
-from grefine_core.miniature.choices import load_choices
-from grefine_core.miniature.generator import make_sample
-from grefine_core.miniature.loading import load_miniature_inpainter, load_miniature_quality_model
+from grefine_core.miniature.loading import load_choices, load_miniature_inpainter, load_miniature_quality_model
+from grefine_core.miniature.world import EXAMPLE_INDEX
 from grefine_core.report.colors import overlay
+from grefine_research.miniature.generator import make_sample
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from grefine_core.miniature.sample import Sample
+    from grefine_research.miniature.sample import Sample
 
 FOLDER = Path(__file__).resolve().parents[1] / "workflows"
 BAR = 0.8  # Refine Plan's own
@@ -100,7 +99,7 @@ def method(title: str, subtitle: str, *which: Any) -> Callable[[], Image.Image]:
 
 def miniature() -> Image.Image:
     """What the workflow gives, in fact: through the library, whose demonstration it is."""
-    chosen, choices = sample(INDEX), load_choices()
+    chosen, choices = sample(EXAMPLE_INDEX), load_choices()
     found, engine = find(chosen), load_miniature_inpainter("cpu")
     quality = load_miniature_quality_model()
     refined = refine(

@@ -12,8 +12,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFilter
 from torch import Tensor
 
-from grefine_core.report import fonts
-from grefine_core.report.panels import to_pillow
+from grefine_core.report import text as fonts
+from grefine_core.report.sheet import to_pillow
 from grefine_core.report.text import ACCENT, BACKGROUND, FAINT, PANEL, TEXT, Color, Run, text_block
 
 #: The host's panel is narrow (200 to 500 pixels): few columns, large letters.

@@ -18,12 +18,11 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from grefine_core import assess, binarize_map, emphasize, merge_maps, plan_refinement
-from grefine_core.miniature.choices import load_choices
-from grefine_core.miniature.generator import make_sample
-from grefine_core.miniature.loading import load_miniature_quality_model
+from grefine_core.miniature.loading import load_choices, load_miniature_quality_model
 from grefine_core.plan import Plan
 from grefine_core.report.colors import heatmap, overlay
 from grefine_core.report.text import ACCENT, BACKGROUND, BAD, FAINT, GOOD, Run, text_block
+from grefine_research.miniature.generator import make_sample
 
 
 @dataclass(frozen=True)

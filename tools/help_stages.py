@@ -16,8 +16,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from grefine_core import assess
-from grefine_core.miniature.choices import load_choices
-from grefine_core.miniature.loading import load_miniature_inpainter
+from grefine_core.miniature.loading import load_choices, load_miniature_inpainter
 from grefine_core.pictures import load_picture
 from grefine_core.refine import guard, refine, stage1, stage2
 from grefine_core.refine.color import adain_color, wavelet_color

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
-from grefine_core.report.fonts import fonts
+from grefine_core.report.text import fonts
 
 SIDE = 512
 _STRIP, _GAP = 64, 16

@@ -36,10 +36,9 @@ from workflow_parts import (
 )
 from workflow_writer import Graph, Output
 
-from grefine_core.demo import EXAMPLE
-from grefine_core.demo.settings import node_settings
-from grefine_core.miniature.choices import load_choices
-from grefine_core.miniature.loading import SHIPPED
+from grefine_core.cli.demo_run import node_settings
+from grefine_core.miniature.loading import SHIPPED, load_choices
+from grefine_core.miniature.world import EXAMPLE
 from grefine_core.pictures import load_picture
 
 NATIVE_1024 = Way(stage1={"crop_size": "native", "native_side": 1024})

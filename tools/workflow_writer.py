@@ -20,7 +20,7 @@ OPTIONAL_SHAPE = 7  # how the editor draws an input that may stay unconnected
 VIRTUAL = ("MarkdownNote",)  # exists in the editor only
 #: What the editor shows first: the picture, the prompt and the notes. Below a scale of some 0.6 it draws no text.
 VIEW = {"scale": 0.8, "offset": [100, 100]}
-# Room for what a node shows on itself after it ran (nodes/shown.py).
+# Room for what a node shows on itself after it ran (nodes/preview.py).
 SHOWN = {
     "GRefinePQMap": 260,
     "GRefineAQMap": 290,

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from grefine_core.models import NEEDED, REGISTRY, ModelEntry, needed_by
-from grefine_core.models.needs import own_of
+from grefine_core.models.registry import own_of
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "models.md"
 log = logging.getLogger("write_models_page")

@@ -1,5 +1,5 @@
 // What the pack's nodes show on themselves after they ran: a small picture, and what they found in words.
-// The nodes send it under the key "grefine" (nodes/shown.py): one card for each picture.
+// The nodes send it under the key "grefine" (nodes/preview.py): one card for each picture.
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 

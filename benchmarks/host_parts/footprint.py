@@ -47,7 +47,7 @@ def main(bench: Bench) -> None:
     torch.manual_seed(0)
     with torch.inference_mode(False):
         clip = open_clip.create_model("ViT-B-16-quickgelu").eval()
-        quality = bench.part("grefine_core.quality_model").QualityModel(clip, name="random")
+        quality = bench.part("grefine_core.clip.quality_model").QualityModel(clip, name="random")
     warm_up(bench, quality)
     picture = torch.rand(1, side, side, 3)
     mask, length = torch.zeros(1, side, side), round(side * share**0.5)
@@ -100,8 +100,8 @@ def tasks(
 
 def stages(bench: Bench, picture: Tensor, mask: Tensor, defects: Tensor) -> dict[str, Callable[[], Any]]:
     """Both stages with an engine that does nothing."""
-    stage1 = bench.part("grefine_core.refine.stage1").stage1
-    stage2 = bench.part("grefine_core.refine.stage2").stage2
+    stage1 = bench.part("grefine_core.refine.stages").stage1
+    stage2 = bench.part("grefine_core.refine.stages").stage2
     settings = {"prompts": "", "strengths": 0.5, "steps": 1, "seed": 1, "keep_color": True}
 
     parts = (defects > 0.5).float()

@@ -103,7 +103,7 @@ def scoring(bench: Bench, side: int, repeats: int) -> None:
 
     with torch.inference_mode(False):
         clip = open_clip.create_model("ViT-B-16-quickgelu").eval()
-        quality = bench.part("grefine_core.quality_model").QualityModel(clip, name="random")
+        quality = bench.part("grefine_core.clip.quality_model").QualityModel(clip, name="random")
     maps, picture = bench.part("nodes.quality"), torch.rand(1, side, side, 3)
     prompt = "a red balloon above an old stone castle, two white swans on the lake"
 

@@ -9,17 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from benchmarks.miniature_parts.cases import Case, cases, images_of
+from benchmarks.miniature_parts.report import Part, Target
+from benchmarks.miniature_parts.run import Run
+from benchmarks.miniature_parts.stats import f1, ratio, srocc
+from benchmarks.miniature_parts.store import Store
 from grefine_core.alignment import AlignmentQuality, alignment_quality
 from grefine_core.alignment.calibration import SCORINGS
 from grefine_core.alignment.verdicts import AGGREGATES, PENALTIES
-from grefine_core.miniature.captions.agreement import match
-from grefine_core.syntax import PromptTree, parse_prompt
-
-from .cases import Case, cases, images_of
-from .report import Part, Table, Target, figure
-from .run import Run
-from .stats import Estimate, f1, mean, ratio, srocc
-from .store import Record, Store
+from grefine_core.prompt.syntax import PromptTree, parse_prompt
+from grefine_research.evaluation.statistics import Estimate, mean
+from grefine_research.evaluation.store import Record
+from grefine_research.evaluation.tables import Table, figure
+from grefine_research.miniature.captions.agreement import match
 
 FULL = "as chosen"
 WHOLE = "whole prompt at once"
@@ -171,7 +173,7 @@ def _by_name(records: Sequence[Record], resamples: int) -> Table:
 
 def _by_length(records: Sequence[Record], resamples: int) -> Table:
     """Whether a long prompt alone lowers the score, and how well the score tells matching pictures from others."""
-    from grefine_core.miniature.judges.figures import auc
+    from grefine_research.miniature.evaluators.figures import auc
 
     matching = [record for record in records if not any(record["unmatched"])]
     rows = []

@@ -11,16 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from grefine_core.miniature.captions import Caption
-from grefine_core.miniature.captions.wordings import SIZE_WORDS
-from grefine_core.miniature.draw import draw
-from grefine_core.miniature.generator import make_sample
-from grefine_core.miniature.judges import Question
-from grefine_core.miniature.sample import FACTORS, Sample
-from grefine_core.miniature.scene import Item, Scene
+from benchmarks.miniature_parts.run import Run
 from grefine_core.miniature.world import COUNTS, SIDE
-
-from .run import Run
+from grefine_research.miniature.captions import Caption
+from grefine_research.miniature.captions.wordings import SIZE_WORDS
+from grefine_research.miniature.draw import draw
+from grefine_research.miniature.evaluators import Question
+from grefine_research.miniature.generator import make_sample
+from grefine_research.miniature.sample import FACTORS, Sample
+from grefine_research.miniature.scene import Item, Scene
 
 _PERCEPTUAL: tuple[tuple[str, ...], ...] = ((), ("technical",), ("rational",), ("natural",))
 #: Kinds of defects of picture 0, 1, …; repeated.

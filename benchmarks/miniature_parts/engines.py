@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from grefine_core.evaluation.memo import Memo
+from grefine_research.evaluation.cache import Memo
 
 T = TypeVar("T")
 

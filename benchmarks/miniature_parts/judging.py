@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from grefine_core.miniature.judges import Judges
-from grefine_core.miniature.judges.severity import inside, overall
-from grefine_core.miniature.sample import FACTORS
-
-from .cases import Case
-from .stats import psnr, ssim
+from benchmarks.miniature_parts.cases import Case
+from benchmarks.miniature_parts.stats import psnr, ssim
+from grefine_research.miniature.evaluators import Judges
+from grefine_research.miniature.evaluators.severity import inside, overall
+from grefine_research.miniature.sample import FACTORS
 
 
 def judge(case: Case, images: list[Tensor], judges: Judges) -> list[dict[str, Any]]:

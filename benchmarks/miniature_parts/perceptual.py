@@ -10,17 +10,19 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from grefine_core.embeddings import FACTORS as ALL_FACTORS
-from grefine_core.miniature.sample import FACTORS
+from benchmarks.miniature_parts.cases import cases, images_of
+from benchmarks.miniature_parts.report import Part, Target
+from benchmarks.miniature_parts.run import Run, changed_model, with_split
+from benchmarks.miniature_parts.stats import BINS, auroc, histogram, ious, srocc
+from benchmarks.miniature_parts.store import Store
+from grefine_core.clip.embeddings import FACTORS as ALL_FACTORS
+from grefine_core.clip.quality_model import QualityModel
+from grefine_core.clip.text_encoder import encode_tokens
 from grefine_core.perceptual import PerceptualQuality, perceptual_quality, worst_region
-from grefine_core.quality_model import QualityModel
-from grefine_core.text_encoder import encode_tokens
-
-from .cases import cases, images_of
-from .report import Part, Table, Target, figure
-from .run import Run, changed_model, with_split
-from .stats import BINS, Estimate, auroc, bootstrap, histogram, ious, mean, srocc
-from .store import Record, Store
+from grefine_research.evaluation.statistics import Estimate, bootstrap, mean
+from grefine_research.evaluation.store import Record
+from grefine_research.evaluation.tables import Table, figure
+from grefine_research.miniature.sample import FACTORS
 
 FULL = "as chosen"
 NO_VV = "no V-V attention"

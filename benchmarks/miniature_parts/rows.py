@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from grefine_core.evaluation.variants import VARIANTS, Answer, row_title
-from grefine_core.evaluation.variants import Refiner as _Refiner
+from grefine_research.evaluation.variants import VARIANTS, Answer, row_title
+from grefine_research.evaluation.variants import Refiner as _Refiner
 
 _BY_TITLE = {
     VARIANTS[name].title: VARIANTS[name] for name in ("full", "pq-only", "aq-only", "stage1-only", "img2img", "inpaint")

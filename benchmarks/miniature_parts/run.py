@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from grefine_core.miniature.choices import Choices, load_choices
+from grefine_core.clip.quality_model import QualityModel
+from grefine_core.miniature.loading import Choices, load_choices
 from grefine_core.miniature.world import Split
-from grefine_core.quality_model import QualityModel
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -69,8 +69,8 @@ class Run:
 
     def fingerprint(self, part: str) -> str:
         """Tells records of other models, scenes or choices from this run's."""
-        from grefine_core.miniature.judges import find_judges
         from grefine_core.miniature.loading import weights_folder
+        from grefine_research.miniature.evaluators import find_judges
 
         digest = hashlib.blake2b(digest_size=6)
         place = self.weights or weights_folder()

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from grefine_core.evaluation.statistics import Estimate, Floats, bootstrap, spearman
-from grefine_core.evaluation.statistics import mean as mean
+from grefine_research.evaluation.statistics import Estimate, Floats, bootstrap, spearman
+from grefine_research.evaluation.statistics import mean as mean
 
 BINS = 200
 """Of the histograms of maps: thresholds are multiples of 1/200."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from grefine_core.evaluation.store import Record
-from grefine_core.evaluation.store import Store as _Store
+from grefine_research.evaluation.store import Record
+from grefine_research.evaluation.store import Store as _Store
 
 
 class Store(_Store[int]):

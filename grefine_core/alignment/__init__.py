@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .banks import Banks, NounGroup, banks_path, find_banks, shipped_banks
 from .calibrate import Truth, calibrate, calibrate_with_truth
 from .calibration import Bounds, Calibration, calibration_path, find_calibration
-from .quality import alignment_quality, assess
-from .results import AlignmentQuality, Assessment, PhraseQuality
+from .quality import Assessment, alignment_quality, assess
+from .results import AlignmentQuality, PhraseQuality
+from .texts import Banks, NounGroup, banks_path, find_banks, shipped_banks
 
 __all__ = [
     "AlignmentQuality",

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from ..checks import choice
+from ..clip.quality_model import QualityModel
 from ..errors import Cancelled, InputError
-from ..quality_model import QualityModel
-from ..syntax.tree import PromptTree
+from ..prompt.syntax.tree import PromptTree
 from ..tensors import as_images
 from .calibration import SCORINGS, Bounds, Calibration, Scoring
-from .measuring import Measurement, encoder_of, measure_pictures, measured_by, trees_of
-from .results import Defect
+from .results import Defect, Measurement
+from .scoring import encoder_of, measure_pictures, measured_by, trees_of
 
 logger = logging.getLogger(__name__)
 

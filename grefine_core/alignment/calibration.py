@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import InputError, ModelFileError
-from ..json_reading import read_json
+from ..files import read_json
 
 FORMAT = "grefine-calibration-1"
 Scoring = Literal["contrast", "softmax"]

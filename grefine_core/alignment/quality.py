@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..checks import quality_model
+from ..clip.quality_model import ImageFeatures, QualityModel
 from ..perceptual import PerceptualCalibration, check_options, from_features
-from ..quality_model import ImageFeatures, QualityModel
-from ..syntax.tree import PromptTree
+from ..prompt.syntax.tree import PromptTree
 from ..tensors import as_images
 from .calibration import Calibration, Scoring
-from .measuring import Interrupt, as_one_phrase, measure_pictures, measured_by, trees_of
-from .results import AlignmentQuality, Assessment
-from .verdicts import (
-    DEFAULT_PENALTY,
-    Aggregate,
-    MissingAt,
-    Penalty,
-    alignment_score,
-    defect_map,
-    judge,
-    ratio,
-)
-from .ways import Ways
+from .results import AlignmentQuality, Interrupt
+from .scoring import as_one_phrase, measure_pictures, measured_by, trees_of
+from .verdicts import DEFAULT_PENALTY, Aggregate, MissingAt, Penalty, Ways, alignment_score, defect_map, judge, ratio
+
+if TYPE_CHECKING:
+    from ..perceptual import PerceptualQuality
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """PQ-Map and AQ-Map of the same pictures, made from one image encode."""
+
+    perceptual: PerceptualQuality
+    alignment: AlignmentQuality
+
 
 logger = logging.getLogger(__name__)
 

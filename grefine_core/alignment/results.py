@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from torch import Tensor
 
+from ..prompt.syntax.tree import PromptTree
+from .calibration import Scoring
+
 if TYPE_CHECKING:
-    from ..perceptual import PerceptualQuality
-    from ..syntax.tree import Phrase
+    from ..prompt.syntax.tree import Phrase
+
 
 Defect = Literal["none", "noun", "modifier"]
 
@@ -53,9 +57,52 @@ class AlignmentQuality:
     """as_T, (B,) in [0, 1]: how well the prompt as a whole is matched."""
 
 
-@dataclass(frozen=True)
-class Assessment:
-    """PQ-Map and AQ-Map of the same pictures, made from one image encode."""
+Interrupt = Callable[[], None] | None
+"""Called between parts of the work; what it raises stops it."""
 
-    perceptual: PerceptualQuality
-    alignment: AlignmentQuality
+
+@dataclass(frozen=True)
+class Measurement:
+    """Raw scores of one picture, before any bound."""
+
+    scores: tuple[tuple[float, float] | None, ...]
+    """(as_i, an_i) of every phrase, None where not measured."""
+    prompt: float
+    """as_T."""
+    maps: tuple[Tensor | None, ...]
+    """Similarity map of every phrase (h, w) in [0, 1]."""
+    grid: tuple[int, int]
+    """(h, w)."""
+
+
+class AlignmentEncoder(Protocol):
+    """What measures alignment in the place of the quality model's CLIP (``QualityModel.alignment_encoder``)."""
+
+    name: str
+    """In reports and calibration files."""
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        ...
+
+    def measure(
+        self,
+        pictures: Tensor,
+        trees: Sequence[PromptTree],
+        scoring: Scoring,
+        template: str = "{}",
+        include_style: bool = False,
+        temperature: float | None = None,
+        *,
+        syntax: bool = True,
+        subtract_empty: bool = True,
+        interrupt: Interrupt = None,
+    ) -> list[Measurement]:
+        """As :func:`measure`, of pictures (B, H, W, 3) that went through ``as_images``; ``interrupt`` is given only
+        where there is one."""
+        ...
+
+    def clear_cache(self) -> None:
+        """Forget all pictures."""
+        ...

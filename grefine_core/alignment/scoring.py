@@ -1,12 +1,25 @@
-"""Scores of phrases from similarities to one picture's class feature: both ways of the method (section 3.3)."""
+"""Raw scores and maps of pictures against their prompts, before any bound (method, sections 3.2 and 3.3)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..clip.quality_model import ImageFeatures, QualityModel
+from ..errors import InputError
+from ..prompt.syntax.tree import PromptTree
 from .calibration import Scoring
-from .texts import EMPTY, PhraseTexts
+from .results import AlignmentEncoder, Interrupt, Measurement
+from .texts import EMPTY, PhraseTexts, PromptTexts, prompt_parts
+from .verdicts import region_map
+
+# Scores of phrases from similarities to one picture's class feature: both ways of the method (section 3.3).
 
 Similarities = Mapping[str, float]
 """text -> cosine between its feature and the picture's class feature."""
@@ -73,3 +86,212 @@ def prompt_score(own: float, empty: float, captions: Iterable[float], temperatur
         if found is not None:
             return found
     return beats(own, empty, temperature)
+
+
+T = TypeVar("T")
+MOST_CHARACTERS = 200_000
+"""Of a prompt that is measured. CLIP reads 77 tokens at a time, some 300 characters: this is a book, pasted by
+mistake, and would take minutes of every picture. As many phrases as fit into it take a few hundred megabytes."""
+
+
+def encoder_of(model: QualityModel) -> AlignmentEncoder | None:
+    """What measures alignment in the place of the model's CLIP; None for CLIP itself."""
+    return getattr(model, "alignment_encoder", None)
+
+
+def measured_by(model: QualityModel) -> str:
+    """The name of what measures alignment."""
+    encoder = encoder_of(model)
+    return model.name if encoder is None else encoder.name
+
+
+def measure_pictures(
+    model: QualityModel,
+    pictures: Tensor,
+    trees: Sequence[PromptTree],
+    scoring: Scoring,
+    template: str = "{}",
+    include_style: bool = False,
+    temperature: float | None = None,
+    *,
+    syntax: bool = True,
+    subtract_empty: bool = True,
+    features: ImageFeatures | None = None,
+    interrupt: Interrupt = None,
+) -> list[Measurement]:
+    """:func:`measure` with whatever encoder the model has for alignment; ``features`` are those of its CLIP."""
+    encoder = encoder_of(model)
+    options = (trees, scoring, template, include_style, temperature)
+    more: dict[str, Any] = {"syntax": syntax, "subtract_empty": subtract_empty}
+    if interrupt is not None:
+        more["interrupt"] = interrupt
+    if encoder is not None:
+        return encoder.measure(pictures, *options, **more)
+    return measure(model, features or model.features_of(pictures), *options, **more)
+
+
+@torch.no_grad()
+def measure(
+    model: QualityModel,
+    features: ImageFeatures,
+    trees: Sequence[PromptTree],
+    scoring: Scoring,
+    template: str = "{}",
+    include_style: bool = False,
+    temperature: float | None = None,
+    *,
+    syntax: bool = True,
+    subtract_empty: bool = True,
+    interrupt: Interrupt = None,
+) -> list[Measurement]:
+    """Raw scores and maps of pictures against their prompts; the texts of all prompts go together, in parts.
+
+    Without ``syntax`` a prompt has the one phrase of :func:`as_one_phrase`: as_1 = as_T, and an_1 = 1, since nothing
+    tells its noun from the rest.
+    """
+    unit = features.unit
+    if unit.shape[0] != len(trees):
+        raise InputError(f"tree: {len(trees)} prompts for {unit.shape[0]} pictures.")
+    tau = model.temperature if temperature is None else temperature
+    parts = prompt_parts(
+        trees,
+        model.token_count,
+        model.context_length,
+        scoring,
+        template,
+        include_style,
+        banks=model.banks,
+        syntax=syntax,
+        interrupt=interrupt,
+    )
+    found = [Collected() for _ in trees]
+    for part in parts:
+        texts = list(dict.fromkeys((EMPTY, *(text for collected in part.values() for text in collected))))
+        vectors = model.text_features(texts)
+        row = {text: index for index, text in enumerate(texts)}
+        empty = vectors[0] if subtract_empty else torch.zeros_like(vectors[0])
+        # Only those pictures that the part speaks of: a batch may have as many prompts as pictures.
+        for index in (index for index, parsed in enumerate(trees) if id(parsed) in part):
+            collected, patches = part[id(trees[index])], unit[index, 1:]
+            similarity = dict(zip(texts, (vectors @ unit[index, 0]).tolist(), strict=True))
+            found[index].scores += phrase_scores(collected, similarity, tau, scoring)
+            found[index].maps += _maps(collected, patches, vectors, row, empty, features.grid)
+            if collected.pieces:
+                whole = _whole_prompt(collected, vectors, row)
+                others = [similarity[text] for text in collected.captions]
+                own = float(unit[index, 0] @ whole)
+                found[index].prompt = prompt_score(own, similarity[EMPTY], others, tau, scoring)
+                if not syntax:
+                    found[index].whole = region_map((patches @ (whole - empty)).unflatten(-1, features.grid))
+    return [
+        one.measurement(features.grid, None if syntax else as_one_phrase(parsed, include_style))
+        for one, parsed in zip(found, trees, strict=True)
+    ]
+
+
+@dataclass
+class Collected:
+    """What is known of one picture while its prompt is worked through."""
+
+    scores: list[tuple[float, float] | None] = field(default_factory=list)
+    maps: list[Tensor | None] = field(default_factory=list)
+    prompt: float = 1.0
+    whole: Tensor | None = None
+    """Map of the prompt as one phrase."""
+
+    def measurement(self, grid: tuple[int, int], one_phrase: PromptTree | None) -> Measurement:
+        """All of it; ``one_phrase``: the prompt as one phrase, where it has no others."""
+        if one_phrase is None:
+            return Measurement(tuple(self.scores), self.prompt, tuple(self.maps), grid)
+        count = len(one_phrase)
+        return Measurement(((self.prompt, 1.0),) * count, self.prompt, (self.whole,) * count, grid)
+
+
+def phrase_scores(
+    collected: PromptTexts, similarity: Similarities, temperature: float, scoring: Scoring
+) -> list[tuple[float, float] | None]:
+    """(as_i, an_i) of every phrase of one picture from its similarity to each text; None where not measured."""
+    scores: list[tuple[float, float] | None] = []
+    for phrase in collected.phrases:
+        if phrase is None:
+            scores.append(None)
+            continue
+        head = head_score(phrase, similarity, temperature, scoring)
+        scores.append((phrase_score(phrase, head, similarity, temperature, scoring), head))
+    return scores
+
+
+def as_one_phrase(tree: PromptTree, include_style: bool = False) -> PromptTree:
+    """The prompt as one phrase without a tree: the words of all phrases that are measured; none if there are none."""
+    measured = [phrase for phrase in tree if include_style or not phrase.is_style]
+    if not measured:
+        return PromptTree(tree.prompt, ())
+    words = tuple(sorted((word for phrase in measured for word in phrase.words), key=lambda word: word.start))
+    return PromptTree(tree.prompt, (replace(measured[0], words=words, ancestor=None, is_style=False),))
+
+
+def trees_of(prompt: object, tree: object, pictures: int) -> list[PromptTree]:
+    """One tree for each picture; equal prompts share one.
+
+    Raises:
+        InputError: neither prompts nor trees, not one for each picture, or a prompt over ``MOST_CHARACTERS``.
+    """
+    if tree is not None:
+        trees = _one_each("tree", tree, PromptTree, pictures)
+        for given in trees:
+            _check_length("tree", given.prompt)
+        return trees
+    from ..prompt.syntax import parse_prompt
+
+    prompts = _one_each("prompt", prompt, str, pictures)
+    for text in prompts:
+        _check_length("prompt", text)
+    parsed = {text: parse_prompt(text) for text in dict.fromkeys(prompts)}
+    return [parsed[text] for text in prompts]
+
+
+def _maps(
+    collected: PromptTexts,
+    patches: Tensor,
+    vectors: Tensor,
+    row: dict[str, int],
+    empty: Tensor,
+    grid: tuple[int, int],
+) -> tuple[Tensor | None, ...]:
+    """``F(x) · (T(P_i) − T(""))`` of every measured phrase, scaled to [0, 1]."""
+    measured = [phrase for phrase in collected.phrases if phrase is not None]
+    if not measured:
+        return tuple(None for _ in collected.phrases)
+    directions = vectors[[row[phrase.text] for phrase in measured]] - empty
+    similarity = (directions @ patches.T).unflatten(-1, grid)
+    found = iter(similarity)
+    return tuple(None if phrase is None else region_map(next(found)) for phrase in collected.phrases)
+
+
+def _whole_prompt(collected: PromptTexts, vectors: Tensor, row: dict[str, int]) -> Tensor:
+    """Unit feature of the whole prompt: its pieces' mean, weighted by their tokens."""
+    weights = torch.tensor([float(tokens) for _, tokens in collected.pieces])
+    pieces = vectors[[row[text] for text, _ in collected.pieces]]
+    return F.normalize((weights.unsqueeze(-1) * pieces).sum(0), dim=0)
+
+
+def _check_length(name: str, prompt: str) -> None:
+    if len(prompt) > MOST_CHARACTERS:
+        raise InputError(
+            f"{name}: {len(prompt):,} characters, starting with {prompt[:40]!r}; prompts of up to {MOST_CHARACTERS:,} "
+            "are measured. Shorten it, and see whether something was pasted by mistake."
+        )
+
+
+def _one_each(name: str, given: object, kind: type[T], pictures: int) -> list[T]:
+    if isinstance(given, kind):
+        return [given] * pictures
+    if isinstance(given, str) or not isinstance(given, Sequence) or not all(isinstance(value, kind) for value in given):
+        raise InputError(
+            f"{name}: expected one {kind.__name__}, or a list of one for each picture, got {given!r:.100}."
+        )
+    if len(given) == 1:
+        return list(given) * pictures
+    if len(given) != pictures:
+        raise InputError(f"{name}: {len(given)} for {pictures} pictures. Give one for all, or one for each.")
+    return list(given)

@@ -2,13 +2,301 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, lru_cache
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
-from ..syntax.tree import Phrase, PromptTree
-from .banks import Banks, shipped_banks
+from ..errors import InputError, ModelFileError
+from ..files import read_json
+from ..prompt.syntax.tree import Phrase, PromptTree
 from .calibration import Scoring
+
+# What a phrase is contrasted with: other nouns for its head, other words of the same kind for its modifiers.
+
+FORMAT = "grefine-banks-1"
+_SHIPPED = Path(__file__).parent / "data" / "banks.json"
+_IRREGULAR = {
+    "men": "man",
+    "women": "woman",
+    "children": "child",
+    "people": "person",
+    "feet": "foot",
+    "teeth": "tooth",
+    "mice": "mouse",
+    "geese": "goose",
+    "leaves": "leaf",
+    "knives": "knife",
+    "wolves": "wolf",
+    "shelves": "shelf",
+    "glasses": "glasses",
+    "sunglasses": "sunglasses",
+    "clothes": "clothes",
+}
+
+
+@dataclass(frozen=True)
+class NounGroup:
+    """Things of one sort."""
+
+    members: tuple[tuple[str, ...], ...]
+    """One entry a thing: its name in the singular, then its synonyms."""
+    names: tuple[str, ...] = ()
+    """Words for all of the group ("animal"), which its members do not contrast."""
+    close: bool = False
+    """Whether the members describe the same things (man, soldier): none contrasts another then."""
+
+
+@dataclass(frozen=True)
+class NounEntry:
+    """One thing of the noun bank: its name, its synonyms, the words for its group (with all members, if close)."""
+
+    name: str
+    synonyms: frozenset[str]
+    group: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Banks:
+    """The words that one model is asked about. Nouns and modifiers in lower case.
+
+    Raises:
+        InputError: no nouns, or something else than words where words belong; says where.
+    """
+
+    nouns: Mapping[str, NounGroup]
+    """Name of a group -> its things."""
+    modifiers: Mapping[str, tuple[str, ...]]
+    """Kind of modifier -> its words, the commonest first. Words in none of the lists are of kind "number", "action",
+    "noun" or "general" by their tag. An empty word stands for leaving the modifier out."""
+    alike: tuple[tuple[str, ...], ...] = ()
+    """Sets of modifiers that mean nearly the same: none contrasts another."""
+    captions: tuple[str, ...] = ()
+    """Captions of other pictures, for whole prompts."""
+    note: str = field(default="", compare=False)
+    """Where the words come from."""
+
+    def __post_init__(self) -> None:
+        if not self.nouns or not any(group.members for group in self.nouns.values()):
+            raise InputError("banks: no nouns.")
+        for name, group in self.nouns.items():
+            _check_words(f"nouns of {name!r}", group.names)
+            for member in group.members:
+                _check_words(f"nouns of {name!r}", member, least=1)
+        for kind, words in self.modifiers.items():
+            _check_words(f"modifiers of kind {kind!r}", [word for word in words if word != ""], least=1)
+        for words in self.alike:
+            _check_words("modifiers that are alike", words)
+        _check_words("captions", self.captions, lower=False)
+
+    @cached_property
+    def things(self) -> tuple[NounEntry, ...]:
+        """All nouns, in their order."""
+        entries = []
+        for group in self.nouns.values():
+            words = frozenset(group.names)
+            if group.close:
+                words |= {word for member in group.members for word in member}
+            entries += [NounEntry(member[0], frozenset(member), words) for member in group.members]
+        return tuple(entries)
+
+    def other_nouns(self, head: str, mentioned: Iterable[str] = ()) -> tuple[str, ...]:
+        """Nouns that a picture of ``head`` should not show.
+
+        Left out: synonyms of the head and of every other noun that the prompt mentions (those are in the picture, too),
+        the members of a group that is named ("animal" against "dog"), and members of the same group where they describe
+        the same things ("girl" against "woman").
+        """
+        own, words = singular(head), _singulars(frozenset(mentioned))
+        return tuple(
+            entry.name
+            for entry in self.things
+            if own not in entry.synonyms
+            and own not in entry.group
+            and words.isdisjoint(entry.synonyms)
+            and words.isdisjoint(entry.group)
+        )
+
+    def kind_of(self, word: str, tag: str = "") -> str | None:
+        """The kind of a modifier: colour, material, size, …; by its tag where the word is in no list; None for words
+        that nothing can be exchanged for (degree adverbs, possessives, function words)."""
+        lowered = word.lower()
+        for kind, words in self.modifiers.items():
+            if lowered in words:
+                return kind
+        if lowered.isdigit() or tag == "CD":
+            return "number"
+        if tag.startswith("VB"):
+            return "action"
+        if tag.startswith("NN"):
+            return "noun"
+        return "general" if tag.startswith("JJ") else None
+
+    def others_of_kind(self, word: str, kind: str, count: int, mentioned: Iterable[str] = ()) -> tuple[str, ...]:
+        """At most ``count`` words of the same kind that mean something else, the commonest first; always the same.
+
+        Left out: words that mean nearly the same as the word, or as one chosen already, and words that the prompt
+        itself uses (``mentioned``). For compound nouns the nouns of the bank, spread evenly. None for a kind without
+        words.
+        """
+        if kind == "noun":
+            nouns = self.other_nouns(word, mentioned)
+            return nouns if len(nouns) <= count else tuple(nouns[(i * len(nouns)) // count] for i in range(count))
+        used = _lowered(frozenset(mentioned))
+        barred = {word.lower()} | self._alike(word.lower())
+        chosen: list[str] = []
+        for other in self.modifiers.get(kind, ()):
+            if other not in barred and other not in used and len(chosen) < count:
+                chosen.append(other)
+                barred |= {other} | self._alike(other)
+        return tuple(chosen)
+
+    def _alike(self, word: str) -> frozenset[str]:
+        return self._sets.get(word, frozenset())
+
+    @cached_property
+    def _sets(self) -> dict[str, frozenset[str]]:
+        sets: dict[str, frozenset[str]] = {}
+        for words in self.alike:
+            for word in words:
+                sets[word] = sets.get(word, frozenset()) | frozenset(words)
+        return sets
+
+    def save(self, path: str | Path) -> Path:
+        """Write the file, replacing an older one as a whole; returns its path."""
+        file = Path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_name(file.name + ".part")
+        content = {"format": FORMAT, **asdict(self)}
+        part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(part, file)  # noqa: PTH105
+        return file
+
+    @classmethod
+    def load(cls, path: str | Path) -> Banks:
+        """Read a file that :meth:`save` wrote, or one written by hand after ``data/banks.json``.
+
+        Raises:
+            ModelFileError: missing, damaged, or something else than banks; says what is wrong and where.
+        """
+        file = Path(path).expanduser()
+        try:
+            content = read_json(file)
+        except FileNotFoundError as error:
+            raise ModelFileError(f"banks: {file} does not exist; check the path.") from error
+        except (OSError, ValueError) as error:
+            raise ModelFileError(f"banks: {file} cannot be read as JSON ({error}).") from error
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise ModelFileError(f"banks: {file} is no file of contrast words of G-Refine ({FORMAT}).")
+        try:
+            return cls._from_json(content)
+        except KeyError as error:
+            raise ModelFileError(f"banks: {file} is incomplete: it has no {error}.") from error
+        except (InputError, AttributeError, TypeError) as error:
+            raise ModelFileError(f"banks: {file} is damaged ({error}).") from error
+
+    @classmethod
+    def _from_json(cls, content: Mapping[str, Any]) -> Banks:
+        nouns = {
+            name: NounGroup(
+                tuple(_words(member, f"nouns of {name!r}") for member in group["members"]),
+                _words(group.get("names", []), f"names of the nouns {name!r}"),
+                bool(group.get("close", False)),
+            )
+            for name, group in content["nouns"].items()
+        }
+        return cls(
+            nouns=nouns,
+            modifiers={
+                kind: _words(words, f"modifiers of kind {kind!r}") for kind, words in content["modifiers"].items()
+            },
+            alike=tuple(_words(words, "modifiers that are alike") for words in content.get("alike", [])),
+            captions=_words(content.get("captions", []), "captions"),
+            note=str(content.get("note", "")),
+        )
+
+
+@lru_cache(maxsize=1)
+def shipped_banks() -> Banks:
+    """The banks that come with the package, for CLIP models of the open world."""
+    return Banks.load(_SHIPPED)
+
+
+def banks_path(weights: str | Path) -> Path:
+    """Where the banks of a weight file lie: ``<stem>.banks.json`` beside it."""
+    return Path(weights).expanduser().with_suffix(".banks.json")
+
+
+def find_banks(weights: str | Path) -> Banks | None:
+    """The banks beside a weight file; None if there are none."""
+    file = banks_path(weights)
+    return Banks.load(file) if file.is_file() else None
+
+
+def as_banks(value: object) -> Banks:
+    """Banks as they are or from their file; None for the shipped ones.
+
+    Raises:
+        InputError: something else.
+        ModelFileError: as :meth:`Banks.load`.
+    """
+    if value is None:
+        return shipped_banks()
+    if isinstance(value, str | Path) and str(value).strip():
+        return Banks.load(value)
+    if not isinstance(value, Banks):
+        raise InputError(f"banks: expected Banks, the path of their file, or None, got {value!r:.80}.")
+    return value
+
+
+@lru_cache(8)
+def _singulars(words: frozenset[str]) -> frozenset[str]:
+    """Of all words that a prompt mentions, for each of its phrases: counted anew, long prompts would take minutes."""
+    return frozenset(singular(word) for word in words)
+
+
+@lru_cache(8)
+def _lowered(words: frozenset[str]) -> frozenset[str]:
+    return frozenset(word.lower() for word in words)
+
+
+def singular(noun: str) -> str:
+    """The singular of an English noun by rule, lower case: for comparing words, not for writing them."""
+    word = noun.lower()
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    if word.endswith(("sses", "shes", "ches", "xes", "zes")):
+        return word[:-2]
+    if word.endswith("s") and not word.endswith(("ss", "us", "is")) and len(word) > 3:
+        return word[:-1]
+    return word
+
+
+def _words(value: object, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise InputError(f"{where}: expected a list of words, got {value!r:.80}")
+    return tuple(value)
+
+
+def _check_words(where: str, words: Iterable[object], least: int = 0, lower: bool = True) -> None:
+    """Raise InputError unless these are at least ``least`` different texts (in lower case)."""
+    listed = list(words)
+    for word in listed:
+        if not isinstance(word, str) or not word.strip():
+            raise InputError(f"{where}: {word!r:.80} is no word")
+        if lower and word != word.lower():
+            raise InputError(f"{where}: {word!r} has to be in lower case")
+    if len(listed) < least:
+        raise InputError(f"{where}: empty")
+    if len(set(listed)) < len(listed):
+        raise InputError(f"{where}: {next(word for word in listed if listed.count(word) > 1)!r} is there twice")
+
 
 EMPTY = ""
 VARIANTS = 10
@@ -165,7 +453,7 @@ def prompt_pieces(tree: PromptTree, count: Callable[[str], int], limit: int) -> 
 
     A single phrase that is longer than the context is cut at blanks, a single word by the tokenizer.
     """
-    from ..markup import plain_text, strip_markup
+    from ..prompt.markup import plain_text, strip_markup
 
     whole = strip_markup(tree.prompt)
     if not whole:

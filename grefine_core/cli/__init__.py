@@ -12,12 +12,16 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from ..errors import Cancelled, GRefineError, reason_of
-from . import bulk, calibrate, demo, evaluate, maps, models, queue, refine, score, train
-from .stopping import stopped_by_signals
-from .streams import Unread, forget_unread, plain_streams
+from ..errors import Cancelled, GRefineError
+from ..memory import reason_of
+from . import calibrate, demo, maps, models, queue, refine, score
+from .research import ResearchCommand
+from .streams import Unread, forget_unread, plain_streams, stopped_by_signals
 
-_COMMANDS = (score, maps, refine, bulk, calibrate, train, evaluate, models, queue, demo)
+_COMMANDS = (
+    *(score, maps, refine, ResearchCommand("bulk"), calibrate, ResearchCommand("train"), ResearchCommand("evaluate")),
+    *(models, queue, demo),
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -30,8 +34,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"grefine {__version__}")
     parser.add_argument("-v", "--verbose", action="count", default=0, help="more messages; twice for debugging")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in _COMMANDS:
-        module.add_command(commands)
+    for command in _COMMANDS:
+        command.add_command(commands)
     return parser
 
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, reason_of
+from ..errors import InputError
+from ..memory import reason_of
 from . import common
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure and write the calibration file. Pictures without a prompt, or broken ones, are reported and skipped."""
     from ..alignment import calibrate
     from ..alignment.calibration import calibration_path
+    from ..clip.loading import alignment_file
     from ..models.finding import find_clip, weight_file
-    from ..models.loading import alignment_file
     from ..pictures import find_pictures
 
     files = find_pictures(arguments.images)
@@ -106,7 +107,7 @@ def _samples(
 
 
 def _read_prompts(path: Path) -> dict[str, str]:
-    from ..datasets.tables import read_csv
+    from ..tables import read_csv
 
     try:
         rows = read_csv(path)

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import Cancelled, InputError, reason_of
-from ..metadata import prompt_from_metadata
-from ..pictures import Picture, find_pictures, load_picture
+from ..errors import Cancelled, InputError
+from ..files import written_whole
+from ..memory import reason_of
+from ..pictures import Picture, find_pictures, load_picture, prompt_from_metadata
 from ..plain_text import finite, mended, printable
-from ..writing import written_whole
 
 if TYPE_CHECKING:
-    from ..quality_model import QualityModel
+    from ..clip.quality_model import QualityModel
 
 Item = TypeVar("Item")
 
@@ -115,7 +115,7 @@ def pick_device(name: str) -> str:
 
 def load_model(arguments: argparse.Namespace) -> QualityModel:
     """Load the quality model that the options ask for."""
-    from ..models import load_quality_model
+    from ..clip.loading import load_quality_model
 
     return load_quality_model(
         model=arguments.architecture,

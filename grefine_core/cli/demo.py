@@ -10,12 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..miniature.world import EXAMPLE, EXAMPLE_INDEX
 from . import common, maps, options, queue, refine
+from .research import installed
 
 if TYPE_CHECKING:
-    from ..demo.pictures import Subject
-    from ..demo.settings import Settings
-    from ..miniature.choices import Choices
+    from ..miniature.loading import Choices
+    from .demo_run import Settings, Subject
 
 #: Options of the command that the miniature world has values of its own for.
 _MASKS = ("merge", "method", "threshold", "top", "grow", "feather")
@@ -36,8 +37,6 @@ UNNAMED = (*_MASKS, *_PLAN, "formula", "scoring", "aggregate", "tolerance")
 
 def add_command(commands: Any) -> None:
     """Add the command and its options."""
-    from ..demo import INDEX
-
     parser = commands.add_parser(
         "demo",
         help="run the whole method on a small drawn picture, with the small models that come along",
@@ -48,9 +47,10 @@ def add_command(commands: Any) -> None:
     chosen.add_argument(
         "--index",
         type=int,
-        default=INDEX,
+        default=EXAMPLE_INDEX,
         metavar="N",
-        help=f"which sample of the test pictures, from 0 on; default: {INDEX}. Every fourth or so has no defect",
+        help=f"which sample of the test pictures, from 0 on; default: {EXAMPLE_INDEX}. "
+        "Every fourth or so has no defect",
     )
     chosen.add_argument("--image", metavar="FILE", help="a picture of your own; the small models know only theirs")
     parser.add_argument("--prompt", help="what your own picture was meant to show; default: from its metadata")
@@ -71,14 +71,14 @@ def add_command(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run it, write all files, and say what they are."""
-    from ..demo import MODELS
-    from ..demo.pictures import own_subject, sample_subject
-    from ..demo.settings import node_settings
     from ..errors import InputError
-    from ..miniature.choices import load_choices
+    from ..miniature.loading import load_choices
+    from .demo_run import MODELS, node_settings, own_subject, sample_subject
 
     if arguments.prompt is not None and not arguments.image:
         raise InputError("--prompt: belongs to a picture of your own (--image); samples have their own prompts.")
+    if not arguments.image and arguments.index == EXAMPLE_INDEX and not installed():
+        arguments.image = str(EXAMPLE)  # samples cannot be drawn; this one is shipped as a file
     folder = common.output_folder(arguments.output)
     choices = fill_choices(arguments, load_choices())
     read = [Path(arguments.image)] if arguments.image else []
@@ -125,7 +125,7 @@ def _with_library(arguments: argparse.Namespace, subject: Subject, folder: Path)
 
 
 def _in_comfyui(host: str, subject: Subject, folder: Path, settings: Settings) -> int:
-    from ..demo.through_comfyui import run_in_comfyui
+    from .demo_run import run_in_comfyui
 
     with queue.node_progress() as progress:
         name, result = run_in_comfyui(host, subject.path, subject.prompt, folder, settings, progress)

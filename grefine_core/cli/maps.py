@@ -53,8 +53,8 @@ def write_maps(picture: Any, name: str, model: Any, arguments: argparse.Namespac
     """Write one picture's files; returns what ``--json`` prints of it."""
     from ..alignment import assess
     from ..pictures import marked, save_picture
-    from ..refine.options import RefineOptions
     from ..refine.pipeline import diagnose
+    from ..refine.protocols import RefineOptions
     from ..report import overlay
 
     prompt = common.prompt_for(picture, arguments.prompt) or ""

@@ -54,8 +54,8 @@ def _folders(arguments: argparse.Namespace) -> list[str] | None:
 
 def _host(arguments: argparse.Namespace) -> Path | None:
     """The ComfyUI that was asked for, checked."""
+    from ..comfyui.host_server import find_host
     from ..errors import InputError
-    from ..host_server import find_host
     from ..models import check_host
 
     if arguments.host is None:
@@ -123,7 +123,7 @@ def _searched(entries: list[ModelEntry], folders: list[str] | None, host: Path |
 
 
 def _print_rest(arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
-    from ..models.needs import own_of
+    from ..models.registry import own_of
 
     if not rows:
         print(f"{arguments.workflow}: everything comes with the pack.")

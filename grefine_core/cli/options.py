@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from ..refine.options import MaskOptions, PlanOptions, RefineOptions
+from ..refine.protocols import MaskOptions, PlanOptions, RefineOptions
 
 
 def add_mask_options(parser: argparse.ArgumentParser) -> None:

@@ -75,7 +75,7 @@ def settings(arguments: argparse.Namespace) -> Any:
     Raises:
         InputError: a value out of range.
     """
-    from ..engines.pasd.settings import PasdSettings
+    from ..engines.pasd.model import PasdSettings
 
     names = (*_SETTINGS, "color")
     chosen = {name: value for name in names if (value := getattr(arguments, f"pasd_{name}")) is not None}
@@ -86,7 +86,7 @@ def settings(arguments: argparse.Namespace) -> Any:
 
 def identity(arguments: argparse.Namespace) -> str:
     """What tells results by these weights and settings from results by others, as long as the files are not edited."""
-    from ..evaluation.indicators.protocol import file_identity
+    from ..models.files import file_identity
 
     named = (arguments.pasd, arguments.pasd_base, arguments.pasd_personalised)
     files = [file_identity(Path(name)) for name in named if name]

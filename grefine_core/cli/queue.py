@@ -14,7 +14,7 @@ from ..errors import Cancelled, InputError
 from . import common
 
 if TYPE_CHECKING:
-    from ..queue import QueueProgress, QueueResult
+    from ..comfyui.queue import QueueProgress, QueueResult
 
 
 def add_command(commands: Any) -> None:
@@ -48,8 +48,8 @@ def add_command(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Send it, show the host's progress, and save pictures and texts; 3 if some of the results are missing."""
-    from ..queue import QueueError, QueueResult, run_workflow
-    from ..workflow import read_workflow
+    from ..comfyui.queue import QueueError, QueueResult, run_workflow
+    from ..comfyui.workflow import read_workflow
 
     workflow = read_workflow(arguments.workflow)
     folder = common.output_folder(arguments.output)
@@ -110,8 +110,8 @@ def node_progress() -> Iterator[Callable[[QueueProgress], None]]:
 
 def print_result(result: QueueResult, folder: Path, overwrite: bool = False) -> None:
     """Say where the pictures lie, and write what nodes showed as text beside them."""
+    from ..comfyui.answers import Receiver
     from ..plain_text import printable
-    from ..received import Receiver
 
     receiver = Receiver(folder, overwrite)
     for title, path in zip(result.titles, result.images, strict=True):

@@ -95,7 +95,7 @@ class Engines:
 
 def load_pipeline(arguments: argparse.Namespace) -> Any:
     """The inpainting pipeline that the options name, without progress bars of its own."""
-    from ..engines.needs import need_diffusers
+    from ..engines.loading import need_diffusers
 
     need_diffusers("An inpainting pipeline")
     from diffusers.utils import logging as diffusers_logging

@@ -32,8 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _score(picture: Any, model: Any, arguments: argparse.Namespace) -> dict[str, Any]:
     from ..alignment import assess
-    from ..markup import strip_markup
     from ..perceptual import perceptual_quality
+    from ..prompt.markup import strip_markup
 
     prompt = common.prompt_for(picture, arguments.prompt, needed=False)
     if prompt is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .diffusers_inpaint import DiffusersInpainter, ImageToImageRestorer
+from .diffusers_sd import DiffusersInpainter, ImageToImageRestorer
 from .loading import load_inpaint_pipeline
 
 __all__ = ["DiffusersInpainter", "ImageToImageRestorer", "load_inpaint_pipeline"]

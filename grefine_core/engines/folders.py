@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ModelFileError
-from ..json_reading import read_json
+from ..files import read_json
 
 logger = logging.getLogger(__name__)
 INDEX = "model_index.json"

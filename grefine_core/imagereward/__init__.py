@@ -5,12 +5,10 @@ The paper starts AQ-Map's image encoder from these weights. transformers is only
 
 from __future__ import annotations
 
-from .loading import find_image_reward, load_image_reward, load_network
+from .loading import find_image_reward, load_image_reward, load_network, network_name, published_name, published_tensors
 from .localisation import LOCALISATIONS, Localisation
 from .model import ImageReward
-from .names import network_name, published_name, published_tensors
-from .network import REWARD_MEAN, REWARD_STD, ImageRewardNetwork
-from .sizes import PUBLISHED, Sizes
+from .network import PUBLISHED, REWARD_MEAN, REWARD_STD, ImageRewardNetwork, Sizes
 from .tokenizer import TextTokenizer, find_vocabulary, read_vocabulary
 
 __all__ = [

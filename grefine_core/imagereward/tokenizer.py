@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ModelFileError
-from ..json_reading import parse_json
+from ..files import parse_json
 from ..models.finding import Folders, model_folders
 from ..models.registry import BERT_VOCABULARY
 

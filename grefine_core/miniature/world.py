@@ -6,6 +6,7 @@ Forms take any colour and pattern; things have a look of their own, so that a wr
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, get_args
 
 Split = Literal["train", "validation", "test"]
@@ -72,3 +73,12 @@ HELD_BACK: dict[Split, frozenset[Combination]] = {
 def barred(split: Split) -> frozenset[Combination]:
     """Combinations that scenes of ``split`` never show: those held back for other splits."""
     return frozenset().union(*(combinations for other, combinations in HELD_BACK.items() if other != split))
+
+
+#: Sample of the test split that is shown if no other is asked for: the first that was drawn with a wrong attribute and
+#: a technical defect and in which the models notice both, whatever becomes of it.
+EXAMPLE_INDEX = 74
+
+
+#: The same sample as a file, its prompt in its metadata: the picture of the workflow ``grefine_miniature``.
+EXAMPLE = Path(__file__).with_name("miniature.png")

@@ -6,34 +6,41 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .architectures import Architecture
-    from .downloading import download
+    from .downloading import Verification, download, file_sha256, verify_file
     from .files import read_tensors
-    from .finding import ModelStatus, download_folder, find_clip, list_models, locate, model_folders
-    from .host_folders import check_host, host_model_folders
-    from .loading import load_clip, load_quality_model
-    from .needs import NEEDED, needed_by
-    from .registry import REGISTRY, ModelEntry, entry_of
-    from .verifying import Verification, file_sha256, verify_file
+    from .finding import (
+        ModelStatus,
+        check_host,
+        download_folder,
+        find_clip,
+        host_model_folders,
+        list_models,
+        locate,
+        model_folders,
+    )
+    from .registry import NEEDED, REGISTRY, ModelEntry, entry_of, needed_by
 
-# Resolved on first use: `embeddings` needs `files` from here, and `loading` needs `embeddings`.
+# Resolved on first use: reading a file needs nothing of what finds, checks and fetches them.
 _HOMES = {
-    "architectures": ("Architecture",),
-    "downloading": ("download",),
+    "downloading": ("Verification", "download", "file_sha256", "verify_file"),
     "files": ("read_tensors",),
-    "finding": ("ModelStatus", "download_folder", "find_clip", "list_models", "locate", "model_folders"),
-    "host_folders": ("check_host", "host_model_folders"),
-    "loading": ("load_clip", "load_quality_model"),
-    "needs": ("NEEDED", "needed_by"),
-    "registry": ("REGISTRY", "ModelEntry", "entry_of"),
-    "verifying": ("Verification", "file_sha256", "verify_file"),
+    "finding": (
+        "ModelStatus",
+        "check_host",
+        "download_folder",
+        "find_clip",
+        "host_model_folders",
+        "list_models",
+        "locate",
+        "model_folders",
+    ),
+    "registry": ("ModelEntry", "NEEDED", "REGISTRY", "entry_of", "needed_by"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "NEEDED",
     "REGISTRY",
-    "Architecture",
     "ModelEntry",
     "ModelStatus",
     "Verification",
@@ -45,8 +52,6 @@ __all__ = [
     "find_clip",
     "host_model_folders",
     "list_models",
-    "load_clip",
-    "load_quality_model",
     "locate",
     "model_folders",
     "needed_by",

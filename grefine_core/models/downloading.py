@@ -3,22 +3,249 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import logging
 import os
+import re
 import shutil
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from http.client import HTTPException, HTTPMessage
+from ipaddress import ip_address
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+from urllib.parse import urlsplit
 
 from ..errors import InputError, ModelFileError
+from .files import existing_file, from_transformers, is_transformers, read_shapes, read_tensors
 from .finding import download_folder
 from .registry import ModelEntry
-from .transfer import BROKEN, Answer, NothingLeftError, NotTheRestError, ask
-from .verifying import Verification, verify_file
+
+# One request for a file, or for the rest of it: what came back, what was said of it, and what is wrong with it.
+
+#: What the network, and an answer that no server should give, raise: of its headers, and of addresses in them.
+BROKEN = (OSError, HTTPException, ValueError)
+_SHA256 = re.compile(r'(?:W/)?"?([0-9a-f]{64})"?')
+_LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)", re.ASCII)
+
+
+class NotTheRestError(Exception):
+    """The server does not have the rest of what is there: its file has changed, or it sends another part of it."""
+
+    def __init__(self) -> None:
+        super().__init__("the server sends another part of the file than was asked for")
+
+
+class NothingLeftError(Exception):
+    """The server says that all of the file is there already; ``sha256`` is what it announced, if anything."""
+
+    def __init__(self, sha256: str | None) -> None:
+        super().__init__()
+        self.sha256 = sha256
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A file that a server has begun to send."""
+
+    response: Any
+    """To read from, as ``http.client.HTTPResponse``."""
+    start: int
+    """Bytes of the file in front of what is sent; 0 where all of it is."""
+    total: int | None
+    """Bytes of the whole file, if the server said so."""
+    sha256: str | None
+    """Hugging Face names that of every large file; None from other servers."""
+    version: str
+    """Changes whenever the server's file does; empty where it says nothing of the kind."""
+
+
+@contextmanager
+def ask(url: str, start: int = 0, version: str = "", timeout: float = 30.0) -> Iterator[Answer]:
+    """Ask for a file from byte ``start`` on, of which those in front are there in ``version``.
+
+    Raises:
+        NotTheRestError: the server goes on with something else than that.
+        NothingLeftError: there is no rest.
+        ModelFileError: it refuses, or sends a web page; says what to do.
+        OSError, HTTPException, ValueError: no answer, or none that can be read.
+    """
+    redirections = _Redirections()
+    request = urllib.request.Request(url, headers={"User-Agent": "g-refine", "Accept-Encoding": "identity"})
+    if start:
+        request.add_header("Range", f"bytes={start}-")
+    if (token := _token(url)) is not None:
+        # Not for the stores that the hub sends on to.
+        request.add_unredirected_header("Authorization", f"Bearer {token}")
+    try:
+        response = urllib.request.build_opener(redirections, _Proxies()).open(request, timeout=timeout)
+    except urllib.error.HTTPError as error:
+        with error:
+            if error.code == 416 and start:
+                raise NothingLeftError(redirections.sha256) from error
+            said = "".join(letter for letter in " ".join(str(error.reason).split()) if letter.isprintable())
+            raise ModelFileError(f"{url}: the server answered {error.code} {said[:100]}{_advice(error)}") from error
+    with response:
+        yield _understood(url, response, redirections, start, version)
+
+
+def _understood(url: str, response: Any, redirections: _Redirections, start: int, version: str) -> Answer:
+    headers = response.headers
+    redirections.hear(headers)
+    if str(headers.get("Content-Type") or "").startswith("text/html"):
+        raise ModelFileError(
+            f"{url}: the server sent a web page instead of the file, as log-in pages of networks and proxies do; open "
+            "the address in a browser to see it."
+        )
+    sha256 = redirections.sha256
+    found = sha256 or str(headers.get("ETag") or headers.get("Last-Modified") or "")
+    length = _LENGTH.fullmatch(str(headers.get("Content-Length") or ""))
+    total = int(length[0]) if length else None
+    if response.status != 206:
+        return Answer(response, 0, total, sha256, found)
+    part = _RANGE.fullmatch(str(headers.get("Content-Range") or "").strip())
+    said = headers.get("Content-Range") is not None
+    if not start or found != version or (said and (part is None or int(part[1]) != start)):
+        raise NotTheRestError
+    if part and part[2] != "*":
+        total = int(part[2])
+    elif total is not None:
+        total += start
+    return Answer(response, start, total, sha256, found)
+
+
+def _advice(error: urllib.error.HTTPError) -> str:
+    if error.code in (401, 403):
+        return ": the file is gated or private. Accept its licence on its page, and log in (`hf auth login`)."
+    if error.code == 404:
+        return ": no such file there. $HF_ENDPOINT may name a mirror that lacks it."
+    if error.code == 429:
+        wait = str(error.headers.get("Retry-After") or "").strip()
+        return f": too many requests; try again {f'in {wait} seconds' if wait.isdecimal() else 'later'}."
+    return ": the server is in trouble; try again later." if error.code >= 500 else "."
+
+
+def _token(url: str) -> str | None:
+    """The user's token for the hub, where it cannot be overheard."""
+    from huggingface_hub import get_token
+
+    address = urlsplit(url)
+    return get_token() if address.scheme == "https" or _is_this_machine(address.hostname) else None
+
+
+def _is_this_machine(host: str | None) -> bool:
+    if host is None or host == "localhost":
+        return host is not None
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class _Proxies(urllib.request.ProxyHandler):
+    """The proxies of the environment, but none for this machine itself."""
+
+    def proxy_open(self, req: urllib.request.Request, proxy: str, type: str) -> Any:  # noqa: A002 - urllib's name
+        if _is_this_machine(urlsplit(req.full_url).hostname):
+            return None
+        return super().proxy_open(req, proxy, type)
+
+
+class _Redirections(urllib.request.HTTPRedirectHandler):
+    """Follows redirections as usual, and keeps what they say of the file: the first word counts."""
+
+    def __init__(self) -> None:
+        self.sha256: str | None = None
+
+    def hear(self, headers: HTTPMessage) -> None:
+        """Take in the headers of an answer."""
+        found = _SHA256.fullmatch(str(headers.get("X-Linked-Etag") or "").strip())
+        if found and self.sha256 is None:
+            self.sha256 = found[1]
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> urllib.request.Request | None:
+        self.hear(headers)
+        old, new = urlsplit(req.full_url), urlsplit(newurl)
+        if new.scheme not in ("http", "https") or (old.scheme == "https" and new.scheme != "https"):
+            raise urllib.error.URLError(f"it sends on to {newurl[:100]}, which is not followed")
+        request = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if request is not None and (old.scheme, old.netloc) == (new.scheme, new.netloc):
+            for name, value in req.unredirected_hdrs.items():
+                if name == "Authorization":
+                    request.add_unredirected_header(name, value)
+        return request
+
+
+# Checking that a file on disk is what it is said to be.
+
+_HASHED_AT_ONCE = 1 << 22
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was checked of a file."""
+
+    path: Path
+    entry: ModelEntry
+    size: int
+    """Bytes."""
+    sha256: str | None
+    """Computed if the entry has one to compare with, or on request."""
+    hash_known: bool
+    """Whether the hash was compared with a recorded one; else only names and shapes were."""
+    hash_announced: bool = False
+    """Whether it was compared with what the server announced while the file was fetched."""
+
+
+def verify_file(
+    path: str | Path, entry: ModelEntry, compute_hash: bool = False, *, name: str | None = None
+) -> Verification:
+    """Check a file against a known model: readable, the right tensors with the right shapes, the hash if recorded.
+
+    Args:
+        path: of the file.
+        entry: which model it is said to be.
+        compute_hash: even where there is none to compare with.
+        name: the file's name to be, whose ending says how it is read; None for the one it has.
+
+    Raises:
+        InputError: ``path`` is no path.
+        ModelFileError: missing, damaged, or another model's; says which tensors or hashes differ.
+    """
+    file = existing_file(path, entry.id)
+    suffix = Path(name or file.name).suffix
+    shapes = dict(read_shapes(file, suffix)) if entry.shapes else {}
+    if is_transformers(shapes) and "visual.conv1.weight" in entry.shapes:
+        shapes = {name: tuple(tensor.shape) for name, tensor in from_transformers(read_tensors(file, suffix)).items()}
+    wrong = [
+        f"{name} is {shapes.get(name, 'missing')}, expected {shape}"
+        for name, shape in entry.shapes.items()
+        if shapes.get(name) != shape
+    ]
+    if wrong:
+        raise ModelFileError(f"{file}: is not {entry.title}: {'; '.join(wrong[:3])}{'; …' if len(wrong) > 3 else ''}.")
+    digest = file_sha256(file) if compute_hash or entry.sha256 is not None else None
+    if entry.sha256 is not None and digest != entry.sha256:
+        raise ModelFileError(f"{file}: sha256 is {digest}, expected {entry.sha256} for {entry.title}; fetch it again.")
+    return Verification(file, entry, file.stat().st_size, digest, entry.sha256 is not None)
+
+
+def file_sha256(file: Path) -> str:
+    """sha256 of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with file.open("rb") as handle:
+        while chunk := handle.read(_HASHED_AT_ONCE):
+            digest.update(chunk)
+    return digest.hexdigest()
+
 
 logger = logging.getLogger(__name__)
 

@@ -12,12 +12,20 @@ from typing import Any
 
 from .crops import CropOptions, CropPlan, plan_crop
 from .guard import GuardResult, guard
-from .options import EmphasisOptions, MaskOptions, PlanOptions, RefineOptions
 from .pipeline import RefineResult, refine
-from .protocols import Inpainter, Progress, Restorer
-from .seeds import picture_seed, region_seed, second_stage_seed
-from .stage1 import stage1
-from .stage2 import stage2
+from .protocols import (
+    EmphasisOptions,
+    Inpainter,
+    MaskOptions,
+    PlanOptions,
+    Progress,
+    RefineOptions,
+    Restorer,
+    picture_seed,
+    region_seed,
+    second_stage_seed,
+)
+from .stages import stage1, stage2
 
 __all__ = [
     "CropOptions",

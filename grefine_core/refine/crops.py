@@ -6,7 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
 from ..errors import InputError
+from ..masks import label_regions, nearest, strips
 
 #: ``(top, left, bottom, right)`` in pixels, the last two exclusive.
 Box = tuple[int, int, int, int]
@@ -146,3 +152,126 @@ def _grow(span: tuple[int, int], limit: int, target: int) -> tuple[int, int]:
         return span
     start = min(max(0, span[0] - missing // 2), limit - target)
     return start, start + target
+
+
+# The connected regions of one picture's mask, and which of them every pixel belongs to.
+
+_NUMBERS = (torch.uint8, torch.int16, torch.int32)
+
+
+@dataclass(frozen=True)
+class Region:
+    """One connected group of a mask, with every pixel that is nearer to it than to any other group.
+
+    The regions of a picture share two maps ``(H, W)`` of group numbers: masks of their own would fill the memory where
+    a large mask has hundreds of specks. ``alone``: it is the picture's only group.
+    """
+
+    number: int
+    cores: Tensor
+    cells: Tensor
+    alone: bool
+
+    @property
+    def core(self) -> Tensor:
+        """``(H, W)`` bool, the group itself."""
+        return self.cores == self.number
+
+    @property
+    def cell(self) -> Tensor:
+        """``(H, W)`` bool, its share of the picture; the cells of one picture cover it without overlap."""
+        return self.cells == self.number
+
+
+def split_regions(mask: Tensor, join: int) -> list[Region]:
+    """Split ``mask`` ``(H, W)`` (anything above 0 counts) into groups and cells.
+
+    Groups closer than ``join`` pixels are one. Every pixel of the picture belongs to its nearest group, so that
+    feathered edges that touch are never blended twice. Empty mask: no regions.
+    """
+    cores, count = label_regions(mask, join)
+    cores = cores.to(next(dtype for dtype in _NUMBERS if count <= torch.iinfo(dtype).max))
+    cells = _nearest(cores) if count > 1 else torch.ones((), dtype=cores.dtype, device=cores.device).expand_as(cores)
+    return [Region(number, cores, cells, count == 1) for number in range(1, count + 1)]
+
+
+def _nearest(numbers: Tensor) -> Tensor:
+    """For every pixel the number ``(H, W)`` of the nearest pixel that has one."""
+    flat = numbers.cpu().numpy()
+    rows, columns = nearest(flat == 0)
+    result = np.empty_like(flat)
+    for part in strips(len(flat)):  # numpy would make all places int64 at once
+        result[part] = flat[rows[part], columns[part]]
+    return torch.from_numpy(result).to(numbers.device)
+
+
+# Resizing, padding and cutting of crops.
+
+STRIP = 256
+
+
+def resize_images(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize ``(B, h, w, 3)`` to ``size`` (height, width): bicubic, antialiased, clamped to [0, 1]."""
+    if tuple(images.shape[1:3]) == size:
+        return images
+    if images.shape[-1] == 1:
+        planes = F.interpolate(images[..., 0].unsqueeze(1), size=size, mode="bicubic", antialias=True)
+        return planes.clamp_(0.0, 1.0).permute(0, 2, 3, 1)
+    resized = images.new_empty(images.shape[0], *size, images.shape[-1])
+    for channel, plane in enumerate(images.split(1, dim=-1)):  # each by itself: the temporaries are those of one
+        resized[..., channel] = resize_images(plane, size)[..., 0]
+    return resized
+
+
+def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize ``(B, h, w)`` to ``size``. A binary mask stays binary and never loses a pixel that it touched."""
+    if tuple(masks.shape[1:]) == size:
+        return masks
+    out = F.interpolate(masks.unsqueeze(1), size=size, mode="bilinear", align_corners=False, antialias=True)[:, 0]
+    if bool(((masks == 0) | (masks == 1)).all()):
+        return (out > 1e-3).to(masks.dtype)
+    return out.clamp(0.0, 1.0)
+
+
+def pad_images(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Replicate the bottom and right edges of ``(B, h, w, C)`` up to ``size`` (height, width)."""
+    bottom, right = size[0] - images.shape[1], size[1] - images.shape[2]
+    if bottom == 0 and right == 0:
+        return images
+    return F.pad(images.permute(0, 3, 1, 2), (0, right, 0, bottom), mode="replicate").permute(0, 2, 3, 1)
+
+
+def cut(values: Tensor, box: Box) -> Tensor:
+    """The part of ``(B, H, W, …)`` inside ``box``."""
+    top, left, bottom, right = box
+    return values[:, top:bottom, left:right]
+
+
+def picture_strips(height: int) -> list[slice]:
+    """Rows of a picture, some at a time, for work whose temporaries would be as large as the picture."""
+    return [slice(start, min(start + STRIP, height)) for start in range(0, height, STRIP)]
+
+
+def to_sample(images: Tensor, masks: Tensor | None, plan: CropPlan) -> tuple[Tensor, Tensor | None]:
+    """Pad and resize crops ``(1, *plan.size, 3)`` and masks ``(1, *plan.size)`` as planned; new contiguous tensors.
+
+    The mask is continued into the padding like the picture: a repaint that touches the border is not held back by
+    smeared edge pixels that count as "known".
+    """
+    sample = _own(resize_images(pad_images(images, plan.padded), plan.sample), images)
+    if masks is None:
+        return sample, None
+    mask = pad_images(masks.unsqueeze(-1), plan.padded)[..., 0]
+    return sample, _own(resize_masks(mask, plan.sample), masks)
+
+
+def _own(made: Tensor, given: Tensor) -> Tensor:
+    """``made`` contiguous, and no view of what was ``given``: engines may write into it."""
+    shared = made.untyped_storage().data_ptr() == given.untyped_storage().data_ptr()
+    return made.clone(memory_format=torch.contiguous_format) if shared else made.contiguous()
+
+
+def from_sample(sample: Tensor, plan: CropPlan) -> Tensor:
+    """The way back: ``(1, *plan.sample, 3)`` to ``(1, *plan.size, 3)``."""
+    height, width = plan.size
+    return resize_images(sample, plan.padded)[:, :height, :width]

@@ -10,20 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..emphasis import emphasize
 from ..errors import InputError
 from ..masks import Mask, binarize_map, merge_maps
 from ..plan import Plan, plan_refinement
+from ..prompt.emphasis import emphasize
 from ..report.data import GuardEntry, Report
 from ..tensors import as_canvas, as_images, as_masks
-from .arguments import per_picture, untouched
 from .guard import NOISE, GuardResult, Scores, check_tolerance, guard
-from .options import RefineOptions
-from .progress import Tally
-from .protocols import Inpainter, Progress, Restorer
-from .seeds import second_stage_seed, seeds_for
-from .stage1 import stage1
-from .stage2 import stage2
+from .protocols import Inpainter, Progress, RefineOptions, Restorer, Tally, second_stage_seed, seeds_for
+from .stages import per_picture, stage1, stage2, untouched
 
 logger = logging.getLogger(__name__)
 

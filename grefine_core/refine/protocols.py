@@ -7,10 +7,80 @@ on the host's samplers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol, TypeVar, cast, runtime_checkable
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeVar, cast, runtime_checkable
 
 from torch import Tensor
+
+from ..errors import InputError
+from .crops import CropOptions
+
+# The options of ``refine``, grouped by the step that they belong to. Defaults are those of the steps themselves.
+
+
+@dataclass(frozen=True)
+class MaskOptions:
+    """From maps to masks; see ``masks.merge_maps`` (merge, weights) and ``masks.binarize_map`` (all else)."""
+
+    merge: str = "max"
+    weights: Sequence[float] | None = None
+    method: str = "threshold"
+    threshold: float = 0.5
+    top: float = 0.2
+    floor: float = 0.3
+    contrast: float = 0.1
+    min_area: float = 0.001
+    grow: float = 0.02
+    feather: float = 0.02
+    fill_holes: bool = True
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """Whether, how strongly, in how many steps; see ``plan.plan_refinement``."""
+
+    mode: str = "gated"
+    steps: int = 20
+    stage1_min: float = 0.5
+    stage1_max: float = 0.9
+    stage2_strength: float = 0.2
+    perceptual_bar: float = 0.8
+    alignment_bar: float = 0.8
+    region_bar: float = 0.0
+
+
+@dataclass(frozen=True)
+class EmphasisOptions:
+    """How the unmatched phrases are emphasised; see ``emphasis.emphasize``."""
+
+    minimum: float = 1.1
+    maximum: float = 1.5
+    style: Literal["weight", "repeat"] = "weight"
+
+
+@dataclass(frozen=True)
+class RefineOptions:
+    """Everything that ``refine`` can be told.
+
+    Attributes:
+        masks, plan, emphasis, crop: of the steps.
+        guard: whether changes that lower an indicator are refused.
+        tolerance: by how much an indicator may fall, against the stage's input and against the picture's own.
+        stage1_keep_color: match the crops' colours to their surroundings.
+        stage2_keep_color: give the restored picture the colours that it had.
+    """
+
+    masks: MaskOptions = field(default_factory=MaskOptions)
+    plan: PlanOptions = field(default_factory=PlanOptions)
+    emphasis: EmphasisOptions = field(default_factory=EmphasisOptions)
+    crop: CropOptions = field(default_factory=CropOptions)
+    guard: bool = True
+    tolerance: float = 0.0
+    stage1_keep_color: bool = True
+    stage2_keep_color: bool = True
+
 
 #: ``progress(done, total, preview)``: denoiser calls done and planned, and optionally a preview picture
 #: ``(1, h, w, 3)`` in [0, 1]. Whatever it raises (``Cancelled``, a host's interrupt) stops the work and propagates.
@@ -116,3 +186,85 @@ def resolve_engine(engine: Engine | Callable[[], Engine], method: str) -> Engine
     if not hasattr(candidate, method):
         raise TypeError(f"{type(candidate).__name__} has no method {method!r}: it is no engine for this stage.")
     return cast(Engine, candidate)
+
+
+# One count of denoiser calls over many engine calls and both stages.
+
+
+def part_of(progress: Progress | None, before: int, planned: int, total: int) -> Progress | None:
+    """A callback for one engine call of ``planned`` steps, after ``before`` of ``total`` steps of the whole stage."""
+    if progress is None:
+        return None
+    outer = progress
+
+    def report(done: int, of: int, preview: Tensor | None) -> None:
+        outer(before + round(min(done, of) / max(of, 1) * planned), total, preview)
+
+    return report
+
+
+class Tally:
+    """One count over both stages. How many calls stage 1 needs is known once it has planned its crops."""
+
+    def __init__(self, progress: Progress | None, second_total: int) -> None:
+        self._progress, self._second_total, self._first_total = progress, second_total, 0
+        self.first: Progress | None = None if progress is None else self._first
+        self.second: Progress | None = None if progress is None else self._second
+
+    def _first(self, done: int, total: int, preview: Tensor | None) -> None:
+        assert self._progress is not None
+        self._first_total = total
+        self._progress(done, total + self._second_total, preview)
+
+    def _second(self, done: int, total: int, preview: Tensor | None) -> None:
+        assert self._progress is not None
+        self._progress(self._first_total + done, self._first_total + total, preview)
+
+
+# Seeds for pictures, regions and stages, all derived from the user's one seed.
+
+_LARGEST = 2**64 - 1
+
+
+def picture_seed(seed: int, index: int) -> int:
+    """Seed of picture ``index`` in a batch; ``seed`` itself for the first."""
+    return seed if index == 0 else _mix(seed, "picture", index)
+
+
+def region_seed(seed: int, index: int) -> int:
+    """Seed of region ``index`` of the picture whose seed is ``seed``; ``seed`` itself for the first."""
+    return seed if index == 0 else _mix(seed, "region", index)
+
+
+def second_stage_seed(seed: int) -> int:
+    """Seed of stage 2. Not stage 1's: the same noise twice burns its pattern into the picture."""
+    return _mix(seed, "stage", 2)
+
+
+def seeds_for(seed: int | Sequence[int], count: int) -> list[int]:
+    """One seed for each of ``count`` pictures, from one seed or from a sequence of ``count`` seeds.
+
+    Raises:
+        InputError: another number of seeds, or a seed that is no integer in 0 … 2**64 - 1.
+    """
+    if isinstance(seed, int):
+        _check(seed)
+        return [picture_seed(seed, index) for index in range(count)]
+    if not isinstance(seed, Sequence):
+        raise InputError(f"seed: expected an integer from 0 to 2**64 - 1, or one for each picture, got {seed!r}.")
+    seeds = list(seed)
+    if len(seeds) != count:
+        raise InputError(f"seed: {len(seeds)} seeds for {count} pictures; give one, or one for each picture.")
+    for value in seeds:
+        _check(value)
+    return seeds
+
+
+def _check(seed: object) -> None:
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed <= _LARGEST:
+        raise InputError(f"seed: expected an integer from 0 to 2**64 - 1, got {seed!r}.")
+
+
+def _mix(seed: int, kind: str, index: int) -> int:
+    digest = hashlib.sha256(f"{seed}/{kind}/{index}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1  # 63 bits: a valid signed seed everywhere

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from .colors import heatmap, overlay
-from .data import GuardEntry, Report
-from .serialize import report_json
+from .data import GuardEntry, Report, report_json
 from .sheet import comparison_sheet, shown_size
 
 __all__ = ["GuardEntry", "Report", "comparison_sheet", "heatmap", "overlay", "report_json", "shown_size"]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import platform
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -65,3 +69,108 @@ class Report:
     """The same of the result."""
     maps: dict[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
     """``(H, W)`` each, in [0, 1]: perceptual and alignment defects, merged, denoise, composite."""
+
+
+# A report as plain data.
+
+_PACKAGES = ("g-refine", "torch", "open_clip_torch", "diffusers", "transformers", "scipy", "Pillow")
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """Return ``report`` as a dict that ``json`` can write: strings, numbers, lists and dicts, no tensors, no maps.
+
+    What is not a finite number becomes ``None``. Scores are dicts of ``perceptual`` and ``alignment`` (those of both
+    pictures with ``worst_region`` and ``factors``), regions are
+    ``[top, left, bottom, right]`` in pixels, spans ``[start, end]`` in characters of the prompt.
+    """
+    return {
+        "prompt": report.prompt,
+        "emphasized_prompt": report.emphasized_prompt,
+        "seed": None if report.seed is None else int(report.seed),
+        "size": {"height": int(report.size[0]), "width": int(report.size[1])},
+        "before": _measured(report.before, report.worst_region, report.factors),
+        "after": _measured(report.after, report.worst_region_after, report.factors_after),
+        "changed": bool(report.changed),
+        "masked_area": None if report.area is None else _number(report.area),
+        "phrase_count": sum(not verdict.phrase.is_style for verdict in report.phrases),
+        "phrases": [_phrase(verdict) for verdict in report.phrases],
+        "plan": _plan(report.plan),
+        "guard": [_guard(entry) for entry in report.guard],
+        "notes": [str(note) for note in report.notes],
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what the figures depend on; of packages that are not there, nothing."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    if "g-refine" not in found:  # a node pack is a folder, it is not installed
+        from .. import __version__
+
+        found["g-refine"] = __version__
+    return found
+
+
+def _phrase(verdict: PhraseQuality) -> dict[str, Any]:
+    phrase = verdict.phrase
+    return {
+        "text": phrase.text,
+        "head": phrase.head.text,
+        "modifiers": [word.text for word in phrase.modifiers],
+        "spans": [[int(start), int(end)] for start, end in phrase.spans],
+        "ancestor": phrase.ancestor,
+        "is_style": bool(phrase.is_style),
+        "score": _number(verdict.score),
+        "head_score": _number(verdict.head_score),
+        "defect": verdict.defect,
+        "deficit": _number(verdict.deficit),
+        "region": verdict.region,
+    }
+
+
+def _plan(plan: Plan | None) -> dict[str, Any] | None:
+    if plan is None:
+        return None
+    return {
+        "run_stage1": bool(plan.run_stage1),
+        "run_stage2": bool(plan.run_stage2),
+        "stage1_strength": _number(plan.stage1_strength),
+        "stage2_strength": _number(plan.stage2_strength),
+        "stage1_steps": int(plan.stage1_steps),
+        "stage2_steps": int(plan.stage2_steps),
+        "reason": plan.reason,
+    }
+
+
+def _guard(entry: GuardEntry) -> dict[str, Any]:
+    return {
+        "stage": int(entry.stage),
+        "region": None if entry.region is None else [int(side) for side in entry.region],
+        "accepted": bool(entry.accepted),
+        "before": _scores(entry.before),
+        "after": _scores(entry.after),
+        "reason": entry.reason,
+    }
+
+
+def _measured(scores: tuple[float, float], worst_region: float | None, factors: Mapping[str, float]) -> dict[str, Any]:
+    worst = None if worst_region is None else _number(worst_region)
+    return _scores(scores) | {"worst_region": worst, "factors": _numbers(factors)}
+
+
+def _scores(scores: tuple[float, float]) -> dict[str, Any]:
+    return {"perceptual": _number(scores[0]), "alignment": _number(scores[1])}
+
+
+def _numbers(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {str(name): _number(value) for name, value in values.items()}
+
+
+def _number(value: float) -> float | None:
+    number = float(value)
+    return number if math.isfinite(number) else None

@@ -10,10 +10,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from grefine_core.alignment.banks import shipped_banks, singular
-from grefine_core.cask import PerceptualBounds
-from grefine_core.quality_model import ImageFeatures
-from grefine_core.syntax.tree import Phrase, PromptTree, Word
+from grefine_core.alignment.texts import shipped_banks, singular
+from grefine_core.clip.embeddings import PerceptualBounds
+from grefine_core.clip.quality_model import ImageFeatures
+from grefine_core.prompt.syntax.tree import Phrase, PromptTree, Word
 
 WIDTH = 512
 GRID = (4, 6)

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from grefine_core import QualityModel, assess, emphasize
-from grefine_core.standins import build_clip, build_embeddings
+
+from ..tiny_models import build_clip, build_embeddings
 
 SHORT, LONG = 12_500, 50_000
 #: How much more a character may cost in the long prompt than in the short one. When the work of every phrase grew with

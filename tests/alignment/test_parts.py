@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from grefine_core import alignment_quality, assess, parse_prompt
-from grefine_core.alignment import Bounds, Calibration, measuring, texts
+from grefine_core.alignment import Bounds, Calibration, scoring, texts
 from grefine_core.alignment.verdicts import ancestor_region
 from grefine_core.errors import Cancelled, InputError
-from grefine_core.syntax.tree import Phrase, Word
+from grefine_core.prompt.syntax.tree import Phrase, Word
 
 LETTERS = "bdfklmp"
 LONG = ", ".join(f"a red {one}o{two}a{three}" for one in LETTERS for two in LETTERS for three in "d")
@@ -69,7 +69,7 @@ def test_a_cancel_is_heard_between_parts(model, measure):
 
 @pytest.mark.parametrize("measure", [alignment_quality, assess])
 def test_what_is_too_long_is_refused_before_any_work(model, measure, monkeypatch):
-    monkeypatch.setattr(measuring, "MOST_CHARACTERS", 400)
+    monkeypatch.setattr(scoring, "MOST_CHARACTERS", 400)
     measure(model, model.picture(0), LONG[:400])
     calls = model.encoder_calls
     with pytest.raises(InputError, match=r"^prompt: 401 characters, .* up to 400 .*Shorten"):

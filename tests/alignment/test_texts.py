@@ -6,10 +6,9 @@ import re
 
 import pytest
 
-from grefine_core.alignment.banks import Banks, NounGroup
 from grefine_core.alignment.scoring import beats, share
-from grefine_core.alignment.texts import prompt_pieces, prompt_texts
-from grefine_core.markup import strip_markup
+from grefine_core.alignment.texts import Banks, NounGroup, prompt_pieces, prompt_texts
+from grefine_core.prompt.markup import strip_markup
 
 
 def count(text: str) -> int:

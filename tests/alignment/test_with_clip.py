@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from grefine_core import QualityModel, alignment_quality, assess, perceptual_quality
-from grefine_core.alignment.measuring import measure
-from grefine_core.quality_model import ImageFeatures
+from grefine_core.alignment.scoring import measure
+from grefine_core.clip.quality_model import ImageFeatures
 
 PROMPT = "a red balloon above an old stone castle, two white swans on the lake, 8k"
 
@@ -133,7 +133,7 @@ def test_long_prompts_weigh_their_pieces_by_tokens(quality, pictures, tree):
 
 
 def test_trees_are_not_parsed_again(quality, pictures, tree, monkeypatch):
-    import grefine_core.syntax as syntax
+    import grefine_core.prompt.syntax as syntax
 
     monkeypatch.setattr(syntax, "parse_prompt", lambda prompt: pytest.fail("parsed"))
     alignment_quality(quality, pictures, tree=tree("a cat", ("cat/NN*", None)))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from grefine_core.standins import write_quality_model, write_sdxl_inpaint_folder
+from ..tiny_models import write_quality_model, write_sdxl_inpaint_folder
 
 
 @pytest.fixture(scope="session")

@@ -10,14 +10,12 @@ import pytest
 from PIL import Image
 
 from grefine_core.cli import main
-from grefine_core.demo import INDEX
-from grefine_core.demo.settings import node_settings
-from grefine_core.demo.through_comfyui import WORKFLOW
-from grefine_core.miniature.choices import load_choices
-from grefine_core.miniature.generator import make_sample
-from grefine_core.miniature.loading import SHIPPED
-from grefine_core.queue import QueueResult
-from grefine_core.workflow import read_workflow
+from grefine_core.cli.demo_run import WORKFLOW, node_settings
+from grefine_core.comfyui.queue import QueueResult
+from grefine_core.comfyui.workflow import read_workflow
+from grefine_core.miniature.loading import SHIPPED, load_choices
+from grefine_core.miniature.world import EXAMPLE_INDEX
+from grefine_research.miniature.generator import make_sample
 
 #: Untrained maps mean nothing: a part is to be repainted whatever they say, and kept.
 FORCED = ["--method", "top", "--top", "0.2", "--merge", "mean", "--mode", "paper", "--steps", "2", "--no-guard"]
@@ -32,8 +30,8 @@ def test_it_runs_everything_on_a_sample_and_writes_all_of_it(tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["demo", "-o", str(out), *FORCED]) == 0
     printed = capsys.readouterr().out
-    name = f"miniature-{INDEX}"
-    sample = make_sample("test", INDEX)
+    name = f"miniature-{EXAMPLE_INDEX}"
+    sample = make_sample("test", EXAMPLE_INDEX)
     assert f"Prompt: {sample.caption.prompt}" in printed
     assert "Wrong with it, as it was drawn: " in printed
     maps = ("pq", "pq-defects", "aq-defects", "mask", "mask-composite", "pq-defects-overlay", "aq-defects-overlay")
@@ -88,9 +86,9 @@ def test_a_large_picture_is_made_smaller_and_that_is_said(tmp_path, capsys):
 
 def test_the_prompt_may_be_in_the_pictures_metadata(tmp_path, capsys):
     assert main(["demo", "-o", str(tmp_path / "a"), *FORCED]) == 0
-    again = str(tmp_path / "a" / f"miniature-{INDEX}.png")
+    again = str(tmp_path / "a" / f"miniature-{EXAMPLE_INDEX}.png")
     assert main(["demo", "--image", again, "-o", str(tmp_path / "b"), *FORCED]) == 0
-    names = [tmp_path / folder / f"miniature-{INDEX}.refined.png" for folder in "ab"]
+    names = [tmp_path / folder / f"miniature-{EXAMPLE_INDEX}.refined.png" for folder in "ab"]
     first, second = (np.asarray(Image.open(name), dtype=int) for name in names)
     assert abs(first - second).max() <= 1
 
@@ -129,7 +127,7 @@ def sent(monkeypatch) -> list[dict]:
         settings.append(chosen)
         return "nowhere", QueueResult("0")
 
-    monkeypatch.setattr("grefine_core.demo.through_comfyui.run_in_comfyui", run)
+    monkeypatch.setattr("grefine_core.cli.demo_run.run_in_comfyui", run)
     return settings
 
 
@@ -194,7 +192,7 @@ def test_the_choices_beside_the_models_are_the_defaults(tmp_path, sent, miniatur
     assert sent[0]["GRefineNoHarmGuard"]["importance_rational"] == 0.5
     assert sent[0]["GRefineNoHarmGuard"]["tolerance"] == 1.0
     assert main(["demo", "-o", str(out), "--top", "0.1", "--overwrite"]) == 0
-    report = json.loads((out / f"miniature-{INDEX}.refined.json").read_text())
+    report = json.loads((out / f"miniature-{EXAMPLE_INDEX}.refined.json").read_text())
     assert "1 steps" in report["plan"]["reason"]
     assert report["changed"] is True
     assert report["masked_area"] < 0.25

@@ -7,8 +7,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from grefine_core.errors import InputError
-from grefine_core.metadata import prompt_from_metadata
-from grefine_core.pictures import find_pictures, load_picture, save_picture
+from grefine_core.pictures import find_pictures, load_picture, prompt_from_metadata, save_picture
 
 GRAPH = {
     "3": {"class_type": "KSampler", "inputs": {"positive": ["9", 0], "negative": ["7", 0], "seed": 1}},

@@ -13,9 +13,9 @@ from PIL import Image
 
 from grefine_core.cli import common, main, maps, refine
 from grefine_core.cli.common import check_outputs, output_stems
-from grefine_core.cli.train_options import check_results
 from grefine_core.errors import InputError
 from grefine_core.pictures import find_pictures
+from grefine_research.cli.train_options import check_results
 
 PASS = ["--perceptual-bar", "0", "--alignment-bar", "0", "--prompt", "a cup", "--pipeline", "none"]
 

@@ -12,9 +12,9 @@ from PIL import Image
 from grefine_core.cli import main
 from grefine_core.cli.pasd_options import add_restorer_options, settings
 from grefine_core.cli.refine import Engines
-from grefine_core.engines.pasd.model import PasdModel
-from grefine_core.engines.pasd.settings import PasdSettings
-from grefine_core.standins.pasd import write_pasd, write_sd15
+from grefine_core.engines.pasd.model import PasdModel, PasdSettings
+
+from ..tiny_models.pasd import write_pasd, write_sd15
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 from grefine_core.engines import load_inpaint_pipeline
-from grefine_core.standins.sdxl import MODEL_INDEX, SCHEDULER_CONFIG, build_networks, write_sdxl_inpaint_folder
+
+from ..tiny_models.sdxl import MODEL_INDEX, SCHEDULER_CONFIG, build_networks, write_sdxl_inpaint_folder
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from grefine_core.engines import load_inpaint_pipeline
-from grefine_core.engines.tokenizer import load_tokenizer
+from grefine_core.engines.prompts import load_tokenizer
 from grefine_core.errors import ModelFileError
 
 

@@ -98,7 +98,7 @@ def test_offline_in_a_fresh_process(folder, write_single_file, config_folder, tm
 
 def test_importing_the_engines_imports_no_library():
     code = (
-        "import sys, grefine_core.engines, grefine_core.standins, grefine_core.refine\n"
+        "import sys, grefine_core.engines, tests.tiny_models, grefine_core.refine\n"
         "heavy = {'diffusers', 'transformers', 'open_clip', 'scipy', 'nltk', 'kornia', 'timm'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
@@ -173,7 +173,7 @@ class TestRealLayout:
         self.fits(encoder, converted)
 
     def test_header_check_accepts_it(self, checkpoint, tmp_path):
-        from grefine_core.engines.checkpoint import inspect_checkpoint
+        from grefine_core.engines.loading import inspect_checkpoint
 
         # Names are real, sizes are not: only the header is looked at.
         first = "model.diffusion_model.input_blocks.0.0.weight"

@@ -9,7 +9,7 @@ from importlib.metadata import version
 import pytest
 
 from grefine_core.engines import load_inpaint_pipeline
-from grefine_core.engines.needs import need_diffusers
+from grefine_core.engines.loading import need_diffusers
 from grefine_core.engines.pasd import load_pasd
 from grefine_core.errors import InputError
 

@@ -10,8 +10,9 @@ import torch
 
 from grefine_core.engines import load_inpaint_pipeline
 from grefine_core.engines.prompts import encode_prompts
-from grefine_core.standins.naming import even_scale, fill_by_name
-from grefine_core.standins.sdxl import SCHEDULER_CONFIG, TEXT_2_CONFIG, UNET_CONFIG, VAE_CONFIG
+
+from ..tiny_models.naming import even_scale, fill_by_name
+from ..tiny_models.sdxl import SCHEDULER_CONFIG, TEXT_2_CONFIG, UNET_CONFIG, VAE_CONFIG
 
 
 @pytest.fixture(scope="module")

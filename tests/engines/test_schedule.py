@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from grefine_core.engines.schedule import make_schedule
+from grefine_core.engines.diffusers_sd import make_schedule
 from grefine_core.errors import InputError
 
 ALPHAS = torch.cumprod(1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2, dim=0)

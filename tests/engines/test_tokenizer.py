@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from grefine_core.engines.tokenizer import END, make_tokenizer, write_tokenizer
+from grefine_core.engines.prompts import END, make_tokenizer, write_tokenizer
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from grefine_core.host_api import HostApi
+from grefine_core.comfyui.host_api import HostApi
 
 END_EVENTS = ("execution_success", "execution_error", "execution_interrupted")
 

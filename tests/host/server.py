@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from grefine_core import host_server
+from grefine_core.comfyui import host_server
 
 HERE = Path(__file__).resolve().parent
 PACK = HERE.parents[1]

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from grefine_core.standins import write_quality_model
-from grefine_core.workflow import set_input
+from grefine_core.comfyui.workflow import set_input
 
+from ..tiny_models import write_quality_model
 from .client import HostClient
 from .server import HostServer
 

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from grefine_core.demo import EXAMPLE
-from grefine_core.host_api import HostUnreachableError
+from grefine_core.comfyui.host_api import HostUnreachableError
+from grefine_core.miniature.world import EXAMPLE
 from grefine_core.pictures import load_picture
 
 from ..workflows.blueprint import expand

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from grefine_core.cli import main
-from grefine_core.demo import INDEX
-from grefine_core.miniature.generator import make_sample
+from grefine_core.miniature.world import EXAMPLE_INDEX
+from grefine_research.miniature.generator import make_sample
 
 FORCED = ["--method", "top", "--top", "0.2", "--merge", "mean", "--mode", "paper", "--steps", "2", "--no-guard"]
 SHOWN = {"Perceptual defects.png", "Alignment defects.png", "What will be redrawn.png", "Quality Report.png"}
@@ -37,9 +37,9 @@ def test_it_starts_the_host_of_a_folder(host_path, tmp_path, capsys):
     assert main(["demo", "--host", str(host_path), "-o", str(out), *FORCED]) == 0
     printed = capsys.readouterr().out
     assert f"at {host_path}" in printed
-    sample = make_sample("test", INDEX)
+    sample = make_sample("test", EXAMPLE_INDEX)
     report = report_of(out)
-    assert json.loads((out / f"miniature-{INDEX}.refined.json").read_text()) == report
+    assert json.loads((out / f"miniature-{EXAMPLE_INDEX}.refined.json").read_text()) == report
     assert f"Emphasised prompt: {report['emphasized_prompt']}" in printed
     assert report["prompt"] == sample.caption.prompt
     assert {entry["stage"] for entry in report["guard"]} == {1, 2}
@@ -47,7 +47,11 @@ def test_it_starts_the_host_of_a_folder(host_path, tmp_path, capsys):
     after = np.asarray(Image.open(refined))
     assert after.shape == sample.image.shape
     assert (after != np.round(sample.image * 255)).any()
-    assert {path.name for path in out.iterdir()} >= {*SHOWN, f"miniature-{INDEX}.png", f"miniature-{INDEX}.truth.png"}
+    assert {path.name for path in out.iterdir()} >= {
+        *SHOWN,
+        f"miniature-{EXAMPLE_INDEX}.png",
+        f"miniature-{EXAMPLE_INDEX}.truth.png",
+    }
 
 
 def test_a_server_that_runs_is_only_sent_the_job(running, tmp_path):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from grefine_core.standins.sdxl import write_sdxl_inpaint_folder
-
+from ..tiny_models.sdxl import write_sdxl_inpaint_folder
 from .client import PromptRejectedError
 from .stage_tools import STAGE1, Bench, box, noise
 

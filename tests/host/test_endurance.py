@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grefine_core.workflow import read_workflow
+from grefine_core.comfyui.workflow import read_workflow
 
 from .client import HostClient
 from .server import PACK

@@ -63,7 +63,7 @@ with torch.inference_mode():                                # as the host runs n
 
     # The noise schedule.
     levels = model.model.model_sampling.sigmas
-    schedule = importlib.import_module(f"{name}.grefine_core.engines.schedule")
+    schedule = importlib.import_module(f"{name}.grefine_core.engines.diffusers_sd")
     theirs = ((1 - engine.sampler._alphas()) / engine.sampler._alphas()) ** 0.5
     result["sigmas"] = gap(levels.cpu(), theirs)
     result["inpainting"] = bool(model.model.concat_keys)

@@ -22,7 +22,7 @@ torch.set_num_threads(1)
 assert asyncio.run(nodes.load_custom_node(os.environ["GREFINE_PACK"])), "the pack did not load"
 name = os.environ["GREFINE_PACK"].replace(".", "_x_")
 part = lambda module: importlib.import_module(f"{name}.{module}")
-folder = part("grefine_core.standins").write_quality_model(tempfile.mkdtemp())
+folder = part("tests.tiny_models").write_quality_model(tempfile.mkdtemp())
 folder_paths.add_model_folder_path("grefine", str(folder))
 sys.path.append(HERE)
 from properties.runner import run

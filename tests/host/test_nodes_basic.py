@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from grefine_core.alignment import alignment_quality
+from grefine_core.clip.embeddings import FACTORS
+from grefine_core.clip.loading import load_quality_model
 from grefine_core.masks import binarize_map, merge_maps
-from grefine_core.models import load_quality_model
-from grefine_core.perceptual import FACTORS, perceptual_quality
-from grefine_core.standins import write_image_reward, write_quality_model
+from grefine_core.perceptual import perceptual_quality
 
+from ..tiny_models import write_image_reward, write_quality_model
 from .client import PromptRejectedError
 
 PROMPT = "a fox under a (red balloon:1.2), an old stone house, 8k, trending on artstation"
@@ -229,8 +230,8 @@ def measured_graph(client):
 
 
 def test_from_maps_to_masks_prompt_and_plan(client, quality):
-    from grefine_core.emphasis import emphasize
     from grefine_core.plan import plan_refinement
+    from grefine_core.prompt.emphasis import emphasize
 
     run = client.run(measured_graph(client)).ok()
     image = as_tensor(picture(1))

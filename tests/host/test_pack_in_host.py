@@ -69,7 +69,7 @@ import gc, weakref, torch
 import comfy.model_management as memory, comfy.utils
 name = load()
 part = lambda module: importlib.import_module(f"{name}.{module}")
-folder = part("grefine_core.standins").write_quality_model(tempfile.mkdtemp())
+folder = part("tests.tiny_models").write_quality_model(tempfile.mkdtemp())
 folder_paths.add_model_folder_path("grefine", str(folder))
 maps, loaders, host = part("nodes.quality"), part("nodes.quality_model"), part("nodes.host")
 WAYS = dict(formula="paper", importance_technical=1.0, importance_rational=1.0, importance_natural=1.0)

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from grefine_core.engines.pasd import Variant
+from grefine_core.engines.pasd.model import PasdSettings
 from grefine_core.engines.pasd.restorer import PasdRestorer
-from grefine_core.engines.pasd.settings import PasdSettings
-from grefine_core.refine.seeds import picture_seed, second_stage_seed
-from grefine_core.standins.pasd import write_pasd, write_sd15
+from grefine_core.refine.protocols import picture_seed, second_stage_seed
 
+from ..tiny_models.pasd import write_pasd, write_sd15
 from .client import PromptRejectedError
 from .stage_tools import STAGE2, Bench, noise
 
@@ -102,7 +102,7 @@ def test_it_is_what_the_library_gives(bench, weights):
     import torch
 
     from grefine_core.engines.pasd import load_pasd
-    from grefine_core.refine.stage2 import stage2
+    from grefine_core.refine.stages import stage2
 
     image = noise(1, 40, 56)
     result = restore(bench, image, seed=9, strength=0.4)
@@ -308,7 +308,7 @@ THEIRS = os.path.join(folder_paths.models_dir, "my pasd")
 folder_paths.add_model_folder_path("pasd", THEIRS)        # as extra_model_paths.yaml does, before packs load
 assert asyncio.run(nodes.load_custom_node(os.environ["GREFINE_PACK"])), "the pack did not load"
 part = lambda module: importlib.import_module(os.environ["GREFINE_PACK"].replace(".", "_x_") + "." + module)
-host, pasd, standins = part("nodes.host"), part("nodes.pasd"), part("grefine_core.standins.pasd")
+host, pasd, standins = part("nodes.host"), part("nodes.pasd"), part("tests.tiny_models.pasd")
 result = {"folders": folder_paths.get_folder_paths("pasd")}
 
 def tell(call):

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from grefine_core.standins import write_quality_model
-
+from ..tiny_models import write_quality_model
 from .client import PromptRejectedError
 
 CODE = """
@@ -26,9 +25,9 @@ part = lambda module: importlib.import_module(f"{name}.{module}")
 
 base = Path(tempfile.mkdtemp())
 inside, outside = base / "models" / "grefine", base / "secret"
-part("grefine_core.standins").write_quality_model(inside)
-part("grefine_core.standins").write_quality_model(outside)     # what would load, if only it were reached
-part("grefine_core.standins").write_sdxl_inpaint_folder(outside / "pipeline")
+part("tests.tiny_models").write_quality_model(inside)
+part("tests.tiny_models").write_quality_model(outside)     # what would load, if only it were reached
+part("tests.tiny_models").write_sdxl_inpaint_folder(outside / "pipeline")
 (outside / "table.json").write_text("{}")
 (inside / "sub").mkdir()
 (inside / "notes.txt").write_text("not a model")
@@ -64,7 +63,7 @@ sys.addaudithook(watch)
 quality = part("nodes.quality_model").GRefineLoadQualityModel
 good = dict(clip_name="clip.safetensors", architecture="auto", embeddings="pq_embeddings.safetensors",
             calibration="auto", resolution=0, device="cpu")
-pipeline = part("nodes.diffusers_pipeline").GRefineLoadInpaintPipeline
+pipeline = part("nodes.diffusers").GRefineLoadInpaintPipeline
 pasd = part("nodes.pasd").GRefineLoadPASD
 settings = dict(precision="auto", device="cpu", cfg=5.0, conditioning_scale=1.0, process_size=64, added_noise_level=900,
                 tile_size=256, color="wavelet", added_prompt="", negative_prompt="")

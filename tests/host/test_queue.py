@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from grefine_core.cli import main
+from grefine_core.comfyui.queue import QueueError, QueueProgress, run_workflow
 from grefine_core.errors import Cancelled
-from grefine_core.queue import QueueError, QueueProgress, run_workflow
 
 
 def node(kind: str, title: str, **inputs: object) -> dict:

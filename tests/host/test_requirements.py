@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from grefine_core.engines.needs import how_to_install
+from grefine_core.engines.loading import how_to_install
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -71,7 +71,7 @@ aq = lambda: maps.GRefineAQMap.execute(pictures, quality, PROMPT, **ALIGNMENT).r
 both = {key: [value] for key, value in {**WAYS, **ALIGNMENT}.items()}
 judge = lambda: guard.execute([pictures], [1.0 - pictures], [quality], [PROMPT], ["x"], [1.0], **both)
 report = lambda: part("nodes.report").GRefineQualityReport.execute([picture], [picture], [quality], [PROMPT], **both)
-model_of = part("grefine_core.quality_model")
+model_of = part("grefine_core.clip.quality_model")
 EVEN = dict.fromkeys(("weight_a", "weight_b", "weight_c", "weight_d"), 1.0)
 AREA = dict(threshold=0.5, top_share=0.2, floor=0.3, min_area=0.0, grow=0.0, feather=0.0, fill_holes=False)
 merge = lambda: part("nodes.masks").GRefineMergeMaps.execute(mask, "max", map_b=mask, **EVEN)
@@ -89,7 +89,7 @@ stage2 = lambda: part("nodes.stage2").GRefineStage2Restore.execute(**second).res
 engine = loading.load_miniature_inpainter("cpu")
 third = dict(image=[picture], denoise_mask=[mask], inpaint_pipeline=[engine], prompt=[PROMPT], negative_prompt=[""],
              **SETTINGS, **CROPS)
-diffusers = lambda: part("nodes.diffusers_pipeline").GRefineStage1InpaintDiffusers.execute(**third).result[0][0]
+diffusers = lambda: part("nodes.diffusers").GRefineStage1InpaintDiffusers.execute(**third).result[0][0]
 never = lambda call, tensor: False
 
 for kind, make in {
@@ -129,7 +129,7 @@ for kind, make in {
         ("merged maps", merge, part("nodes.masks"), "merge_maps"),
         ("masks", binarize, part("nodes.masks"), "binarize_map"),
         ("overlay", pq, part("nodes.quality"), "overlay"), ("sheet", report, part("nodes.report"), "comparison_sheet"),
-        ("stage 1, result", stage1, part("grefine_core.refine.stage1"), "_paste"),
+        ("stage 1, result", stage1, part("grefine_core.refine.stages"), "_paste"),
         ("stage 2, result", stage2, part("nodes.stage2"), "stage2"),
     ):
         if what != "load":

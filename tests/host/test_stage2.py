@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from grefine_core.refine.seeds import picture_seed, second_stage_seed
+from grefine_core.refine.protocols import picture_seed, second_stage_seed
 
 from .stage_tools import GREEN, RED, STAGE2, Bench, box, color, noise
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grefine_core.workflow import set_input
+from grefine_core.comfyui.workflow import set_input
 
 from .generated import INPAINTING_FILE, code
 from .stage_tools import STAGE1, Bench, box, noise

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grefine_core.workflow import set_input
+from grefine_core.comfyui.workflow import set_input
 
 from .stage_tools import Bench, noise
 from .template_tools import (

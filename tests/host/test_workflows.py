@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grefine_core.standins.pasd import write_pasd, write_sd15
-from grefine_core.workflow import set_input
+from grefine_core.comfyui.workflow import set_input
 
+from ..tiny_models.pasd import write_pasd, write_sd15
 from ..workflows.checks import to_api
 from .client import Run
 from .generated import FILES, code

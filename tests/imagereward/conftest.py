@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from grefine_core.imagereward import ImageRewardNetwork, Sizes, load_image_reward, published_name
-from grefine_core.standins import write_image_reward
+
+from ..tiny_models import write_image_reward
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 

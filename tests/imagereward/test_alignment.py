@@ -12,8 +12,9 @@ from grefine_core import QualityModel, alignment_quality, assess, load_quality_m
 from grefine_core.alignment import Bounds, Calibration, calibrate, calibration_path
 from grefine_core.errors import InputError, ModelFileError
 from grefine_core.imagereward import ImageReward
-from grefine_core.standins import write_quality_model
-from grefine_core.standins.clip import build_embeddings
+
+from ..tiny_models import write_quality_model
+from ..tiny_models.clip import build_embeddings
 
 PROMPT = "a red balloon above an old stone castle, two white swans on the lake, 8k"
 

@@ -9,7 +9,8 @@ from PIL import Image
 
 from grefine_core.alignment import Bounds, Calibration
 from grefine_core.cli import main
-from grefine_core.standins import write_image_reward, write_quality_model
+
+from ..tiny_models import write_image_reward, write_quality_model
 
 
 @pytest.fixture

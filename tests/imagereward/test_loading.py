@@ -18,7 +18,7 @@ from grefine_core.imagereward import (
     published_name,
     published_tensors,
 )
-from grefine_core.imagereward.names import published_shapes
+from grefine_core.imagereward.loading import published_shapes
 from grefine_core.models.files import write_tensors
 
 from .conftest import GOLDEN

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from grefine_core.clip.preprocess import preprocess
 from grefine_core.errors import InputError
-from grefine_core.imagereward.preprocessing import crop
-from grefine_core.preprocess import preprocess
+from grefine_core.imagereward.network import crop
 
 
 def test_the_centre_with_the_short_side_at_224():
@@ -27,7 +27,7 @@ def test_as_the_references_transforms_have_it():
     from PIL import Image
     from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Normalize, Resize, ToTensor
 
-    from grefine_core.preprocess import OPENAI_MEAN, OPENAI_STD, Geometry, normalise
+    from grefine_core.clip.preprocess import OPENAI_MEAN, OPENAI_STD, Geometry, normalise
 
     reference = Compose(
         [

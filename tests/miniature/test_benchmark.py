@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from grefine_core.miniature.generator import make_sample
+from grefine_research.miniature.generator import make_sample
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -22,8 +22,9 @@ def parts(monkeypatch):
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    from grefine_core.miniature.judges.training import train
-    from grefine_core.standins.miniature import write_miniature_models
+    from grefine_research.miniature.evaluators.training import train
+
+    from ..tiny_models.miniature import write_miniature_models
 
     folder = tmp_path_factory.mktemp("models")
     return write_miniature_models(folder), train(folder / "judges", "tiny")
@@ -193,9 +194,10 @@ def test_a_row_without_the_perceptual_map_knows_no_worst_region():
     """It lies under the bar and both scores pass: only the row that has the map is to repaint anything."""
     from miniature_parts.rows import Refiner
 
-    from grefine_core.alignment.results import AlignmentQuality, Assessment
+    from grefine_core.alignment.quality import Assessment
+    from grefine_core.alignment.results import AlignmentQuality
     from grefine_core.perceptual import PerceptualQuality
-    from grefine_core.refine.options import PlanOptions, RefineOptions
+    from grefine_core.refine.protocols import PlanOptions, RefineOptions
 
     defects = torch.zeros(1, 32, 32)
     defects[:, :12, :12] = 0.9
@@ -284,8 +286,8 @@ def test_choices_are_read_from_beside_the_models(tmp_path):
     from dataclasses import replace
 
     from grefine_core.errors import ModelFileError
-    from grefine_core.miniature.choices import Choices, load_choices
-    from grefine_core.refine.options import MaskOptions, PlanOptions, RefineOptions
+    from grefine_core.miniature.loading import Choices, load_choices
+    from grefine_core.refine.protocols import MaskOptions, PlanOptions, RefineOptions
 
     assert load_choices(tmp_path) == Choices()
     options = replace(RefineOptions(), masks=MaskOptions(threshold=0.4), plan=PlanOptions(region_bar=0.25))

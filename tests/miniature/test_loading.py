@@ -10,11 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from grefine_core.clip.loading import load_clip
 from grefine_core.errors import InputError, ModelFileError
 from grefine_core.miniature import loading
-from grefine_core.miniature.diffusion import pad_with_end, text_states
-from grefine_core.miniature.text_tower import END, START, text_tower_config, text_tower_weights
-from grefine_core.models.loading import load_clip
+from grefine_core.miniature.networks import END, START, pad_with_end, text_states, text_tower_config, text_tower_weights
 from grefine_core.perceptual import perceptual_quality
 from grefine_core.refine.protocols import Inpainter, Restorer
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from grefine_core.embeddings import save_embedding_set
-from grefine_core.standins.clip import CLIP_CONFIG, build_embeddings
+from grefine_core.clip.embeddings import save_embedding_set
 
+from ..tiny_models.clip import CLIP_CONFIG, build_embeddings
 from .hub import Handler
 
 

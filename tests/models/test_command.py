@@ -10,7 +10,8 @@ import pytest
 
 from grefine_core import models
 from grefine_core.cli import main
-from grefine_core.models import NEEDED, REGISTRY, entry_of, needed_by, needs
+from grefine_core.models import NEEDED, REGISTRY, entry_of, needed_by
+from grefine_core.models import registry as needs
 
 from .hub import DATA, ENTRY
 

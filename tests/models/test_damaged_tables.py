@@ -7,17 +7,17 @@ import json
 import pytest
 import torch
 
-from grefine_core.alignment.banks import Banks
 from grefine_core.alignment.calibration import Calibration
-from grefine_core.cask import PerceptualBounds
+from grefine_core.alignment.texts import Banks
+from grefine_core.clip.embeddings import PerceptualBounds
+from grefine_core.clip.loading import by_name, load_clip
 from grefine_core.errors import GRefineError, ModelFileError
-from grefine_core.imagereward.sizes import sizes_of
-from grefine_core.json_reading import parse_json
-from grefine_core.models import load_clip
-from grefine_core.models.architectures import by_name
+from grefine_core.files import parse_json
+from grefine_core.imagereward.network import sizes_of
 from grefine_core.models.files import read_tensors, write_tensors
-from grefine_core.standins.clip import CLIP_CONFIG
-from grefine_core.training.checkpoint import Progress, load_progress
+from grefine_research.training.checkpoint import Progress, load_progress
+
+from ..tiny_models.clip import CLIP_CONFIG
 
 DEEP = "[" * 100_000
 BAD = {"deep": DEEP, "infinity": '{"pictures": 1e999}', "nan": '{"a": NaN}', "cut": '{"a"'}

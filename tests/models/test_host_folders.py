@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from grefine_core.comfyui.host_server import find_host
 from grefine_core.errors import InputError, ModelFileError
-from grefine_core.host_server import find_host
 from grefine_core.models import (
     check_host,
     download_folder,

@@ -10,10 +10,11 @@ from safetensors.torch import save_file
 
 from grefine_core import Calibration, alignment_quality, load_quality_model, perceptual_quality
 from grefine_core.alignment import Banks, NounGroup, calibration_path, shipped_banks
+from grefine_core.clip.loading import load_clip
 from grefine_core.errors import InputError, ModelFileError
-from grefine_core.models import load_clip
-from grefine_core.models.state_dicts import to_open_clip
-from grefine_core.standins.clip import CLIP_CONFIG
+from grefine_core.models.files import to_open_clip
+
+from ..tiny_models.clip import CLIP_CONFIG
 
 
 def load(folder, name: str = "clip.safetensors", **options):
@@ -137,7 +138,7 @@ def test_open_clips_names(folder):
 
 
 def test_openais_sizes_are_recognised():
-    from grefine_core.models.architectures import build, by_name, detect
+    from grefine_core.clip.loading import build, by_name, detect
 
     for name in ("ViT-B-16-quickgelu", "ViT-B-32-quickgelu", "ViT-L-14-quickgelu", "ViT-L-14-336-quickgelu"):
         shapes = {key: tuple(t.shape) for key, t in build(by_name(name)).state_dict().items()}
@@ -149,7 +150,7 @@ def test_openais_sizes_are_recognised():
 def test_older_releases_list_fewer_models_with_quick_gelu(monkeypatch):
     import open_clip
 
-    from grefine_core.models.architectures import by_name
+    from grefine_core.clip.loading import by_name
 
     expected = by_name("ViT-L-14-336-quickgelu").model
     listed = open_clip.get_model_config
@@ -162,7 +163,7 @@ def test_older_releases_list_fewer_models_with_quick_gelu(monkeypatch):
 
 
 def test_transformers_configuration_tells_the_activation(tmp_path):
-    from grefine_core.models.architectures import build, by_name, detect
+    from grefine_core.clip.loading import build, by_name, detect
 
     shapes = {key: tuple(t.shape) for key, t in build(by_name("ViT-B-32")).state_dict().items()}
     (tmp_path / "config.json").write_text(json.dumps({"vision_config": {"hidden_act": "gelu"}}), encoding="utf-8")

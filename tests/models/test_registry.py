@@ -10,8 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from grefine_core.embeddings import SHIPPED
-from grefine_core.engines.pasd.folders import find_checkpoint
+from grefine_core.engines.pasd.loading import find_checkpoint
 from grefine_core.errors import InputError, ModelFileError
 from grefine_core.models import (
     REGISTRY,
@@ -23,6 +22,7 @@ from grefine_core.models import (
     model_folders,
     verify_file,
 )
+from grefine_core.models.registry import SHIPPED_EMBEDDINGS
 
 ENTRY = ModelEntry(
     id="tiny",
@@ -66,9 +66,9 @@ def test_another_address_for_the_hub(monkeypatch):
 
 def test_the_shipped_file_is_always_there(tmp_path):
     found = {status.entry.id: status.path for status in list_models([tmp_path])}
-    assert found.pop("pq-embeddings") == SHIPPED
+    assert found.pop("pq-embeddings") == SHIPPED_EMBEDDINGS
     assert set(found.values()) == {None}
-    assert verify_file(SHIPPED, entry_of("pq-embeddings")).hash_known
+    assert verify_file(SHIPPED_EMBEDDINGS, entry_of("pq-embeddings")).hash_known
 
 
 def test_files_are_found_by_any_of_their_names_also_one_folder_down(tmp_path):
@@ -111,7 +111,7 @@ def test_verifying_by_names_and_shapes(tmp_path):
 
 def test_a_changed_file_fails_by_its_hash(tmp_path):
     copy = tmp_path / "pq_embeddings.safetensors"
-    data = bytearray(SHIPPED.read_bytes())
+    data = bytearray(SHIPPED_EMBEDDINGS.read_bytes())
     data[-1] ^= 1
     copy.write_bytes(data)
     with pytest.raises(ModelFileError, match="sha256"):

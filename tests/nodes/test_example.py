@@ -20,11 +20,11 @@ def test_the_picture_that_the_template_names_is_placed(place, pack, tmp_path):
     place(tmp_path / "input", tmp_path / "user" / "memory")
     graph = json.loads((ROOT / "workflows" / "api" / "grefine_miniature.json").read_text(encoding="utf-8"))
     (name,) = (node["inputs"]["image"] for node in graph.values() if node["class_type"] == "LoadImage")
-    assert (tmp_path / "input" / name).read_bytes() == pack("grefine_core.demo").EXAMPLE.read_bytes()
+    assert (tmp_path / "input" / name).read_bytes() == pack("grefine_core.miniature.world").EXAMPLE.read_bytes()
 
 
 def test_a_users_own_file_stays(place, pack, tmp_path):
-    mine = tmp_path / pack("grefine_core.demo").EXAMPLE.name
+    mine = tmp_path / pack("grefine_core.miniature.world").EXAMPLE.name
     mine.write_bytes(b"mine")
     place(tmp_path, tmp_path / "user" / "memory")
     assert mine.read_bytes() == b"mine"
@@ -34,7 +34,7 @@ def test_a_users_own_file_stays(place, pack, tmp_path):
 
 
 def test_what_the_user_deleted_stays_away(place, pack, tmp_path):
-    memory, name = tmp_path / "user" / "memory", pack("grefine_core.demo").EXAMPLE.name
+    memory, name = tmp_path / "user" / "memory", pack("grefine_core.miniature.world").EXAMPLE.name
     place(tmp_path / "input", memory)
     (tmp_path / "input" / name).unlink()
     place(tmp_path / "input", memory)

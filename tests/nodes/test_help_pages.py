@@ -166,9 +166,8 @@ def test_who_misses_a_file_is_sent_to_the_page_of_models():
 def test_the_maps_in_the_pictures_mean_something():
     """What the pages of PQ-Map and AQ-Map show: the maps are highest on what is wrong."""
     from grefine_core import assess
-    from grefine_core.miniature.choices import load_choices
-    from grefine_core.miniature.generator import make_sample
-    from grefine_core.miniature.loading import load_miniature_quality_model
+    from grefine_core.miniature.loading import load_choices, load_miniature_quality_model
+    from grefine_research.miniature.generator import make_sample
 
     quality, ways = load_miniature_quality_model(), load_choices().assessment()
     for index, kind in ((164, "perceptual"), (29, "alignment")):

@@ -10,7 +10,7 @@ import torch
 
 @pytest.fixture(scope="module")
 def soft_mask(pack):
-    return pack("nodes.soft_mask")
+    return pack("nodes.latents")
 
 
 class Sampling:

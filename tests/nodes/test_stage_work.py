@@ -8,7 +8,7 @@ import torch
 
 @pytest.fixture(scope="module")
 def work(pack):
-    return pack("nodes.stage_work")
+    return pack("nodes.inputs")
 
 
 IMAGES = torch.rand(3, 4, 5, 3)
@@ -86,7 +86,7 @@ def test_wrong_values_are_named(work, input_error, options, message):
 
 
 def test_seeds_are_derived_from_one_or_taken_as_they_are(work, pack, input_error):
-    picture_seed = pack("grefine_core.refine.seeds").picture_seed
+    picture_seed = pack("grefine_core.refine.protocols").picture_seed
     large = 2**64 - 1
     assert work.seeds([large], 2) == [large, picture_seed(large, 1)]
     assert work.seeds([3, 4], 2) == [3, 4]

@@ -9,18 +9,18 @@ import pytest
 
 @pytest.fixture(scope="module")
 def shaping(pack):
-    return pack("nodes.shaping")
+    return pack("nodes.preview")
 
 
 @pytest.fixture(scope="module")
 def guard_report(pack):
-    return pack("nodes.guard_report")
+    return pack("nodes.report_data")
 
 
 @pytest.fixture(scope="module")
 def phrases(pack):
     """What AQ-Map might say of "a fox under a red balloon, 8k"."""
-    tree, results = pack("grefine_core.syntax.tree"), pack("grefine_core.alignment.results")
+    tree, results = pack("grefine_core.prompt.syntax.tree"), pack("grefine_core.alignment.results")
 
     def phrase(*words, style=False):
         parts = tuple(tree.Word(word, index) for index, word in enumerate(words))

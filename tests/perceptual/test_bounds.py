@@ -9,10 +9,18 @@ import torch
 from safetensors.torch import save_file
 
 from grefine_core import QualityModel, load_quality_model, perceptual_quality
-from grefine_core.cask import BOUNDS, METADATA_KEY, PerceptualBounds, load_perceptual_bounds
-from grefine_core.embeddings import FACTORS, SHIPPED, save_embedding_set
+from grefine_core.clip.embeddings import (
+    BOUNDS,
+    FACTORS,
+    METADATA_KEY,
+    PerceptualBounds,
+    load_perceptual_bounds,
+    save_embedding_set,
+)
 from grefine_core.errors import InputError, ModelFileError
-from grefine_core.standins.clip import CLIP_CONFIG, build_embeddings
+from grefine_core.models.registry import SHIPPED_EMBEDDINGS
+
+from ..tiny_models.clip import CLIP_CONFIG, build_embeddings
 
 OWN = PerceptualBounds(
     {"overall": 0.9, "technical": 0.5, "rational": 0.4, "natural": 0.3},
@@ -31,7 +39,7 @@ def test_without_any_they_are_the_papers(tmp_path, quality):
     assert paper.score == paper.patches == {"overall": 1.0, **BOUNDS}
     assert quality.perceptual_bounds == paper
     save_embedding_set(build_embeddings(), tmp_path / "plain.safetensors")
-    for source in (None, SHIPPED, str(tmp_path / "plain.safetensors"), tmp_path, {"overall": "x.pth"}):
+    for source in (None, SHIPPED_EMBEDDINGS, str(tmp_path / "plain.safetensors"), tmp_path, {"overall": "x.pth"}):
         assert load_perceptual_bounds(source) == paper
 
 

@@ -7,9 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from grefine_core import QualityModel, perceptual_quality
-from grefine_core.embeddings import FACTORS
-from grefine_core.perceptual import BOUNDS
-from grefine_core.quality_model import ImageFeatures
+from grefine_core.clip.embeddings import BOUNDS, FACTORS
+from grefine_core.clip.quality_model import ImageFeatures
 
 TIGHT = {"atol": 1e-4, "rtol": 0}
 

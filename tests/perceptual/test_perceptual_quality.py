@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from grefine_core import alignment_quality, assess, perceptual_quality
-from grefine_core.embeddings import FACTORS
+from grefine_core.clip.embeddings import BOUNDS, FACTORS
 from grefine_core.errors import InputError
-from grefine_core.perceptual import BOUNDS
 
 
 @pytest.mark.parametrize("calibration", ["paper", "released"])

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from grefine_core import alignment, perceptual_quality
+from grefine_core.clip.quality_model import ImageFeatures
 from grefine_core.perceptual import worst_region
-from grefine_core.quality_model import ImageFeatures
 
 
 def by_hand(grid: torch.Tensor) -> float:

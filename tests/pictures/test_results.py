@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from grefine_core.errors import InputError
 from grefine_core.pictures import load_picture, save_result
-from grefine_core.png import SIGNATURE
+from grefine_core.pixels import SIGNATURE
 
 RNG = np.random.default_rng(3)
 RGB = RNG.integers(0, 256, (12, 17, 3), dtype=np.uint8)

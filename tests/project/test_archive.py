@@ -91,7 +91,7 @@ def test_it_works_in_a_comfyui(tmp_path):
     """Unpacked under the registry's name: every node is there, help pages come with their pictures."""
     import urllib.request
 
-    from grefine_core.host_server import HostServer, find_host
+    from grefine_core.comfyui.host_server import HostServer, find_host
 
     host, looked = find_host()
     if host is None:

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from grefine_core.alignment import PhraseQuality
-from grefine_core.emphasis import emphasize
 from grefine_core.errors import Cancelled, InputError
 from grefine_core.masks import binarize_map, merge_maps
 from grefine_core.plan import plan_refinement
+from grefine_core.prompt.emphasis import emphasize
+from grefine_core.prompt.syntax import Phrase, Word
 from grefine_core.refine import (
     CropOptions,
     EmphasisOptions,
@@ -24,7 +25,6 @@ from grefine_core.refine import (
     refine,
     second_stage_seed,
 )
-from grefine_core.syntax import Phrase, Word
 
 GUARDED = RefineOptions(crop=CropOptions(min_context=4, join=4), stage1_keep_color=False, stage2_keep_color=False)
 FREE = replace(GUARDED, guard=False)
@@ -337,7 +337,7 @@ def test_defaults_are_those_of_the_steps(options, function):
 
 
 def test_the_public_name_is_the_function_and_its_home():
-    import grefine_core.refine.stage1
+    import grefine_core.refine.stages
 
     assert callable(grefine_core.refine)
     assert grefine_core.refine.refine is refine
@@ -375,8 +375,9 @@ class TestWithTheTinyModel:
 
     @pytest.fixture(scope="class")
     def quality(self):
-        from grefine_core.quality_model import QualityModel
-        from grefine_core.standins import build_clip, build_embeddings
+        from grefine_core.clip.quality_model import QualityModel
+
+        from ..tiny_models import build_clip, build_embeddings
 
         return QualityModel(build_clip(), build_embeddings(), cache_size=32)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from grefine_core.errors import InputError
-from grefine_core.refine.seeds import picture_seed, region_seed, second_stage_seed, seeds_for
+from grefine_core.refine.protocols import picture_seed, region_seed, second_stage_seed, seeds_for
 
 
 def test_the_first_is_the_users():

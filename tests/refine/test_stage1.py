@@ -8,7 +8,7 @@ import torch
 from grefine_core.errors import Cancelled, InputError
 from grefine_core.masks import binarize_map
 from grefine_core.refine import CropOptions, stage1
-from grefine_core.refine.seeds import picture_seed, region_seed
+from grefine_core.refine.protocols import picture_seed, region_seed
 
 
 def run(images, denoise, composite, inpainter, **changes):

@@ -8,8 +8,8 @@ import torch
 
 from grefine_core.alignment.results import PhraseQuality
 from grefine_core.plan import plan_refinement
+from grefine_core.prompt.syntax.tree import Phrase, Word
 from grefine_core.report import GuardEntry, Report
-from grefine_core.syntax.tree import Phrase, Word
 
 
 def _verdict(prompt: str, text: str, defect: str, is_style: bool = False) -> PhraseQuality:

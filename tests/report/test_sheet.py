@@ -5,7 +5,7 @@ import torch
 
 from grefine_core.errors import InputError
 from grefine_core.report import comparison_sheet
-from grefine_core.report.blocks import _MARKS
+from grefine_core.report.sheet import _MARKS
 from grefine_core.report.text import ACCENT, BAD, GOOD
 
 SIZES = [(1, 1), (64, 64), (101, 70), (30, 400), (400, 30)]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from grefine_core.report import fonts
+from grefine_core.report import text as fonts
 from grefine_core.report.text import Run, _lines, text_block
 
 

@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 
-from grefine_core.demo import EXAMPLE
+from grefine_core.comfyui.workflow import check_workflow, set_picture, set_prompt
 from grefine_core.miniature.loading import SHIPPED, default_guidance
-from grefine_core.miniature.world import SIDE
+from grefine_core.miniature.world import EXAMPLE, SIDE
 from grefine_core.models.registry import REGISTRY
 from grefine_core.pictures import load_picture
-from grefine_core.workflow import check_workflow, set_picture, set_prompt
 
 from .checks import api_problems, to_api, ui_problems
 

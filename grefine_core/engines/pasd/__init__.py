@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from .hooks import Hooks
 from .loading import load_pasd
-from .model import PasdModel, Variant
+from .model import PasdModel, PasdSettings, Variant
 from .restorer import PasdRestorer
-from .settings import PasdSettings
+from .sampling import Hooks
 
 __all__ = ["Hooks", "PasdModel", "PasdRestorer", "PasdSettings", "Variant", "load_pasd"]

@@ -8,21 +8,42 @@ import torch
 from torch import Tensor
 
 from ...checks import whole_number
-from ...refine.arguments import per_picture
+from ...errors import InputError
 from ...refine.color import adain_color, wavelet_color
-from ...refine.progress import part_of
-from ...refine.protocols import Progress
-from ...refine.resize import resize_images
-from ...refine.seeds import seeds_for
+from ...refine.crops import resize_images
+from ...refine.protocols import Progress, part_of, seeds_for
+from ...refine.stages import per_picture
 from ...tensors import as_images
-from .autoencoder import cell_pixels
-from .hooks import Hooks
-from .model import PasdModel
-from .sampling import sample
-from .schedule import check_strength
-from .settings import MOST_STEPS, PasdSettings, check_factor
-from .sizes import requested_size, working_size
-from .start import draw_noise
+from .model import MOST_STEPS, PasdModel, PasdSettings, check_factor
+from .sampling import Hooks, cell_pixels, check_strength, draw_noise, sample
+
+# Which size a picture is asked for, and which it is worked on at. Sizes are (height, width) in pixels.
+
+Size = tuple[int, int]
+
+
+def requested_size(size: Size, factor: float) -> Size:
+    """``size`` enlarged by ``factor``, rounded."""
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def working_size(size: Size, shorter: int, multiple: int) -> Size:
+    """The size that the networks see for a picture of ``size``.
+
+    If its shorter side has fewer than ``shorter`` pixels it is enlarged to that; both sides go down to the next
+    ``multiple``.
+
+    Raises:
+        InputError: a side that is too short for a single latent cell.
+    """
+    scale = max(1.0, shorter / min(size))
+    height, width = (round(side * scale) // multiple * multiple for side in size)
+    if height == 0 or width == 0:
+        raise InputError(
+            f"image: {size[1]}x{size[0]} pixels are too few, both sides need at least {multiple}. "
+            "Choose a larger factor or process size."
+        )
+    return height, width
 
 
 class PasdRestorer:

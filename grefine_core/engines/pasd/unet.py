@@ -11,10 +11,160 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, cat, nn
 
 from ...errors import InputError
-from .attention import add_context_attention, attend_with_context, flatten, pixel_attention
+
+# How the ControlNet's residuals are attended to: what PASD adds to the stock blocks, for both variants.
+
+
+def flatten(features: Tensor) -> Tensor:
+    """``(b, c, h, w)`` to the sequence ``(b, h * w, c)``."""
+    return features.flatten(2).transpose(1, 2)
+
+
+def pixel_attention(
+    channels: int,
+    context: int,
+    *,
+    heads: int,
+    groups: int,
+    layers: int = 1,
+    linear: bool = False,
+    upcast: bool = False,
+) -> Any:
+    """A stock transformer that reads a residual of ``context`` channels instead of a text (variant ``pasd``)."""
+    from diffusers.models.transformers.transformer_2d import Transformer2DModel
+
+    return Transformer2DModel(
+        heads,
+        channels // heads,
+        in_channels=channels,
+        num_layers=layers,
+        cross_attention_dim=context,
+        norm_num_groups=groups,
+        use_linear_projection=linear,
+        upcast_attention=upcast,
+    )
+
+
+def add_context_attention(attention: Any, context: int) -> None:
+    """Let a stock text transformer read a residual of ``context`` channels too (variant ``pasd_light``).
+
+    ``attention`` gets ``proj_in_plus``, each of its blocks ``norm2_plus`` and ``attn2_plus``; only
+    :func:`attend_with_context` uses them.
+    """
+    from diffusers.models.attention_processor import Attention
+
+    attention.proj_in_plus = nn.Conv2d(context, context, kernel_size=1)
+    for block in attention.transformer_blocks:
+        text = block.attn2
+        block.norm2_plus = nn.LayerNorm(text.query_dim)
+        block.attn2_plus = Attention(
+            query_dim=text.query_dim,
+            cross_attention_dim=context,
+            heads=text.heads,
+            dim_head=text.inner_dim // text.heads,
+            upcast_attention=text.upcast_attention,
+        )
+
+
+def attend_with_context(attention: Any, hidden: Tensor, states: Tensor, residual: Tensor) -> Tensor:
+    """Run a transformer that :func:`add_context_attention` has changed.
+
+    Args:
+        attention: the transformer, with 1x1 convolutions as projections.
+        hidden: ``(b, c, h, w)``.
+        states: the text's, ``(b, n, d)``.
+        residual: the scaled ControlNet residual of the same place, ``(b, context, h, w)``.
+
+    Returns:
+        ``(b, c, h, w)``.
+    """
+    context = flatten(attention.proj_in_plus(residual))
+    x = flatten(attention.proj_in(attention.norm(hidden)))
+    for block in attention.transformer_blocks:
+        x = x + block.attn1(block.norm1(x))
+        x = x + block.attn2(block.norm2(x), encoder_hidden_states=states)
+        x = x + block.attn2_plus(block.norm2_plus(x), encoder_hidden_states=context)
+        x = x + block.ff(block.norm3(x))
+    x = x.transpose(1, 2).reshape(hidden.shape[0], -1, *hidden.shape[-2:])
+    out: Tensor = attention.proj_out(x) + hidden
+    return out
+
+
+# PASD's ControlNet: diffusers' own, and for the rrdb variants a deeper encoder of the condition.
+
+GROWTH = 16
+_SHARE = 0.2
+
+
+class DenseBlock(nn.Module):
+    """Five 3x3 convolutions, each of which sees the outputs of all before it; a fifth of the result is added."""
+
+    def __init__(self, channels: int, growth: int = GROWTH) -> None:
+        super().__init__()
+        for i in range(1, 6):
+            out = growth if i < 5 else channels
+            setattr(self, f"conv{i}", nn.Conv2d(channels + (i - 1) * growth, out, kernel_size=3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(b, c, h, w)`` to the same shape."""
+        *convolutions, last = (getattr(self, f"conv{i}") for i in range(1, 6))
+        seen = x
+        for convolution in convolutions:
+            seen = torch.cat([seen, F.leaky_relu(convolution(seen), 0.2)], dim=1)
+        out: Tensor = x + _SHARE * last(seen)
+        return out
+
+
+class ResidualDenseBlock(nn.Module):
+    """Three dense blocks in a row; a fifth of the result is added (RRDB)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.rdb1, self.rdb2, self.rdb3 = (DenseBlock(channels) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(b, c, h, w)`` to the same shape."""
+        out: Tensor = x + _SHARE * self.rdb3(self.rdb2(self.rdb1(x)))
+        return out
+
+
+class DenseConditioningEmbedding(nn.Module):
+    """The stock encoder of the condition with two residual dense blocks after its first convolution.
+
+    ``stock`` is the encoder whose layers are used; its class lies elsewhere in each version of diffusers.
+    """
+
+    def __init__(self, stock: Any) -> None:
+        super().__init__()
+        self.conv_in, self.blocks, self.conv_out = stock.conv_in, stock.blocks, stock.conv_out
+        # The name is that of the published weights.
+        self.preprocesser = nn.Sequential(*(ResidualDenseBlock(stock.conv_in.out_channels) for _ in range(2)))
+
+    def forward(self, conditioning: Tensor) -> Tensor:
+        """``(b, 3, 8h, 8w)`` to ``(b, c, h, w)``."""
+        x = self.preprocesser(F.silu(self.conv_in(conditioning)))
+        for block in self.blocks:
+            x = F.silu(block(x))
+        out: Tensor = self.conv_out(x)
+        return out
+
+
+def build_controlnet(config: dict[str, Any], *, rrdb: bool = False) -> Any:
+    """A ControlNet from the arguments of diffusers' ``ControlNetModel``, untrained.
+
+    The six ``to_rgbs`` tensors of the published files belong to heads that only training uses, and are not built.
+    """
+    from diffusers import ControlNetModel
+
+    network: Any = ControlNetModel(**config)
+    if rrdb:
+        network.controlnet_cond_embedding = DenseConditioningEmbedding(network.controlnet_cond_embedding)
+    return network
+
 
 _DOWN = ("CrossAttnDownBlock2D", "DownBlock2D")
 _UP = ("CrossAttnUpBlock2D", "UpBlock2D")

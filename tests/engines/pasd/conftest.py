@@ -16,7 +16,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from grefine_core.engines.pasd import Variant
-from grefine_core.standins.pasd import build_base, write_pasd, write_sd15
+
+from ...tiny_models.pasd import build_base, write_pasd, write_sd15
 
 KEYS = Path(__file__).with_name("data") / "pasd_keys.json.gz"
 

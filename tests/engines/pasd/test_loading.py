@@ -16,8 +16,9 @@ from safetensors.torch import load_file, save_file
 
 from grefine_core.engines.pasd import PasdModel, Variant, load_pasd
 from grefine_core.errors import InputError, ModelFileError
-from grefine_core.standins import pasd as standins
-from grefine_core.standins.pasd import TEXT_CONFIG, UNET_CONFIG
+
+from ...tiny_models import pasd as standins
+from ...tiny_models.pasd import TEXT_CONFIG, UNET_CONFIG
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 HALF = "diffusion_pytorch_model.fp16.safetensors"
@@ -84,13 +85,13 @@ def test_prompts_are_encoded_as_the_text_encoder_does(checkpoint_of, base_folder
 @pytest.fixture
 def small_config(monkeypatch, tmp_path, base_folder) -> Path:
     """The pack's own configurations, made tiny: a single checkpoint file says nothing of its sizes."""
-    from grefine_core.engines.pasd import base, folders
+    from grefine_core.engines.pasd import loading
 
     config = tmp_path / "config"
     for part in ("vae", "text_encoder", "scheduler"):
         shutil.copytree(base_folder / part, config / part, ignore=shutil.ignore_patterns("*.safetensors"))
-    monkeypatch.setattr(base, "SD15_CONFIG", config)
-    monkeypatch.setattr(folders, "SD15_CONFIG", config)
+    monkeypatch.setattr(loading, "SD15_CONFIG", config)
+    monkeypatch.setattr(loading, "SD15_CONFIG", config)
     return config
 
 

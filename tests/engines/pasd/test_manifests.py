@@ -9,10 +9,9 @@ import sys
 import pytest
 import torch
 
+from grefine_core.engines.networks import shapes_of
 from grefine_core.engines.pasd import Variant, load_pasd
-from grefine_core.engines.pasd.folders import SD15_CONFIG, read_config
-from grefine_core.engines.pasd.loading import build_controlnet, build_unet
-from grefine_core.engines.weights import shapes_of
+from grefine_core.engines.pasd.loading import SD15_CONFIG, build_controlnet, build_unet, read_config
 
 UNETS = {"pasd_unet": False, "pasd_light_unet": True}
 CONTROLNETS = {"pasd_controlnet": False, "pasd_rrdb_controlnet": True, "pasd_light_rrdb_controlnet": True}
@@ -90,7 +89,7 @@ def test_real_sizes_load_in_half_precision_from_shards(variant, tmp_path, publis
 MEASURE = """
 import sys, torch
 from pathlib import Path
-from grefine_core.engines.weights import Weights, fill
+from grefine_core.engines.networks import Weights, fill
 import safetensors.torch
 with torch.device("meta"):
     network = torch.nn.ModuleList(torch.nn.Linear(2560, 2560) for _ in range(16))

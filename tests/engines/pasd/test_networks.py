@@ -12,11 +12,11 @@ import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 
 from grefine_core.engines.folders import arguments_of
-from grefine_core.engines.pasd.controlnet import build_controlnet
 from grefine_core.engines.pasd.model import PasdModel, Variant
-from grefine_core.engines.pasd.unet import PasdUNet
+from grefine_core.engines.pasd.unet import PasdUNet, build_controlnet
 from grefine_core.errors import InputError
-from grefine_core.standins.naming import fill_by_name
+
+from ...tiny_models.naming import fill_by_name
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 CONFIG = json.loads((GOLDEN / "pasd_tiny_config.json").read_text())

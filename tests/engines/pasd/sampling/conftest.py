@@ -12,13 +12,11 @@ import pytest
 import torch
 from torch import nn
 
-from grefine_core.engines.pasd.controlnet import build_controlnet
-from grefine_core.engines.pasd.hooks import Hooks
-from grefine_core.engines.pasd.model import PasdModel, Variant
+from grefine_core.engines.pasd.model import PasdModel, PasdSettings, Variant
 from grefine_core.engines.pasd.restorer import PasdRestorer
-from grefine_core.engines.pasd.settings import PasdSettings
-from grefine_core.engines.pasd.unet import PasdUNet
-from grefine_core.engines.tokenizer import END, make_tokenizer
+from grefine_core.engines.pasd.sampling import Hooks
+from grefine_core.engines.pasd.unet import PasdUNet, build_controlnet
+from grefine_core.engines.prompts import END, make_tokenizer
 
 GOLDEN = Path(__file__).parents[3] / "data" / "golden"
 

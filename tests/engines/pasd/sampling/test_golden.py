@@ -5,14 +5,19 @@ from __future__ import annotations
 import pytest
 import torch
 
-from grefine_core.engines.pasd.autoencoder import Autoencoder
-from grefine_core.engines.pasd.denoise import Guidance, denoise
-from grefine_core.engines.pasd.memory import empty_cache
-from grefine_core.engines.pasd.sampling import sample
-from grefine_core.engines.pasd.schedule import make_scheduler
-from grefine_core.engines.pasd.settings import PasdSettings
-from grefine_core.engines.pasd.start import Noise, full_start
-from grefine_core.engines.pasd.tiles import Tiling, tile_weights
+from grefine_core.engines.pasd.model import PasdSettings
+from grefine_core.engines.pasd.sampling import (
+    Autoencoder,
+    Guidance,
+    Noise,
+    Tiling,
+    denoise,
+    full_start,
+    make_scheduler,
+    sample,
+    tile_weights,
+)
+from grefine_core.memory import empty_cache
 from grefine_core.refine.color import adain_color, wavelet_color
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from grefine_core.engines.pasd import memory
-from grefine_core.engines.pasd.hooks import Hooks
-from grefine_core.engines.pasd.memory import is_out_of_memory, smaller_tiles
-from grefine_core.engines.pasd.settings import PasdSettings
+from grefine_core.engines.pasd import sampling
+from grefine_core.engines.pasd.model import PasdSettings
+from grefine_core.engines.pasd.sampling import Hooks, smaller_tiles
 from grefine_core.errors import GRefineError
+from grefine_core.memory import is_out_of_memory
 
 OPTIONS = {"prompt": "a red balloon", "strength": 0.4, "steps": 2, "seed": 7}
 
@@ -22,7 +22,7 @@ def picture():
 @pytest.fixture
 def _small_tiles(monkeypatch):
     """Tiles of 8 latent cells are allowed: real ones take tiny networks a while, too."""
-    monkeypatch.setattr(memory, "SMALLEST_TILE", 8)
+    monkeypatch.setattr(sampling, "SMALLEST_TILE", 8)
 
 
 @pytest.fixture

@@ -6,19 +6,23 @@ import pytest
 import torch
 
 from grefine_core.engines.pasd import PasdRestorer, PasdSettings, load_pasd
-from grefine_core.engines.pasd.autoencoder import Autoencoder
-from grefine_core.engines.pasd.denoise import Guidance, denoise
-from grefine_core.engines.pasd.hooks import Hooks
-from grefine_core.engines.pasd.memory import empty_cache
-from grefine_core.engines.pasd.schedule import make_scheduler
-from grefine_core.engines.pasd.start import draw_noise, mild_start
-from grefine_core.engines.pasd.tiles import Tiling
+from grefine_core.engines.pasd.sampling import (
+    Autoencoder,
+    Guidance,
+    Hooks,
+    Tiling,
+    denoise,
+    draw_noise,
+    make_scheduler,
+    mild_start,
+)
 from grefine_core.errors import Cancelled, InputError
-from grefine_core.refine.protocols import Restorer
-from grefine_core.refine.resize import resize_images
-from grefine_core.refine.seeds import picture_seed
-from grefine_core.refine.stage2 import stage2
-from grefine_core.standins.naming import even_scale, fill_by_name
+from grefine_core.memory import empty_cache
+from grefine_core.refine.crops import resize_images
+from grefine_core.refine.protocols import Restorer, picture_seed
+from grefine_core.refine.stages import stage2
+
+from ....tiny_models.naming import even_scale, fill_by_name
 
 
 @pytest.fixture

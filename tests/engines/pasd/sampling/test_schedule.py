@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from grefine_core.engines.pasd.schedule import make_scheduler
-from grefine_core.engines.pasd.start import draw_noise, full_start, mild_start
+from grefine_core.engines.pasd.sampling import draw_noise, full_start, make_scheduler, mild_start
 from grefine_core.errors import InputError
 
 #: Stable Diffusion 1.5's, with what belongs to another sampler.

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grefine_core.engines.pasd.tiles import Tiling, predict_tiled, tile_weights
+from grefine_core.engines.pasd.sampling import Tiling, predict_tiled, tile_weights
 
 SIZES = st.integers(1, 60)
 

@@ -1,0 +1,1 @@
+"""Prompts: their markup, their phrases, and the weights that are put on them."""

@@ -1,0 +1,631 @@
+"""From roles to noun-phrase units, each with the unit that governs it.
+
+One pass from left to right over the words. A unit is open as long as words join its noun phrase; verbs, participles
+and predicate adjectives join the unit of their subject. What governs a unit is decided when it opens, by the rules of
+`attachment`; style tags are only told apart afterwards (`style`), so here "portrait of a king" is two units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .lexicon import style_lexicon, wide_prepositions, word_lists
+from .roles import (
+    ADVERB,
+    BREAK,
+    CONJUNCTION,
+    DETERMINER,
+    END,
+    GLUE,
+    MODIFIER,
+    NEGATION,
+    NOMINAL,
+    NOUN,
+    PARTICLE,
+    POSSESSIVE,
+    PREPOSITION,
+    RELATIVE,
+    SKIP,
+    VERB,
+    kinds,
+)
+from .tokens import Token
+from .tree import Unit
+
+# Which unit a preposition, a verb or a conjunct hangs on.
+
+_CHAIN = 8  # steps up a chain of governors; deeper nesting is not language
+_EARLY = 40  # units among which the subject of a fragment is looked for
+_CLAUSE_TAGS = ("VBZ", "VBP", "MD", "VB")
+
+
+def is_animate(unit: Unit) -> bool:
+    """Whether the unit names somebody who can do, hold and wear things."""
+    word = unit.key
+    animate = word_lists()["animate"]
+    if word in animate or (word.endswith("s") and word[:-1] in animate):
+        return True
+    if unit.head is not None and unit.head.tag == "NNP" and unit.relation != "prep":
+        return True  # behind a preposition it is more likely a place
+    return word.endswith(("woman", "women", "girl", "boy", "person")) or (word.endswith("man") and len(word) > 4)
+
+
+def is_feature(word: str) -> bool:
+    """Whether the word names clothing, a part of the body or something carried."""
+    return word in word_lists()["feature"]
+
+
+def is_medium(unit: Unit | None) -> bool:
+    """Whether the unit names the picture itself, which nothing in the picture hangs on."""
+    if unit is None or unit.head is None:
+        return False
+    lexicon = style_lexicon()
+    return unit.key in lexicon.media and (unit.key not in lexicon.weak_media or unit.index == 0)
+
+
+def wears(unit: Unit, tokens: Sequence[Token], roles: Sequence[str], i: int) -> bool:
+    """Whether token `i` opens what the unit wears or has: "male warrior | silver armor", but "knight armor"."""
+    if not is_animate(unit) or unit.head is not unit.words[-1]:
+        return False
+    end, last = i, i
+    while end < len(tokens) and end - i < 6 and roles[end] in ("A", "N", "H"):
+        if roles[end] == "N":
+            last = end
+        end += 1
+    if last == i or not is_feature(tokens[last].lower):
+        return False
+    word = tokens[i]
+    describes = roles[i] == "A" or "JJ" in kinds(word.lower) or word.lower in word_lists()["materials"]
+    return describes and not any(token.lower in word_lists()["animate"] for token in tokens[i:last])
+
+
+def conjunct_governor(before: Unit) -> Unit | None:
+    """Later conjuncts share the governor of the first, or hang on the first if that is the root.
+
+    The first word of a later fragment ("phones, tablets and robots") has no governor yet, but is no root.
+    """
+    return before if before.governor is None and before.index == 0 else before.governor
+
+
+def _head_ahead(chunker: Chunker, start: int) -> tuple[str, bool]:
+    """(head of the noun phrase that starts at token `start`, whether a possessive pronoun opens it)."""
+    word, own = "", False
+    for role, token in zip(chunker.roles[start : start + 10], chunker.tokens[start : start + 10], strict=True):
+        if role == "D":
+            if word:
+                break
+            own = token.tag == "PRP$"
+        elif role == "N":
+            word = token.lower
+        elif role not in ("A", "H") or (word and role == "A"):
+            break
+    return word, own
+
+
+def governor_of(chunker: Chunker, preposition: str, start: int) -> Unit | None:
+    """Governor of the noun phrase behind a preposition; `start` is the index of its first token."""
+    last = chunker._nearest()
+    if last is None:
+        return None
+    if preposition in ("while", "when", "because", "if") and chunker.clause is not None:
+        return chunker.clause
+    while (
+        last.relation == "prep"
+        and last.key in word_lists()["time"]
+        and last.governor is not None
+        and (last.governor.fragment == last.fragment and not is_medium(last.governor))
+    ):
+        last = last.governor  # "at night in the rain": nothing is in the night
+    if preposition not in ("of", "with"):
+        last = _made_thing(last)
+    above = last.governor
+    if above is None or above.fragment != last.fragment or last.relation == "conj" or is_medium(above):
+        return last
+    places = word_lists()["place-prepositions"]
+    place = preposition.split()[0] in places or preposition in ("next to", "in front of", "on top of", "close to")
+    head, own = _head_ahead(chunker, start)
+    if head in word_lists()["time"] and preposition in ("on", "at", "in", "during"):
+        return _scene(last)
+    if preposition == "of":
+        return above if last.preposition == "in" and last.key in word_lists()["materials"] else last
+    if preposition == "with":
+        wears = is_feature(head)
+        if wears and not is_animate(last):
+            for unit in _upwards(last):
+                if is_animate(unit):
+                    return unit
+        return last
+    if last.relation == "object":
+        return above if place and not own else last
+    if last.preposition == "with":
+        if place and is_animate(above) and is_feature(last.key) and not (own or is_feature(head)):
+            return above
+        return last
+    if last.preposition == "of":
+        if place and above.relation == "object" and above.governor is not None and not own:
+            return above.governor
+        return above if place and not is_animate(last) else last
+    if last.preposition and last.preposition.split()[0] in places:
+        if preposition in word_lists()["directions"] and above.verbs:
+            return above  # "milk pouring from a jug into a bowl"
+        if is_feature(last.key) or preposition in ("at", "during") or preposition.startswith("next"):
+            return above
+        return last
+    return last
+
+
+def _scene(unit: Unit) -> Unit:
+    """What stands in the places the unit is one of: the yacht of "yacht in a bay"; times are about that."""
+    places = word_lists()["place-prepositions"]
+    for _ in range(_CHAIN):
+        above = unit.governor
+        placed = unit.relation == "prep" and unit.preposition.split()[0] in places
+        if above is None or above.fragment != unit.fragment or is_medium(above):
+            return unit
+        if not placed and unit.relation != "object":
+            return unit
+        unit = above
+    return unit
+
+
+def _made_thing(unit: Unit) -> Unit:
+    """What the unit is the material of: the mug of "mug made of cardboard"; otherwise the unit itself."""
+    above = unit.governor
+    if above is None or unit.preposition not in ("of", "from", "out of") or not above.verbs:
+        return unit
+    return above if above.verbs[-1].lower in word_lists()["making"] else unit
+
+
+def _upwards(unit: Unit) -> list[Unit]:
+    """The unit and what governs it, bottom up, within its fragment."""
+    chain, current = [unit], unit.governor
+    while current is not None and current.fragment == unit.fragment and len(chain) < _CHAIN and not is_medium(current):
+        chain.append(current)
+        current = current.governor
+    return chain
+
+
+def subject_of(chunker: Chunker, i: int) -> Unit | None:
+    """The unit that the verb at token `i` joins."""
+    token = chunker.tokens[i]
+    word = token.lower
+    if chunker.relative is not None:
+        subject, chunker.relative = chunker.relative, None
+        return subject
+    last = chunker._nearest()
+    if last is None:
+        return _subject_before(chunker)
+    if chunker.subject is not None:
+        return chunker.subject
+    clause = chunker.clause if chunker.clause is not None and chunker.clause.fragment == last.fragment else last
+    previous = chunker.tokens[i - 1].tag if i else ""
+    if not word.endswith("ing") and previous != "TO" and _is_finite(chunker, i):
+        return clause
+    if chunker.roles[i - 1] == "C" or previous == "TO":
+        return clause
+    photo = last.governor
+    if word in word_lists()["camera-verbs"] and last.preposition == "of" and photo is not None and is_medium(photo):
+        following = chunker.roles[i + 1] if i + 1 < len(chunker.roles) else "."
+        if following == "P":
+            return photo  # "photo of a room taken with a phone"
+    last = _made_thing(last)
+    chain = _upwards(last)
+    if len(chain) == 1 or is_animate(last):
+        return last
+    if word in word_lists()["making"]:
+        near = last.relation == "object" or last.preposition.endswith("of")
+        return last if near or (last.preposition == "with" and is_feature(last.key)) else clause
+    if word in word_lists()["near-verbs"]:
+        return last
+    transparent = word in word_lists()["transparent-verbs"]
+    places = word_lists()["place-prepositions"]
+    if transparent or is_feature(last.key):
+        for unit in chain:
+            if is_animate(unit):
+                return unit
+    if is_feature(last.key) and last.relation in ("object", "conj"):
+        for unit in chain[1:]:
+            if unit.verbs and unit.verbs[-1].lower in ("wearing", "holding", "carrying", "wears"):
+                return unit  # "poodle wearing glasses teaching calculus"
+    if transparent:
+        return last if last.preposition == "with" else clause
+    if last.relation == "object":
+        return chain[1] if word.endswith("ing") else last
+    if last.preposition and last.preposition.split()[0] in places and word.endswith("ing"):
+        return chain[1]
+    return last
+
+
+def _is_finite(chunker: Chunker, i: int) -> bool:
+    """Whether the verb is one of a clause; a past tense without an object is a participle that was misread."""
+    tag = chunker.tokens[i].tag
+    if tag != "VBD":
+        return tag in _CLAUSE_TAGS
+    following = chunker.roles[i + 1] if i + 1 < len(chunker.roles) else "."
+    return following in ("D", "N", "A") or chunker.tokens[i].lower in ("had", "did", "was", "were")
+
+
+def _subject_before(chunker: Chunker) -> Unit | None:
+    """Subject of a verb that opens a fragment: the first main noun of the sentence."""
+    fallback = None
+    for unit in chunker.units[:_EARLY]:
+        if unit.head is None or is_medium(unit) or unit.key in style_lexicon().words or unit.index in chunker.dropped:
+            continue
+        main = unit.relation == "start" or (unit.preposition == "of" and is_medium(unit.governor))
+        if main and unit.sentence == chunker.sentence:
+            return unit
+        fallback = fallback or (unit if main else None)
+    return fallback
+
+
+class Chunker:
+    """Builds the units of one prompt; `run` returns them in the order of the prompt."""
+
+    def __init__(self, tokens: Sequence[Token], roles: Sequence[str]) -> None:
+        self.tokens = tokens
+        self.roles = roles
+        self.units: list[Unit] = []
+        self.open: Unit | None = None
+        self.fragment = 0
+        self.sentence = 0
+        self.relation = "start"
+        self.preposition = ""
+        self.governor: Unit | None = None
+        self.determined = False
+        self.subject: Unit | None = None  # of the verb read last, while words may still join it
+        self.clause: Unit | None = None  # main noun of the clause: subject of finite verbs
+        self.new_clause = False
+        self.relative: Unit | None = None
+        self.leading: list[Token] = []  # verbs in front of any noun
+        self.negated = False
+        self.dropped: set[int] = set()  # indices of negated units
+
+    def run(self) -> list[Unit]:
+        """All units but the negated ones."""
+        i = 0
+        while i < len(self.tokens):
+            i = self._step(i)
+        self._close()
+        if self.leading and self.units:
+            self.units[-1].verbs += self.leading
+        for unit in self.units:
+            above = unit.governor
+            if (
+                unit.relation == "prep"
+                and unit.preposition != "of"
+                and above is not None
+                and above.index in self.dropped
+            ):
+                self.dropped.add(unit.index)  # "no people in the background"
+        return [unit for unit in self.units if unit.index not in self.dropped and (unit.words or unit.verbs)]
+
+    # One token ------------------------------------------------------------------------------------------------------
+
+    def _step(self, i: int) -> int:
+        role, token = self.roles[i], self.tokens[i]
+        if role in NOMINAL:
+            return self._nominal(i, role)
+        if role == POSSESSIVE:
+            if self.open is not None:
+                self.open.words.append(token)
+                self.open.head = None
+        elif role == ADVERB:
+            self._adverb(token)
+        elif role == VERB:
+            return self._verb(i)
+        elif role == PARTICLE:
+            if self.subject is not None:
+                self.subject.verbs.append(token)
+        elif role == PREPOSITION:
+            return self._preposition(i)
+        elif role == DETERMINER:
+            self._determiner(i)
+        elif role == CONJUNCTION:
+            self._conjunction(i)
+        elif role == RELATIVE:
+            self._close()
+            self.relative = self.units[-1] if self.units else None
+            self._expect("next", self.relative)
+        elif role == NEGATION:
+            if token.lower in ("without", "lacking", "minus"):
+                self._close()
+            if not (self.open is not None and self.open.head is None):
+                self._close()
+            self.negated = True
+        elif role == SKIP:
+            self._skip(token)
+        elif role in (BREAK, END):
+            self._break(i, role)
+        return i + 1
+
+    def _expect(self, relation: str, governor: Unit | None, preposition: str = "") -> None:
+        self.relation, self.governor, self.preposition = relation, governor, preposition
+
+    def _open(self) -> Unit:
+        unit = Unit(len(self.units), self.fragment, self.sentence)
+        relation = self.relation
+        if relation == "start" and self.units and self.units[-1].fragment == self.fragment:
+            relation = "next"
+        unit.relation, unit.preposition = relation, self.preposition
+        unit.governor = self.governor if relation != "next" or self.governor else self._nearest()
+        unit.determined = self.determined
+        if self.negated:
+            self.dropped.add(unit.index)
+        self.units.append(unit)
+        self.open = unit
+        if self.leading:
+            unit.verbs += self.leading
+            self.leading = []
+        self.determined = False
+        return unit
+
+    def _close(self) -> None:
+        unit = self.open
+        if unit is None:
+            return
+        self.open = None
+        if unit.head is None and unit.words and unit.words[-1].tag == "POS":
+            unit.words.pop()
+            unit.head = unit.words[-1] if unit.words else None
+        self.negated = False
+        if unit.head is not None or unit.relation != "start":
+            shown = unit.preposition == "of" and is_medium(unit.governor)
+            if self.clause is None or self.new_clause or self.clause.fragment != unit.fragment or shown:
+                self.clause, self.new_clause = unit, False
+        self._expect("next", None)
+
+    def _nearest(self) -> Unit | None:
+        """The unit in front, if it belongs to the same fragment."""
+        if self.units and self.units[-1].fragment == self.fragment:
+            return self.units[-1]
+        return None
+
+    # Noun phrases ---------------------------------------------------------------------------------------------------
+
+    def _nominal(self, i: int, role: str) -> int:
+        token = self.tokens[i]
+        if self.open is None:
+            predicate = self._predicate(i, role)
+            if predicate is not None:
+                predicate.verbs.append(token)
+                return i + 1
+            self._open()
+        unit = self.open
+        if unit is None:  # for the type checker: _open has set it
+            return i + 1
+        if unit.head is not None and (
+            (role == MODIFIER and self._splits(unit, i)) or wears(unit, self.tokens, self.roles, i)
+        ):
+            self._close()
+            unit = self._open()
+        self.subject = None
+        unit.words.append(token)
+        if role == NOUN:
+            unit.head = token
+        return i + 1
+
+    def _predicate(self, i: int, role: str) -> Unit | None:
+        """The subject that an adjective without a noun joins: "is very happy", "on a stormy ,"."""
+        if role != MODIFIER or self._noun_follows(i):
+            return None
+        if i + 1 < len(self.roles) and self.roles[i + 1] == MODIFIER and self.tokens[i + 1].tag == "CD":
+            return None
+        if self.relation == "copula":
+            return self.governor
+        token = self.tokens[i]
+        if i + 1 < len(self.roles) and self.roles[i + 1] == BREAK and self._list_goes_on(i + 1):
+            return None
+        if (
+            self.relation == "prep"
+            and "JJ" in kinds(token.lower)
+            and token.tag in ("JJ", "JJR", "VBN")
+            and "NN" not in kinds(token.lower)
+        ):
+            return self.governor
+        if self.relation in ("next", "object") and self.subject is not None:
+            return self.subject
+        return None
+
+    def _noun_follows(self, i: int) -> bool:
+        before = MODIFIER
+        for k, role in enumerate(self.roles[i + 1 : i + 13], start=i + 2):
+            if role == NOUN:
+                return True
+            # "inconceivable and spectacular a scene": some put the article late.
+            joins = role == CONJUNCTION and k < len(self.roles) and self.roles[k] == MODIFIER
+            if role not in (MODIFIER, GLUE) and not joins and not (role == DETERMINER and before == MODIFIER):
+                return False
+            before = role
+        return False
+
+    def _splits(self, unit: Unit, i: int) -> bool:
+        """Whether a modifier behind a noun opens a new phrase: behind a medium ("oil portrait red cathedral")."""
+        head = unit.key
+        lexicon = style_lexicon()
+        if head not in lexicon.media or head in lexicon.weak_media or not self._noun_follows(i):
+            return False
+        if head + " " + self.tokens[i].lower in lexicon.terms:
+            return False
+        noun = ""
+        for role, token in zip(self.roles[i : i + 12], self.tokens[i : i + 12], strict=True):
+            if role not in (MODIFIER, NOUN, GLUE):
+                break
+            noun = token.lower if role == NOUN else noun
+        return noun not in lexicon.words and noun not in lexicon.heads and noun not in lexicon.media
+
+    def _determiner(self, i: int) -> None:
+        unit = self.open
+        if unit is not None and unit.head is None and unit.words and self._noun_follows(i):
+            unit.determined = True  # "spectacular a scene"
+            return
+        self._close()
+        self.subject = None
+        self.determined = True
+
+    def _adverb(self, token: Token) -> None:
+        if self.negated:
+            return
+        if self.open is not None:
+            self.open.verbs.append(token)
+        elif self.subject is not None:
+            self.subject.verbs.append(token)
+        else:
+            unit = self._open()
+            unit.words.append(token)
+
+    # Between the noun phrases ---------------------------------------------------------------------------------------
+
+    def _verb(self, i: int) -> int:
+        token = self.tokens[i]
+        unit = self.open
+        trending = token.lower == "trending"
+        if trending and unit is not None and unit.head is None:
+            unit.words.append(token)  # "8 k trending on artstation"
+            self._after_verb(unit)
+            return i + 1
+        self._close()
+        starts = self._nearest() is None
+        if trending or (starts and token.lower in style_lexicon().verbs):
+            self._expect("start" if starts else "next", None)
+            fresh = self._open()
+            fresh.kind = "predicate"
+            fresh.words.append(token)
+            self.open = None
+            self._after_verb(fresh)
+            return i + 1
+        subject = subject_of(self, i)
+        if self.negated:
+            self.negated = False
+            self._after_verb(subject)
+            return i + 1
+        if subject is None or (is_medium(subject) and self.roles[i - 1] == PREPOSITION):
+            self.leading.append(token)
+            self._expect("start", None)
+            return i + 1
+        subject.verbs.append(token)
+        self._after_verb(subject)
+        return i + 1
+
+    def _after_verb(self, subject: Unit | None) -> None:
+        self.subject = subject
+        self._expect("object", subject)
+
+    def _preposition(self, i: int) -> int:
+        word, length = self.tokens[i].lower, 1
+        for words in wide_prepositions().get(word, ()):
+            same = tuple(token.lower for token in self.tokens[i : i + len(words)]) == words
+            if same and set(self.roles[i : i + len(words)]) == {PREPOSITION}:
+                word, length = " ".join(words), len(words)
+                break
+        unit = self.open
+        partitive = unit is not None and unit.head is not None and unit.key in word_lists()["partitive"]
+        if word == "of" and partitive and self._nominal_after(i):
+            return i + 1 + (self.roles[i + 1] == DETERMINER)  # "a pair of lips": the unit stays open
+        self._close()
+        governor = governor_of(self, word, i + length)
+        if self.subject is not None:
+            governor = self.subject
+        if governor is None and word == "of" and self.units:
+            governor = self.units[-1]  # "in the, style, of …"
+        self._expect("prep", governor, word)
+        self.subject = None
+        self.relative = None
+        self.new_clause = word in ("as", "while", "when", "where", "because", "if", "than")
+        return i + length
+
+    def _nominal_after(self, i: int) -> bool:
+        rest = self.roles[i + 1 : i + 3]
+        return bool(rest) and (rest[0] in NOMINAL or (rest[0] == DETERMINER and len(rest) > 1 and rest[1] in NOMINAL))
+
+    def _conjunction(self, i: int) -> None:
+        unit = self.open
+        following = self.roles[i + 1] if i + 1 < len(self.roles) else END
+        if unit is not None and unit.head is None and unit.words and following in (*NOMINAL, DETERMINER, ADVERB):
+            return  # "monstrous and twisted altar"
+        described = unit is not None and unit.head is not None and unit.words[-1] is not unit.head
+        if described and following == MODIFIER and self._noun_follows(i + 1):
+            return  # "hybrid exquisite and beautiful hatchet"
+        if unit is not None and unit.head is not None and self._pair(unit, i):
+            return
+        if unit is None and self.relation == "prep" and following != VERB:
+            return  # "art by and greg rutkowski"
+        negated = unit is not None and unit.index in self.dropped and self.tokens[i].lower in ("or", "nor", "and")
+        self._close()
+        if following == VERB or (following == SKIP and self.subject is not None):
+            return
+        before = self._nearest()
+        if before is not None:
+            self._expect("conj", conjunct_governor(before))
+        elif self.units:
+            self._expect("start", None)
+        self.negated = negated and before is not None and before.relation != "start"
+        self.subject = None
+        self.new_clause = before is self.clause
+
+    def _pair(self, unit: Unit, i: int) -> bool:
+        """ "salt and pepper", and adjectives that were read as nouns: "gold and silver ring" stays two."""
+        if i + 1 >= len(self.tokens):
+            return False
+        middle = " and " if self.tokens[i].lower in ("and", "&", "+") else f" {self.tokens[i].lower} "
+        pair = unit.key + middle + self.tokens[i + 1].lower
+        return pair in word_lists()["pairs"] or f"{unit.key} & {self.tokens[i + 1].lower}" in style_lexicon().terms
+
+    def _skip(self, token: Token) -> None:
+        word = token.lower
+        self._close()
+        if word in ("is", "are", "was", "were", "'s", "being", "be", "am"):
+            subject = self.relative or self.clause if self.clause and self.clause.fragment == self.fragment else None
+            if word == "being":
+                subject = self._nearest() or subject
+            if subject is not None:
+                self.subject = subject
+                self._expect("copula", subject)
+        elif word in ("while", "when", "where", "because", "if"):
+            self.new_clause = True
+            self.subject = None
+        elif word in word_lists()["pronouns"] and self.relation == "prep":
+            self._expect(
+                "next", None
+            )  # "with a hat above it and a dog": the pronoun was what the preposition asked for
+
+    def _break(self, i: int, role: str) -> None:
+        unit = self.open
+        if role == BREAK and unit is not None and unit.head is None and unit.words and self._continues(unit, i):
+            return
+        self._close()
+        self.fragment += 1
+        self._expect("start", None)
+        self.determined = self.negated = self.new_clause = False
+        self.subject = self.relative = None
+        if role == END:
+            self.sentence += 1
+            self.clause = None
+            if self.leading and self.units:
+                self.units[-1].verbs += self.leading
+            self.leading = []
+
+    def _continues(self, unit: Unit, i: int) -> bool:
+        """Adjectives in front of a comma that belong to the noun behind it ("a modern, contemporary interior")."""
+        opens_prompt = unit.index == 0 and not any(word in style_lexicon().terms for word in unit.lower)
+        if not (unit.determined or unit.relation in ("prep", "object", "conj") or opens_prompt):
+            return False
+        return self._list_goes_on(i)
+
+    def _list_goes_on(self, comma: int) -> bool:
+        """Whether adjectives and commas from here on lead to a noun that is no style tag."""
+        lexicon, start, k = style_lexicon(), comma + 1, comma + 1
+        while k < len(self.roles) and k - comma < 12:
+            role = self.roles[k]
+            if role == NOUN:
+                while k + 1 < len(self.roles) and self.roles[k + 1] in (*NOMINAL, GLUE) and k - comma < 12:
+                    k += 1
+                word, words = self.tokens[k].lower, [token.lower for token in self.tokens[start : k + 1]]
+                tag = word in lexicon.heads or word in lexicon.words or word in lexicon.media
+                return not tag and " ".join(words) not in lexicon.terms
+            joins = role == CONJUNCTION and k > start and self.roles[k + 1 : k + 2] == [MODIFIER]
+            if (role == BREAK and k > start) or joins:
+                start = k + 1
+            elif role not in (MODIFIER, GLUE):
+                return False
+            k += 1
+        return False

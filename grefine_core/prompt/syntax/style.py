@@ -1,0 +1,417 @@
+"""Which units are style and quality tags: medium, artist, camera, lighting, movement, quality, mood.
+
+A tag asks for nothing that could be missing from one place of the picture. Known words come from
+data/style_lexicon.txt and data/artists.txt; unknown artists are recognised by where they stand (behind "by", beside
+other artists) and by looking like names, free-standing adjectives by having no noun.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from .lexicon import common_words, style_lexicon, word_lists
+from .roles import kinds
+from .tokens import Token
+from .tree import Unit
+
+# Names: known artists, and words that look like somebody's name.
+
+
+def is_known_artist(words: Sequence[str]) -> bool:
+    """Whether the words (lower case) are, or end with, the name of an artist of data/artists.txt."""
+    artists = style_lexicon().artists
+    if " ".join(words) in artists:
+        return True
+    return any(" ".join(words[-length:]) in artists for length in range(2, min(5, len(words))))
+
+
+def is_certain_name(words: Sequence[Token]) -> bool:
+    """A name even where a thing may stand ("surrounded by …"): several words, or a capital."""
+    several = len(words) > 1 or words[0].text[:1].isupper()
+    return several and looks_like_name(words)
+
+
+def looks_like_name(words: Sequence[Token]) -> bool:
+    """Whether the words look like somebody's name: first names, capitals, words no lexicon knows."""
+    if not 1 <= len(words) <= 5:
+        return False
+    lexicon, common = style_lexicon(), common_words()
+    plain = [token for token in words if token.lower not in word_lists()["name-particles"]]
+    if not plain:
+        return False
+    first = plain[0].lower
+    starts_with_name = first in lexicon.first_names or first.endswith(".")
+    strange = 0
+    for token in plain:
+        word = token.lower
+        known = common.get(word)
+        named = word in lexicon.first_names or word in lexicon.surnames or (len(word) <= 2 and word.endswith("."))
+        if named or known is None or known == "NNP" or (token.text[:1].isupper() and token.tag.startswith("NNP")):
+            strange += 1
+        if word in lexicon.words and not named:
+            return False
+    if starts_with_name and len(plain) > 1:
+        return strange >= 1 and all(token.tag != "IN" for token in plain)
+    return strange == len(plain)
+
+
+# Whether a phrase, seen alone, is made of style vocabulary.
+
+_ADJECTIVE_ENDINGS = re.compile(
+    r"(?:ous|ful|less|esque|ish|istic|able|ible|punk|core|wave|ism|inspired|like|ized|ised)$"
+)
+_NUMBER = re.compile(r"[\d ]+(?:k|d|mm|s|p|fps|px|th)?|\d[\d.:/x]*\w{0,3}|[fƒ] ?/? ?\d.*")
+
+
+def is_free_style(unit: Unit) -> bool:
+    """Whether the unit would be a tag if it stood between commas."""
+    lexicon, words = style_lexicon(), unit.lower
+    joined = " ".join(words)
+    if unit.determined and len(words) == 1 and joined not in lexicon.tail_words and joined not in lexicon.terms:
+        return False  # "the drowned and the saved"
+    if unit.key in word_lists()["loose-heads"] and unit.verbs:
+        return False  # "light filtering through" happens in the picture
+    if joined in lexicon.terms or unit.key in lexicon.heads or _NUMBER.fullmatch(joined):
+        return True
+    if unit.kind == "predicate":
+        return False
+    if any(joined == term or joined.startswith(term + " ") for term in ("trending",)):
+        return True
+    if all(_style_word(token, len(words), token is unit.head) for token in unit.words):
+        return True
+    if (
+        words[0] in lexicon.sites
+        and unit.words[0].lower not in lexicon.media
+        and not unit.verbs
+        and all(_NUMBER.fullmatch(word) or len(word) < 3 or word not in common_words() for word in words[1:])
+    ):
+        return True  # "canon eos r 5", "nikon d850"
+    if covered(words) or (" ".join(words[-2:]) in lexicon.common_terms and covered_or_adjectives(unit)):
+        return True
+    return unit.head is not None and unit.head.lower in lexicon.strong_media and covered(words[:-1])
+
+
+def is_shorthand(words: Sequence[str]) -> bool:
+    """An abbreviation no lexicon knows ("osl", "r/artwork"): jargon of a community rather than a thing."""
+    if len(words) == 2 and words[0] in ("r", "u"):
+        return True
+    return len(words) == 1 and len(words[0]) <= 3 and words[0] not in common_words()
+
+
+def covered_or_adjectives(unit: Unit) -> bool:
+    """Whether all words but the last two are adjectives or style words: "dutch still life"."""
+    return all(_style_word(token, len(unit.words), False) for token in unit.words[:-2])
+
+
+def _style_word(token: Token, count: int, is_head: bool) -> bool:
+    word = token.lower
+    lexicon = style_lexicon()
+    if word in lexicon.words or word in lexicon.heads or word in lexicon.strong_media:
+        return True
+    tag = token.tag
+    if count == 1 and word in word_lists()["adjective-ing"] | word_lists()["transitive"]:
+        return True
+    if tag in ("JJ", "JJR", "JJS", "RB", "RBR", "RBS", "VBN", "VBG", "CD", "VBD"):
+        return not (tag == "JJ" and (count == 1 or is_head) and "NN" in kinds(word))
+    if word in common_words():
+        return False
+    return bool(_ADJECTIVE_ENDINGS.search(word))
+
+
+def covered(words: Sequence[str]) -> bool:
+    """Whether known terms, laid end to end, cover the words."""
+    lexicon = style_lexicon()
+    reach = [True] + [False] * len(words)
+    for end in range(1, len(words) + 1):
+        for start in range(max(0, end - 4), end):
+            if reach[start]:
+                part = words[start:end]
+                single = len(part) == 1 and (
+                    part[0] in lexicon.words or part[0] in lexicon.heads or part[0] in lexicon.media
+                )
+                if single or " ".join(part) in lexicon.terms:
+                    reach[end] = True
+                    break
+    return reach[-1]
+
+
+def subject_length(unit: Unit) -> int:
+    """How many words in front of the medium name a thing: "steampunk walter white portrait" has three."""
+    lexicon, words = style_lexicon(), unit.lower
+    end = len(words)
+    while end:
+        pair = " ".join(words[end - 2 : end]) if end > 1 else ""
+        if pair == "close up" or pair in word_lists()["medium-tails"]:
+            end -= 2
+        elif words[end - 1] in lexicon.tail_words:
+            end -= 2 if pair in lexicon.terms else 1
+        else:
+            break
+    named = any(
+        token.tag.startswith("NN") and token.lower not in lexicon.words for token in unit.words[:end]
+    ) and not covered(words[:end])
+    return end if named else 0
+
+
+def mark_style(units: Sequence[Unit]) -> list[Unit]:
+    """Set `style` on the units and return them; style units that belong together are merged, mixed ones split."""
+    state = _State(units)
+    for position in range(len(units)):
+        state.visit(position)
+    state.adopt_neighbours()
+    state.keep_something()
+    return _merge(state.result)
+
+
+class _State:
+    """The walk over the units: whether a list of artists is being read, whether content has been seen."""
+
+    def __init__(self, units: Sequence[Unit]) -> None:
+        self.units = units
+        self.lexicon = style_lexicon()
+        self.artists = False
+        self.artist_units: set[int] = set()
+        self.content_seen = False
+        self.result: list[Unit] = []
+
+    def visit(self, position: int) -> None:
+        unit = self.units[position]
+        free = unit.relation == "start" or (
+            unit.relation == "prep"
+            and unit.governor is None
+            and unit.preposition in ("in", "with")
+            and not self.content_seen
+        )
+        governed = unit.governor is not None and unit.governor.style
+        if self._artist(unit, free) and not self._acts(unit, position):
+            unit.style = True
+            self.artists = True
+            self.artist_units.add(unit.index)
+        elif (
+            governed
+            and unit.governor is not None
+            and unit.preposition == "of"
+            and (unit.governor.key in word_lists()["style-of"] or unit.governor.preposition == "of")
+        ):
+            unit.style = True
+            self.artists = True
+        elif unit.kind == "predicate" and unit.key in self.lexicon.verbs:
+            unit.style = self._predicate_is_style(position)
+        elif free and self._is_whole(unit, position):
+            unit.style = False
+        else:
+            unit.style = self._is_style(unit, free or (unit.relation == "next" and governed), position)
+        front = None if unit.style else self._split_front(unit)
+        if front is not None:
+            self.result.append(front)
+        self.result.append(unit)
+        if not unit.style:
+            tail = self._split_tail(unit)
+            if tail is not None:
+                self.result.append(tail)
+            self.content_seen = True
+            self.artists = False
+
+    # Artists --------------------------------------------------------------------------------------------------------
+
+    def _artist(self, unit: Unit, free: bool) -> bool:
+        words = unit.lower
+        if not words or (unit.verbs and unit.preposition != "by" and not self.artists):
+            return False
+        if unit.preposition == "by":
+            if is_known_artist(words) or (" ".join(words) in self.lexicon.sites and not unit.determined):
+                return True
+            if unit.determined or (unit.governor is not None and not unit.governor.style and unit.governor.verbs):
+                return not unit.determined and is_certain_name(unit.words)
+            if unit.governor is None or unit.governor.style:
+                return not is_free_style(unit)
+            return is_certain_name(unit.words)
+        listed = free or unit.relation in ("conj", "next")
+        if self.artists and listed:
+            return is_known_artist(words) or (looks_like_name(unit.words) and not is_free_style(unit))
+        return free and is_known_artist(words)
+
+    def _acts(self, unit: Unit, position: int) -> bool:
+        """Whether a famous name opens the prompt as somebody in the picture: "salvador dali with a red hat"."""
+        if unit.relation != "start" or self.content_seen or position:
+            return False
+        following = self.units[1] if len(self.units) > 1 else None
+        return following is not None and following.governor is unit and following.relation == "prep" and (
+            following.preposition in word_lists()["place-prepositions"] or following.preposition in ("with", "as")
+        ) and not is_free_style(following)  # fmt: skip
+
+    def adopt_neighbours(self) -> None:
+        """Names without "by" right beside an artist are artists: "krenz cushart, sakimi chan, artgerm"."""
+        artists = self.artist_units
+        units = self.result
+        governors = {id(unit.governor) for unit in units if unit.relation != "conj"}
+        for direction in (1, -1):
+            ordered = units if direction == 1 else units[::-1]
+            beside = False
+            for unit in ordered:
+                if unit.index in artists:
+                    beside = True
+                elif unit.style:
+                    beside = False
+                else:
+                    lone = unit.relation in ("start", "conj") and not unit.verbs and unit.index != self.units[0].index
+                    lone = lone and id(unit) not in governors
+                    beside = beside and lone and 2 <= len(unit.words) <= 4 and looks_like_name(unit.words)
+                    if beside:
+                        unit.style = True
+                        artists.add(unit.index)
+
+    def _is_whole(self, unit: Unit, position: int) -> bool:
+        """Whether "of …" follows a noun that is no medium: "field of flowers", whatever "field" is alone."""
+        key = unit.key
+        if unit.head is None or key in self.lexicon.media or key in self.lexicon.heads:
+            return False
+        if len(unit.words) > 1 and " ".join(unit.lower) in self.lexicon.terms:
+            return False  # "a close up of"
+        following = self.units[position + 1] if position + 1 < len(self.units) else None
+        if following is None or following.governor is not unit or following.preposition != "of":
+            return False
+        return f"{unit.key} of {following.key}" not in self.lexicon.terms
+
+    def keep_something(self) -> None:
+        """A prompt of tags alone still means its first noun, if that is a thing: "cartoon character in a style of"."""
+        if any(not unit.style for unit in self.result) or not self.result:
+            return
+        first, lexicon = self.result[0], self.lexicon
+        if len(self.result) == 1 and len(first.words) == 1 and not first.verbs and first.head is not None:
+            noun = first.key not in lexicon.media and first.key not in lexicon.heads and first.key not in lexicon.sites
+            noun = noun and first.head.tag.startswith("NN") and "JJ" not in kinds(first.key)
+            first.style = not (noun and first.key.isalpha() and len(first.key) > 3)  # "solitude", not "8k" or "hdr"
+            return
+        known = " ".join(first.lower) in lexicon.terms or first.key in lexicon.media or first.key in lexicon.heads
+        if first.head is not None and first.index not in self.artist_units and not known and first.relation == "start":
+            first.style = not first.head.tag.startswith("NN") or first.kind == "predicate"
+
+    # Style words ----------------------------------------------------------------------------------------------------
+
+    def _is_style(self, unit: Unit, free: bool, position: int) -> bool:
+        words = unit.lower
+        if not words:
+            return False
+        if free:
+            return is_free_style(unit) or self._medium(unit, position) or (self.content_seen and is_shorthand(words))
+        governed = unit.governor is not None and unit.governor.style
+        if unit.relation == "conj":
+            previous = self.units[position - 1]
+            if previous.style:
+                return is_free_style(unit) or self._medium(unit, position)
+            governed = False
+        if governed and unit.preposition != "of" and unit.relation != "object":
+            return is_free_style(unit)
+        if unit.preposition in word_lists()["within"]:
+            key = unit.key
+            joined = " ".join(words)
+            if key in self.lexicon.heads and (key not in word_lists()["loose-heads"] or len(words) > 1):
+                return True
+            if joined in self.lexicon.common_terms and len(words) > 1 and unit.preposition != "from":
+                return True
+            if unit.preposition in ("in", "as", "using") and not unit.determined:
+                strong = key in self.lexicon.media and key not in self.lexicon.weak_media
+                return strong and (len(words) > 1 or joined in self.lexicon.words)
+        return False
+
+    def _medium(self, unit: Unit, position: int) -> bool:
+        """Whether the head names the picture: "oil painting of …", "full length portrait"."""
+        key = unit.key
+        lexicon = self.lexicon
+        if unit.head is None or key not in lexicon.media:
+            return False
+        of = any(other.governor is unit and other.preposition in ("of", "about", "with", "by", "depicting", "showing")
+                 for other in self.units[position + 1 : position + 3])  # fmt: skip
+        if of or self.content_seen:
+            return True
+        return subject_length(unit) == 0
+
+    def _split_tail(self, unit: Unit) -> Unit | None:
+        """Split "walter white | portrait": the words in front are content, the medium becomes a tag of its own."""
+        if unit.head is None or not unit.words or unit.words[-1] is not unit.head:
+            return None
+        lexicon = self.lexicon
+        tail = " ".join(unit.lower[-2:])
+        if unit.key in lexicon.media and unit.relation == "start" and not self.content_seen:
+            length = subject_length(unit)
+        elif tail in word_lists()["medium-tails"]:
+            length = len(unit.words) - 2
+            if not any(token.tag.startswith("NN") for token in unit.words[:length]):
+                return None  # "a large framed oil painting" on a wall
+        else:
+            return None
+        if not 0 < length < len(unit.words):
+            return None
+        style = Unit(-1, unit.fragment, unit.sentence)
+        style.words, unit.words = unit.words[length:], unit.words[:length]
+        style.head, style.style = style.words[-1], True
+        nouns = [token for token in unit.words if token.tag.startswith("NN")]
+        unit.head = nouns[-1] if nouns else unit.words[-1]
+        return style
+
+    def _split_front(self, unit: Unit) -> Unit | None:
+        """Split "aerial photography | forest": a medium in front of what it shows, without "of"."""
+        words = unit.lower
+        if unit.relation != "start" or self.content_seen:
+            return None
+        for length in range(2, min(8, len(words))):
+            if (
+                words[length - 1] in word_lists()["front-media"]
+                and covered(words[:length])
+                and words[length] not in word_lists()["medium-things"]
+            ):
+                style = Unit(-1, unit.fragment, unit.sentence)
+                style.words, unit.words = unit.words[:length], unit.words[length:]
+                style.head, style.style = style.words[-1], True
+                return style
+        return None
+
+    def _predicate_is_style(self, position: int) -> bool:
+        """ "trending on artstation", "rendered in octane"; not "painted wings" or "drawn by horses"."""
+        unit = self.units[position]
+        if unit.key == "trending":
+            return True
+        if position + 1 >= len(self.units) or self.units[position + 1].governor is not unit:
+            return True
+        target = self.units[position + 1]
+        if target.preposition == "by":
+            return not target.determined
+        return unit.key in word_lists()["site-verbs"] and (is_free_style(target) or target.key in self.lexicon.media)
+
+
+def _merge(units: Sequence[Unit]) -> list[Unit]:
+    """Join a predicate and what it is about into one tag; "8 k trending on artstation" is one."""
+    merged: list[Unit] = []
+    replaced: dict[int, Unit] = {}
+    for unit in units:
+        above = unit.governor
+        if above is not None and id(above) in replaced:
+            unit.governor = above = replaced[id(above)]
+        joins = (
+            above is not None
+            and above.style
+            and merged
+            and merged[-1] is above
+            and above.words[-1].lower in word_lists()["site-verbs"]
+            and (unit.style or above.words[-1].lower == "trending")
+            and unit.relation == "prep"
+            and unit.preposition != "by"
+        ) or (
+            above is not None
+            and above.style
+            and unit.style
+            and merged
+            and merged[-1] is above
+            and unit.preposition == "of"
+            and above.preposition == "of"
+        )
+        if joins and above is not None:
+            above.words = above.words + unit.words
+            above.verbs = above.verbs + unit.verbs
+            above.head = above.head or unit.head
+            replaced[id(unit)] = above
+            continue
+        merged.append(unit)
+    return merged

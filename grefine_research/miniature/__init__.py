@@ -1,0 +1,1 @@
+"""The making of the miniature world: scenes, captions, defects, evaluators, and the training of its models."""

@@ -1,0 +1,107 @@
+"""The judges' files: weights in half precision, and beside them what was measured on validation scenes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from grefine_core.errors import ModelFileError
+from grefine_core.files import read_json
+from grefine_core.models.files import read_tensors, to_floats
+
+from .contents import ContentsJudge
+from .severity import SeverityJudge
+
+FOLDER = Path(__file__).with_name("weights")
+"""Where the shipped ones are."""
+FILES = {"severity": "severity.safetensors", "contents": "contents.safetensors"}
+CARD = "judges.json"
+
+
+@dataclass(frozen=True)
+class Judges:
+    """Both judges, ready to judge.
+
+    Attributes:
+        severity: see ``SeverityJudge``.
+        contents: see ``ContentsJudge``.
+        threshold: from which answer on the contents judge says yes; from validation scenes.
+        noise: what the severity judge sees in nineteen of twenty clean validation pictures is at most this: a rise of
+            less says nothing.
+        jitter: by how much slight blur or noise moves one answer of the contents judge in twenty.
+        card: everything that was written down when they were trained.
+    """
+
+    severity: SeverityJudge
+    contents: ContentsJudge
+    threshold: float
+    noise: float
+    jitter: float
+    card: Mapping[str, Any]
+
+
+def find_judges(folder: str | Path | None = None) -> Path:
+    """The folder with the judges' files; None for the shipped one.
+
+    Raises:
+        ModelFileError: a file is missing; names it.
+    """
+    place = FOLDER if folder is None else Path(folder).expanduser()
+    for name in (*FILES.values(), CARD):
+        if not (place / name).is_file():
+            raise ModelFileError(
+                f"judges: {place / name} does not exist; train them with "
+                f"`python -m grefine_research.miniature.evaluators.training --out {place}`."
+            )
+    return place
+
+
+def load_judges(folder: str | Path | None = None, device: str | torch.device = "cpu") -> Judges:
+    """Load both judges in single precision.
+
+    Raises:
+        ModelFileError: a file is missing, damaged or of another network.
+    """
+    place = find_judges(folder)
+    try:
+        card = read_json(place / CARD)
+        threshold, noise, jitter = (float(card[name]) for name in ("threshold", "noise", "jitter"))
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise ModelFileError(f"judges: {place / CARD} is damaged ({error}); train the judges again.") from error
+    severity, contents = SeverityJudge(), ContentsJudge()
+    for network, name in ((severity, "severity"), (contents, "contents")):
+        _fill(network, place / FILES[name])
+        network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Judges(severity, contents, threshold, noise, jitter, card)
+
+
+def save_network(network: nn.Module, path: Path) -> None:
+    """Write a judge's weights in half precision, replacing an older file as a whole."""
+    from safetensors.torch import save_file
+
+    part = path.with_name(path.name + ".part")
+    half = {
+        name: (value.half() if value.is_floating_point() else value).contiguous().cpu()
+        for name, value in network.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    save_file(half, part)
+    part.chmod(0o644)  # It is made for the owner alone.
+    os.replace(part, path)  # noqa: PTH105
+
+
+def _fill(network: nn.Module, path: Path) -> None:
+    weights = {name: to_floats(path, name, value, torch.float32) for name, value in read_tensors(path).items()}
+    try:
+        found = network.load_state_dict(weights, strict=False)
+    except RuntimeError as error:
+        raise ModelFileError(f"judges: {path} is damaged or of another network ({error}); train it again.") from error
+    missing = [name for name in found.missing_keys if not name.endswith("num_batches_tracked")]
+    if missing or found.unexpected_keys:
+        raise ModelFileError(f"judges: {path} lacks {missing[:3]} or has {found.unexpected_keys[:3]} too much.")

@@ -1,0 +1,71 @@
+"""The bounds of AQ-Map for the miniature CLIP: ``python -m grefine_research.miniature.training.calibration``.
+
+They come from validation scenes, of which it is known which phrase is unmatched and how. The banks of words that the
+phrases are contrasted with are written first, because the scores depend on them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from grefine_core.alignment.calibrate import Truth, calibrate_with_truth
+from grefine_core.alignment.calibration import Calibration, calibration_path
+from grefine_core.miniature.loading import FILES, load_miniature_quality_model
+from grefine_core.prompt.syntax import parse_prompt
+from grefine_core.prompt.syntax.tree import PromptTree
+
+from ..generator import make_sample
+from ..truth import phrase_truth
+from ..vocabulary import write_banks
+
+logger = logging.getLogger(__name__)
+
+#: Validation samples from this number on are for bounds; those before it for everything else.
+FIRST = 2_000_000
+_KINDS: tuple[tuple[str, ...], ...] = (("alignment",), (), ("alignment",), ("technical", "alignment"))
+
+
+def calibrate(folder: str | Path, pictures: int = 600) -> Calibration:
+    """Write banks and calibration beside the CLIP and the embeddings of ``folder``; returns the calibration.
+
+    Args:
+        folder: with ``clip.safetensors``, ``clip.json`` and ``pq_embeddings.safetensors``.
+        pictures: validation samples, three quarters of them with an alignment defect.
+    """
+    folder = Path(folder)
+    weights = folder / FILES["clip"]
+    write_banks(weights.with_name(f"{weights.stem}.banks.json"))
+    model = load_miniature_quality_model(folder=folder)
+    with tqdm(total=pictures, unit="picture", desc="bounds") as bar:
+        made = calibrate_with_truth(model, _samples(pictures), lambda done, _: bar.update(done - bar.n) and None)
+    made.save(calibration_path(weights))
+    for scoring, bounds in made.bounds.items():
+        logger.info("%s: beta_n %.4f, beta_p %.4f", scoring, bounds.noun, bounds.phrase)
+    return made
+
+
+def _samples(count: int) -> Iterator[tuple[torch.Tensor, PromptTree, Truth]]:
+    for number in range(count):
+        sample = make_sample("validation", FIRST + number, kinds=_KINDS[number % len(_KINDS)])
+        tree = parse_prompt(sample.caption.prompt)
+        yield torch.from_numpy(sample.image), tree, phrase_truth(sample, tree)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description="Set the bounds of AQ-Map for the miniature CLIP.")
+    parser.add_argument("--folder", type=Path, required=True, help="of clip.safetensors and pq_embeddings.safetensors")
+    parser.add_argument("--pictures", type=int, default=600)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    calibrate(options.folder, options.pictures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,310 @@
+"""Train the miniature inpainting model: Stable Diffusion 1.5's kind, nine channels, noise prediction.
+
+    python -m grefine_research.miniature.training.inpainting --profile cpu --clip clip.safetensors --vae vae.safetensors
+        --out DIR [--data DIR] [--resume]
+
+It learns from clean training scenes alone: their latents, the latents of what random masks leave of them, their
+captions through the frozen text half of the miniature CLIP, every tenth caption left out for classifier-free guidance.
+Close-ups of one item come first, and again every few steps: a quarter of a scene's area, so four times as many a step.
+Writes DIR/unet.safetensors (an average over the last steps' weights), DIR/unet.log.jsonl and DIR/checkpoint.pt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from grefine_core.miniature.networks import SCHEDULER_CONFIG, build, load, save
+
+from .latents import Latents, cached_closeups, cached_latents, tokenize
+from .loop import (
+    Averaged,
+    Journal,
+    Rates,
+    changed,
+    keep_memory,
+    load_checkpoint,
+    noise,
+    run_steps,
+    save_checkpoint,
+    step_seed,
+    today,
+)
+from .pictures import SEED, cached_pictures
+from .text_cache import TextCache
+
+logger = logging.getLogger(__name__)
+_CHECKS = 1 << 40  # no step has such a number
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Settings of a training run.
+
+    Attributes:
+        steps, batch: of optimisation.
+        rate, warmup: highest learning rate, and steps until it is reached.
+        average: decay of the averaged weights, those that are exported.
+        views, pictures: number of examples, and of scenes that they show.
+        closeups: number of examples that show one item.
+        first, again: so many steps with close-ups at the start, and later one in so many.
+        unconditional: share of examples without their caption.
+        partial: share of examples with their second caption.
+        gamma: least signal-to-noise ratio from which on less noise counts less.
+        strongest: most weight of strong noise; it grows with the noise, since that is where colours are decided.
+        outside: weight of the error where nothing is to be painted.
+        coarse: weight of the error of means over 4×4 latents: of all errors those are the ones that change a ground's
+            colour, and among sixteen times as many others they hardly count.
+        compiled: whether the loss is compiled; needs a compiler.
+    """
+
+    steps: int = 12500
+    batch: int = 32
+    rate: float = 8e-4
+    warmup: int = 200
+    average: float = 0.998
+    views: int = 16000
+    pictures: int = 24000
+    closeups: int = 16000
+    first: int = 2800
+    again: int = 2
+    unconditional: float = 0.1
+    partial: float = 0.3
+    gamma: float = 5.0
+    strongest: float = 6.0
+    outside: float = 0.3
+    coarse: float = 0.25
+    seed: int = SEED
+    device: str = "cpu"
+    compiled: bool = True
+    log_every: int = 50
+    validate_every: int = 1000
+    checked: int = 128
+
+
+PROFILES = {
+    "cpu": Profile(),
+    "gpu": Profile(
+        steps=60000, batch=128, average=0.9995, views=240000, pictures=60000, closeups=60000, device="cuda", checked=256
+    ),
+}
+
+
+def noise_levels() -> Tensor:
+    """Product of the alphas, (1000,) float32: the share of the picture's variance that is left at each time."""
+    first, last = SCHEDULER_CONFIG["beta_start"] ** 0.5, SCHEDULER_CONFIG["beta_end"] ** 0.5
+    betas = torch.linspace(first, last, SCHEDULER_CONFIG["num_train_timesteps"], dtype=torch.float64).square()
+    return (1 - betas).cumprod(0).float()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step needs: noisy latents (n, 4, 16, 16), of close-ups (n, 4, 8, 8); ``weight`` (n, 1, 16, 16)."""
+
+    noisy: Tensor
+    mask: Tensor
+    masked: Tensor
+    times: Tensor
+    tokens: Tensor
+    unit: Tensor
+    weight: Tensor
+
+
+def draw_batch(latents: Latents, profile: Profile, empty: Tensor, rng: np.random.Generator, count: int) -> Batch:
+    """Examples with noise of random strength; ``empty`` (77,) are the tokens of no caption."""
+    levels = noise_levels()
+    chosen = np.sort(rng.integers(len(latents), size=count))
+    clean = torch.from_numpy(latents.clean[chosen]).float()
+    mask = torch.from_numpy(latents.mask[chosen])[:, None].float()
+    # One time out of each of as many equal parts: the mean loss of a batch varies less.
+    times = torch.from_numpy((rng.permutation(count) + rng.random(count)) / count * len(levels)).long()
+    left = levels[times][:, None, None, None]
+    unit = noise(rng, *clean.shape)
+    caption = (rng.random(count) < profile.partial).astype(int)
+    tokens = torch.from_numpy(latents.tokens[chosen, caption].astype(np.int64))
+    tokens[torch.from_numpy(rng.random(count) < profile.unconditional)] = empty
+    ratio = left / (1 - left)
+    where = profile.outside + (1 - profile.outside) * mask
+    weight = ratio.clamp(max=profile.gamma) / ratio * ratio.rsqrt().clamp(1.0, profile.strongest)
+    weight = weight * where / where.mean(dim=(1, 2, 3), keepdim=True)
+    return Batch(
+        left.sqrt() * clean + (1 - left).sqrt() * unit,
+        mask,
+        torch.from_numpy(latents.masked[chosen]).float(),
+        times,
+        tokens,
+        unit,
+        weight,
+    )
+
+
+def loss_of(
+    unet: Any, inputs: Tensor, times: Tensor, states: Tensor, unit: Tensor, weight: Tensor, coarse: float
+) -> Tensor:
+    """Weighted mean squared error of the noise that is predicted from ``inputs`` (n, 9, h, w), and of its means."""
+    with torch.autocast(inputs.device.type, torch.bfloat16):
+        guess = unet(inputs, times, states, return_dict=False)[0]
+    error = guess.float() - unit
+    # A mean of sixteen independent errors has a sixteenth of their square.
+    means = 16 * F.avg_pool2d(error, 4).square() * F.avg_pool2d(weight, 4)
+    return (error.square() * weight).mean() + coarse * means.mean()
+
+
+def plain_attention(unet: Any) -> Any:
+    """Let a UNet attend by products of matrices: torch's fused attention is slow backwards on a processor."""
+    from diffusers.models.attention_processor import AttnProcessor
+
+    unet.set_attn_processor(AttnProcessor())
+    return unet
+
+
+def train(
+    out: str | Path,
+    profile: Profile,
+    latents: Latents,
+    closeups: Latents,
+    validation: Latents,
+    clip: nn.Module,
+    *,
+    resume: bool = False,
+    stop_at: int | None = None,
+    notes: dict[str, str] | None = None,
+) -> Path | None:
+    """Train and export; returns the weights' path, or None where ``stop_at`` ended it early.
+
+    Args:
+        out: folder for the weights, the journal and the checkpoint.
+        profile: the settings.
+        latents: of the training views.
+        closeups: of the training close-ups.
+        validation: of validation views, for the figures in the journal.
+        clip: the miniature CLIP, an open_clip module; it stays as it is.
+        resume: go on from the checkpoint in ``out``, if there is one.
+        stop_at: end, with a checkpoint, after so many steps.
+        notes: go into the metadata of the weights.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(profile.seed)
+    device = profile.device
+    clip = clip.to(device).eval()
+    empty, states_of = tokenize([""])[0], TextCache(clip)
+    unet = build("unet").to(device, memory_format=torch.channels_last).train()
+    if device == "cpu":
+        plain_attention(unet)
+    rates = Rates(profile.steps, profile.rate, profile.warmup)
+    optimizer = torch.optim.AdamW(unet.parameters(), lr=profile.rate, betas=(0.9, 0.99), weight_decay=1e-2)
+    average = Averaged(unet, profile.average)
+    journal, kept, start = Journal(out / "unet.log.jsonl"), out / "checkpoint.pt", 0
+    if resume and kept.exists():
+        state = load_checkpoint(kept)
+        unet.load_state_dict(state["unet"])
+        optimizer.load_state_dict(state["optimizer"])
+        average.shadow = {name: value.to(device) for name, value in state["average"].items()}
+        start = int(state["step"])
+        journal.cut(start)
+    else:
+        journal.path.unlink(missing_ok=True)
+    journal.write(date=today(), training="inpainting", **asdict(profile), **({"from_step": start} if start else {}))
+    loss: Callable[..., Tensor] = torch.compile(loss_of, dynamic=False) if profile.compiled else loss_of
+
+    def prepared(batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        inputs = torch.cat([batch.noisy, batch.mask, batch.masked], dim=1)
+        states = states_of(batch.tokens)
+        inputs = inputs.to(device, memory_format=torch.channels_last)
+        return inputs, batch.times.to(device), states, batch.unit.to(device), batch.weight.to(device)
+
+    def one_step(step: int) -> dict[str, Tensor]:
+        rng = step_seed(profile.seed, step)
+        near_by = step < profile.first or step % profile.again == 0
+        source, count = (closeups, 4 * profile.batch) if near_by else (latents, profile.batch)
+        values = prepared(draw_batch(source, profile, empty, rng, count))
+        for group in optimizer.param_groups:
+            group["lr"] = rates.at(step)
+        error = loss(unet, *values, profile.coarse)
+        optimizer.zero_grad(set_to_none=True)
+        error.backward()
+        torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
+        optimizer.step()
+        average.update(step)
+        return {"loss": error, "loss_of_closeups" if near_by else "loss_of_scenes": error}
+
+    checked = build("unet").to(device).eval()
+
+    @torch.no_grad()
+    def validated() -> float:
+        """Mean loss of the averaged weights: the same examples, times and noise each time."""
+        checked.load_state_dict(average.shadow)
+        whole = replace(profile, unconditional=0.0, partial=0.0)
+        errors = []
+        for first in range(0, profile.checked, 32):
+            batch = draw_batch(validation, whole, empty, step_seed(profile.seed, _CHECKS + first), 32)
+            errors.append(loss_of(checked, *prepared(batch), profile.coarse))
+        return float(torch.stack(errors).mean())
+
+    def validate(step: int) -> None:
+        journal.write(step=step, validation_loss=validated())
+
+    def checkpoint(step: int) -> None:
+        parts = {"unet": unet.state_dict(), "optimizer": optimizer.state_dict(), "average": average.shadow}
+        save_checkpoint(kept, step, parts)
+
+    done = run_steps(
+        start, profile.steps, one_step, journal=journal, checkpoint=checkpoint, validate=validate,
+        log_every=profile.log_every, validate_every=profile.validate_every, stop_at=stop_at,
+    )  # fmt: skip
+    if done < profile.steps:
+        return None
+    figure = validated()
+    journal.write(step=done, validation_loss_of_export=figure)
+    notes = {"date": today(), "seed": str(profile.seed), "steps": str(done), "loss": f"{figure:.4f}", **(notes or {})}
+    return save(checked, out / "unet.safetensors", "unet", notes)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Draw the pictures, encode them, train, export."""
+    from grefine_core.clip.loading import load_clip
+
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--profile", choices=sorted(PROFILES), default="cpu")
+    parser.add_argument("--clip", type=Path, help="clip.safetensors, with clip.json beside it")
+    parser.add_argument("--vae", type=Path, required=True, help="vae.safetensors")
+    parser.add_argument("--out", type=Path, required=True, help="folder for weights, journal and checkpoint")
+    parser.add_argument("--data", type=Path, help="folder for pictures and latents; default: OUT/data")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in OUT")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="other settings of the profile")
+    parser.add_argument("--no-compile", action="store_true", help="where there is no compiler; about half as fast")
+    parser.add_argument("--prepare", action="store_true", help="only draw and encode the pictures; needs no CLIP")
+    options = parser.parse_args(arguments)
+    if options.clip is None and not options.prepare:
+        parser.error("--clip is needed, except with --prepare")
+    keep_memory()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    profile = changed(PROFILES[options.profile], options.set)
+    profile = replace(profile, compiled=profile.compiled and not options.no_compile)
+    data = options.data or options.out / "data"
+    autoencoder = load(options.vae, "vae").to(profile.device)
+    given: dict[str, Any] = {"device": profile.device, "compiled": profile.compiled}
+    pictures = cached_pictures(data, profile.pictures)
+    latents = cached_latents(data, autoencoder, pictures, profile.views, **given)
+    closeups = cached_closeups(data, autoencoder, profile.closeups, **given)
+    given["compiled"] = False
+    known = cached_pictures(data, 256, "validation")
+    validation = cached_latents(data, autoencoder, known, 256, "validation", **given)
+    if options.prepare:
+        return
+    clip, _ = load_clip(options.clip)
+    train(options.out, profile, latents, closeups, validation, clip, resume=options.resume)
+
+
+if __name__ == "__main__":
+    main()

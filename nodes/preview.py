@@ -1,0 +1,126 @@
+"""What a node shows on itself: a small picture, and what it found in words.
+
+The host's own `images` would reach every program that fetches a prompt's results; these are for people alone. They lie
+under a key of our own, which `web/shown.js` draws in the browser and everybody else leaves aside. Imports without the
+host.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from ..grefine_core.report import sheet
+
+if TYPE_CHECKING:
+    from ..grefine_core.alignment.results import PhraseQuality
+    from ..grefine_core.report import GuardEntry
+
+
+# Putting results into words for the user. Imports without the host.
+
+
+def phrase_lines(phrases: Sequence[PhraseQuality], include_style: bool = False) -> str:
+    """The phrases of one picture in words, one to a line, in the prompt's order."""
+    if not phrases:
+        return "The prompt names nothing to look for."
+    return "\n".join(_line(quality, phrases, include_style) for quality in phrases)
+
+
+def _line(quality: PhraseQuality, phrases: Sequence[PhraseQuality], include_style: bool) -> str:
+    text = quality.phrase.text
+    if quality.phrase.is_style and not include_style:
+        return f"{text}: style, left out"
+    if quality.defect == "none":
+        return f"{text}: matched ({quality.score:.2f})"
+    place = "the whole picture" if quality.region is None else f"the region of '{phrases[quality.region].phrase.text}'"
+    if quality.defect == "noun":
+        return f"{text}: not there ({quality.head_score:.2f}), to be drawn in {place}"
+    return f"{text}: there, but not as described ({quality.score:.2f}), to be redrawn in {place}"
+
+
+#: The key in a node's `ui`.
+KEY = "grefine"
+#: The longer side of a picture on a node, which is some 300 pixels wide.
+SIDE = 512
+#: Of a larger batch the first pictures are shown, and how many there were.
+MOST = 16
+#: Of a longer card the first lines are shown: a pasted prompt has thousands of phrases.
+MOST_LINES = 80
+_PHRASE_KINDS = {"none": "good", "modifier": "warn", "noun": "bad"}
+
+Line = dict[str, Any]
+Card = dict[str, Any]
+
+
+def line(text: str, kind: str = "", **more: Any) -> Line:
+    """One line on a node. `kind`: "", "good", "warn", "bad", "faint". `chip`: beside others; `title`: on hover."""
+    return {"text": text, "kind": kind, **more}
+
+
+def cards(lines: Iterable[Sequence[Line]], pictures: Iterable[Tensor] = ()) -> dict[str, list[Card]]:
+    """A node's `ui`: one card for each picture, with its lines.
+
+    Args:
+        lines: those of each picture.
+        pictures: `(H, W, 3)` or masks `(H, W)` in [0, 1], in the same order; no more are asked for than are shown.
+            They are files no larger than `SIDE` in the host's temporary folder, which it empties at its start.
+    """
+    listed = [_shortened(each) for each in lines]
+    shown: list[Card] = [{"lines": each} for each in listed[:MOST]]
+    if len(listed) > MOST:
+        shown.append({"lines": [line(f"and {len(listed) - MOST} more pictures", "faint")]})
+    for card, picture in zip(shown[:MOST], pictures, strict=False):
+        card["picture"] = _save(picture)
+    return {KEY: shown}
+
+
+def _shortened(lines: Sequence[Line]) -> list[Line]:
+    if len(lines) <= MOST_LINES:
+        return list(lines)
+    return [*lines[:MOST_LINES], line(f"and {len(lines) - MOST_LINES} more", "faint")]
+
+
+def phrases(verdicts: Sequence[PhraseQuality], words: str) -> Iterator[Line]:
+    """The phrases of one picture, coloured by their defects; `words` has a line for each, shown under the mouse."""
+    for verdict, told in zip(verdicts, words.split("\n"), strict=False):
+        if verdict.phrase.is_style:
+            yield line(verdict.phrase.text, "faint", chip=True, title=told)
+        else:
+            text = f"{verdict.phrase.text} {verdict.score:.2f}"
+            yield line(text, _PHRASE_KINDS[verdict.defect], chip=True, title=told)
+
+
+def decision(entry: GuardEntry, stage: str) -> Line:
+    """One decision of the guard."""
+    where = "the whole picture"
+    if entry.region is not None:
+        top, left, bottom, right = entry.region
+        where = f"{right - left} × {bottom - top} at ({left}, {top})"
+    verdict = "kept" if entry.accepted else "refused"
+    return line(f"{stage}, {where}: {verdict} – {entry.reason}", "good" if entry.accepted else "bad")
+
+
+def change(name: str, old: float, new: float) -> Line:
+    """A score before and after."""
+    gained = new - old
+    kind = "" if abs(gained) < 5e-4 else "good" if gained > 0 else "bad"
+    return line(f"{name}: {old:.3f} → {new:.3f} ({gained:+.3f})", kind)
+
+
+def _save(picture: Tensor) -> dict[str, str]:
+    """A file that the host's `/view` serves. Masks as PNG, whose edges stay edges; pictures as JPEG, which is quick."""
+    from . import host
+
+    mask = picture.ndim == 2
+    small = sheet.small(picture, SIDE)
+    name = f"grefine_{uuid.uuid4().hex}.{'png' if mask else 'jpg'}"
+    target = host.temporary_folder() / name
+    if mask:
+        small.convert("L").save(target, compress_level=1)
+    else:
+        small.save(target, quality=90)
+    return {"filename": name, "subfolder": "", "type": "temp"}

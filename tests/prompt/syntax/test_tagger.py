@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from grefine_core.prompt.syntax.parser import default_tagger
+from grefine_core.prompt.syntax.tagger import FORMAT, Tagger, load_tagger, read_model, shape, word_class
+from grefine_core.prompt.syntax.tokens import tokenize
+
+
+def tags(text: str) -> list[str]:
+    tokens = tokenize(text)
+    default_tagger().tag(tokens)
+    return [token.tag for token in tokens]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("a cute cat sitting on the table", "DT JJ NN VBG IN DT NN"),
+        ("unique epic pink space elf knight", "JJ JJ JJ NN NN NN"),
+        ("two women are reading their books", "CD NNS VBP VBG PRP$ NNS"),
+        ("a jar buried in sand", "DT NN VBN IN NN"),
+    ],
+)
+def test_tags_of_prompts(text: str, wanted: str) -> None:
+    assert " ".join(tags(text)).replace("NNP", "NN").replace("VBD", "VBN") == wanted
+
+
+def test_weights_are_added_up_and_the_first_of_equals_wins() -> None:
+    tagger = Tagger(["A", "B"], {"w cat": ((0, 2),), "s cat": ((1, 5),)}, {}, {})
+    tokens = tokenize("cat dog")
+    tagger.tag(tokens)
+    assert [token.tag for token in tokens] == ["B", "A"]
+
+
+def test_fixed_words_and_closed_words() -> None:
+    tagger = Tagger(["A", "B", "C"], {"b": ((2, 9),)}, {"the": "B"}, {}, {"made": "A|B"})
+    tokens = tokenize("the made thing")
+    tagger.tag(tokens)
+    assert [token.tag for token in tokens] == ["B", "A", "C"]
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"), [("cat", "NN"), ("xyz", "?"), ("12", "?9"), ("4k", "?9a"), ("space-cat", "?-NN"), ("a-b", "?-")]
+)
+def test_word_class(word: str, kind: str) -> None:
+    assert word_class(word, {"cat": "NN"}) == kind
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"), [("cat", "x"), ("Cat", "Xx"), ("CAT", "X"), ("A", "I"), ("iPad", "xX"), ("8K", "x")]
+)
+def test_shape(text: str, wanted: str) -> None:
+    assert shape(text) == wanted
+
+
+def test_extra_words_replace_what_the_model_knows(tmp_path: Path) -> None:
+    model = {"format": FORMAT, "tags": ["JJ", "NN"], "weights": {"c JJ|NN": [0, 5]}, "fixed": {"elf": "JJ"},
+             "lexicon": {}, "closed": {"elf": "JJ"}}  # fmt: skip
+    path = tmp_path / "m.json.gz"
+    path.write_bytes(gzip.compress(json.dumps(model).encode()))
+    for extra, tag in (({"elf": "NN"}, "NN"), ({"elf": "JJ|NN"}, "JJ"), ({}, "JJ")):
+        tokens = tokenize("elf")
+        load_tagger(path, extra).tag(tokens)
+        assert tokens[0].tag == tag
+
+
+@pytest.mark.parametrize("content", [b"", b"not gzip"])
+def test_a_file_of_another_kind_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.json.gz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"bad\.json\.gz"):
+        read_model(path)
+
+
+@pytest.mark.parametrize("text", ["[]", '{"format": 99}', "{"])
+def test_a_bad_model_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "bad.json.gz"
+    path.write_bytes(gzip.compress(text.encode()))
+    with pytest.raises(ValueError, match=r"bad\.json\.gz"):
+        read_model(path)
