@@ -75,11 +75,13 @@ def installed(built, tmp_path_factory) -> Installed:
     return Installed(tmp_path_factory.mktemp("installed"), wheel)
 
 
-def test_wheel_holds_the_library_alone(built):
+def test_wheel_holds_the_library_and_research_alone(built):
     (wheel,) = built.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[0] for name in names} == {"grefine_core", f"{NAME}.dist-info"}
-    data = [path for path in (ROOT / "grefine_core").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert {name.split("/")[0] for name in names} == {"grefine_core", "grefine_research", f"{NAME}.dist-info"}
+    packages = (ROOT / "grefine_core", ROOT / "grefine_research")
+    files = [path for package in packages for path in package.rglob("*") if path.is_file()]
+    data = [path for path in files if "__pycache__" not in path.parts]
     assert len(data) > 100
     assert {path.relative_to(ROOT).as_posix() for path in data} <= set(names)
     assert {f"{NAME}.dist-info/licenses/{name}" for name in ("LICENSE", "NOTICE")} <= set(names)
@@ -89,8 +91,8 @@ def test_source_archive_holds_no_more(built):
     (archive,) = built.glob("*.tar.gz")
     with tarfile.open(archive) as opened:
         names = {name.split("/")[1] for name in opened.getnames() if "/" in name}
-    expected = {"LICENSE", "NOTICE", "README.md", "pyproject.toml", "grefine_core", "PKG-INFO", "setup.cfg"}
-    assert names == expected | {"g_refine.egg-info"}
+    expected = {"LICENSE", "NOTICE", "README.md", "pyproject.toml", "PKG-INFO", "setup.cfg"}
+    assert names == expected | {"grefine_core", "grefine_research", "g_refine.egg-info"}
 
 
 def test_score_without_the_repository(installed):

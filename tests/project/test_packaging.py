@@ -59,9 +59,8 @@ def test_version_is_stated_once_and_the_same():
 
 
 def modules() -> list[str]:
-    package = ROOT / "grefine_core"
     found = []
-    for path in sorted(package.rglob("*.py")):
+    for path in sorted([*(ROOT / "grefine_core").rglob("*.py"), *(ROOT / "grefine_research").rglob("*.py")]):
         parts = path.relative_to(ROOT).with_suffix("").parts
         if parts[-1] in ("__init__", "__main__"):
             parts = parts[:-1]
@@ -91,6 +90,7 @@ def test_every_public_name_resolves():
 def test_submodules_are_attributes_without_an_import_of_their_own():
     code = (
         "import grefine_core as g\n"
+        "from grefine_core import alignment, emphasis, masks, perceptual, quality_model, refine, surgery, syntax\n"
         "print(callable(g.surgery.encode_image), callable(g.perceptual.load_embeddings), callable(g.cli.main))\n"
         "print(all(hasattr(g, name) for name in dir(g)), hasattr(g, 'nothing_of_the_kind'))\n"
     )
