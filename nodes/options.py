@@ -79,6 +79,9 @@ class Measure:
         map_size: tuple[int, int] | None = None,
     ) -> Assessment:
         """Assess `pictures` `(B, H, W, 3)` against one prompt or one each; maps at the pictures' size or `map_size`."""
+        chosen = {**self.alignment}
+        if self.interrupt is not None:
+            chosen["interrupt"] = self.interrupt
         return assess(
             quality,
             pictures,
@@ -86,6 +89,5 @@ class Measure:
             calibration=self.formula,
             importance=self.importance,
             map_size=map_size,
-            **({} if self.interrupt is None else {"interrupt": self.interrupt}),
-            **self.alignment,
+            **chosen,
         )
