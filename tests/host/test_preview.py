@@ -13,14 +13,14 @@ from PIL import Image
 from grefine_core.miniature.world import EXAMPLE
 from grefine_core.pictures import load_picture
 
-from .object_info import read
+from ..tooling import tool
 
 WORDS = "a circle, a green star on snow, 8k"
 
 
 def node(kind: str, **given: Any) -> dict[str, Any]:
     """A node with its defaults and these inputs."""
-    declared = read()[kind]["input"]
+    declared = tool("node_record").read()[kind]["input"]
     inputs = {
         name: spec[1].get("default", (spec[1].get("options") or [None])[0])
         for group in ("required", "optional")

@@ -17,17 +17,7 @@ PAGES = ROOT / "web" / "docs"
 RECORDED = json.loads((ROOT / "tests" / "host" / "object_info.json").read_text(encoding="utf-8"))
 NODES = sorted(RECORDED)
 LARGEST = 80_000
-#: Name, type, default, meaning. No table: the host's panel is narrow, and would hide the meaning.
-ROW = r"^- `(\w+)` \*\((\w+)(?:, ([^()]*))?\)\*: (.+)$"
 PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)]*)\)")
-
-
-CONSTANTS = {
-    node.value
-    for path in (ROOT / "nodes").glob("*.py")
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-    if isinstance(node, ast.Constant) and isinstance(node.value, str)
-}
 
 
 def page_of(name: str) -> str:
@@ -75,36 +65,6 @@ def test_no_picture_is_left_over_and_each_can_be_made_again():
     tree = ast.parse((ROOT / "tools" / "write_help_pictures.py").read_text(encoding="utf-8"))
     tables = [node for node in ast.walk(tree) if isinstance(node, ast.Dict)]
     assert NODES in [sorted(ast.literal_eval(key) for key in table.keys if key is not None) for table in tables]
-
-
-@pytest.mark.parametrize("name", NODES)
-def test_a_page_lists_every_input_with_its_type_and_true_default(name):
-    rows = re.findall(ROW, section(page_of(name), "Inputs"), re.MULTILINE)
-    assert [row[0] for row in rows] == list(inputs_of(name))
-    optional = RECORDED[name]["input"].get("optional", {})
-    for key, shown_kind, default, text in rows:
-        kind, options = inputs_of(name)[key]
-        assert shown_kind == kind, key
-        assert ("*Optional.*" in text) >= (key in optional and options.get("forceInput", False)), key
-        assert options["tooltip"] in text.replace("\\<", "<"), key
-        true = options.get("default")
-        if isinstance(true, bool):
-            assert default == ("on" if true else "off"), key
-        elif isinstance(true, int | float):
-            assert float(default) == true, key
-        elif isinstance(true, str) and true:
-            assert default in (true, "published words"), key
-        elif kind == "STRING":
-            assert default in ("", "empty"), key
-        else:  # choices that are the host's or the user's: the copy of the schema has no default
-            assert default in ("", "first found") or default in CONSTANTS, key
-
-
-@pytest.mark.parametrize("name", NODES)
-def test_a_page_lists_every_output_with_its_type(name):
-    rows = re.findall(ROW, section(page_of(name), "Outputs"), re.MULTILINE)
-    shown = [(key, kind) for key, kind, _, _ in rows]
-    assert shown == list(zip(RECORDED[name]["output_name"], RECORDED[name]["output"], strict=True))
 
 
 @pytest.mark.parametrize("name", NODES)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from collections import Counter
 
 import pytest
 
-from . import translations
+from ..tooling import tool
 
+translations = tool("node_translations")
 ENGLISH = translations.flat(translations.nodes("en"))
-RECORDED = json.loads((translations.ROOT / "tests" / "host" / "object_info.json").read_text(encoding="utf-8"))
+RECORDED = tool("node_record").read()
 
 #: Names of nodes that are terms of the paper, the same in every language.
 TERMS = {"AQ-Map", "PQ-Map"}
@@ -44,14 +43,6 @@ VERBATIM = re.compile(
 each_language = pytest.mark.parametrize("language", translations.LANGUAGES)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _digests():
-    languages = os.environ.get("GREFINE_TRANSLATED", "").split()
-    assert set(languages) <= set(translations.LANGUAGES)
-    if languages:
-        translations.keep(languages)
-
-
 def test_the_languages():
     assert sorted(path.name for path in translations.LOCALES.iterdir()) == sorted(("en", *translations.LANGUAGES))
 
@@ -69,17 +60,24 @@ def test_every_text_is_there(language):
 @each_language
 def test_nothing_is_out_of_date(language):
     """What has to be translated anew, because the English text changed."""
-    known = translations.translated_from().get(language, {})
-    today = {path: translations.digest(text) for path, text in translations.texts("en").items()}
-    stale = [f"{path}: {ENGLISH[path]}" for path in today if known.get(path) != today[path]]
-    todo = f"translate anew in locales/{language}/nodeDefs.json, then see tests/nodes/translations.py:"
-    assert not stale, "\n".join([todo, *stale])
-    assert set(known) == set(today)
+    assert translations.behind(language, translations.nodes("en")) == []
+
+
+def test_what_is_behind_is_named():
+    english = translations.nodes("en")
+    english["GRefineNew"] = {"display_name": "New", "description": "Does something new."}
+    english["GRefinePlan"]["description"] += " In another way."
+    del english["GRefinePlan"]["inputs"]["area"]
+    lines = translations.behind("de", english)
+    assert "missing: GRefineNew.description: Does something new." in lines
+    assert "too much: GRefinePlan.inputs.area.tooltip" in lines
+    assert [line for line in lines if line.startswith("translate anew: GRefinePlan.description: ")]
+    assert len(lines) == 5
 
 
 @each_language
 def test_nothing_was_left_in_english(language):
-    for path, text in translations.texts(language).items():
+    for path, text in translations.texts(translations.nodes(language)).items():
         if text in TERMS:
             continue
         assert text != ENGLISH[path], path
@@ -99,13 +97,13 @@ def test_names_are_ids_or_the_hosts_words(language):
 @each_language
 def test_the_same_text_is_translated_the_same_way(language):
     known: dict[str, str] = {}
-    for path, text in translations.texts(language).items():
+    for path, text in translations.texts(translations.nodes(language)).items():
         assert known.setdefault(ENGLISH[path], text) == text, path
 
 
 @each_language
 def test_figures_ids_and_terms_are_kept(language):
-    for path, text in translations.texts(language).items():
+    for path, text in translations.texts(translations.nodes(language)).items():
         english = ENGLISH[path]
         assert Counter(NUMBERS.findall(text)) == Counter(NUMBERS.findall(english)), f"{path}: {text}"
         for token in VERBATIM.findall(english):
@@ -116,7 +114,7 @@ def test_figures_ids_and_terms_are_kept(language):
 def test_choices_are_named_as_they_are(language):
     """Choices (``otsu: …``) are values of workflows: no translation of theirs could be chosen."""
     found = 0
-    given = translations.texts(language)
+    given = translations.texts(translations.nodes(language))
     for node, info in RECORDED.items():
         for group in ("required", "optional"):
             for key, (_, options) in info["input"].get(group, {}).items():
@@ -131,7 +129,7 @@ def test_choices_are_named_as_they_are(language):
 
 @each_language
 def test_nodes_are_called_by_their_translated_names(language):
-    given = translations.texts(language)
+    given = translations.texts(translations.nodes(language))
     names = {
         ENGLISH[path]: text
         for path, text in sorted(given.items(), key=lambda item: -len(ENGLISH[item[0]]))

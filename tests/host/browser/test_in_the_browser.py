@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from ...workflows.checks import VIRTUAL
-from ..object_info import LOCALE
 
 ROOT = Path(__file__).resolve().parents[3]
 WORKFLOWS = ROOT / "workflows"
@@ -206,7 +205,7 @@ def test_help_opens_beside_the_graph(editor, server):
 
 def test_the_nodes_speak_the_users_language(open_editor, server, editor):
     language = "zh"
-    texts = load(LOCALE.parents[1] / language / "nodeDefs.json")
+    texts = load(ROOT / "locales" / language / "nodeDefs.json")
     try:
         other = open_editor(server, Comfy_Locale=language)
         shown = other.page.evaluate(

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from ...tooling import tool
 from ...workflows.checks import VIRTUAL
 from ...workflows.saved_checks import FOLDER, names, saved_files
-from .. import object_info
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -57,7 +57,7 @@ def test_record_what_the_editor_saves(editor, unknown):
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     if not (FOLDER / version / "nodes.json").exists():
         (FOLDER / version).mkdir(parents=True, exist_ok=True)
-        text = json.dumps(of_then(object_info.read()), ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(of_then(tool("node_record").read()), ensure_ascii=False, separators=(",", ":"))
         (FOLDER / version / "nodes.json").write_text(text + "\n", encoding="utf-8")
     for path in sorted((ROOT / "workflows").glob("*.json")):
         targets = {kind: FOLDER / version / kind / path.name for kind in ("ui", "api")}

@@ -1,9 +1,9 @@
 """The pack's texts in other languages: where they lie, and which English text each was translated from.
 
 ``translated_from.json`` keeps a digest of the English text for every translation, so that a text that changed since is
-found. With a translation brought up to date, keep the digests of its language anew (languages are separated by spaces):
+found. With a translation brought up to date, keep the digests of its language anew:
 
-    GREFINE_TRANSLATED="de fr" python -m pytest tests/nodes/test_locales.py
+    python tools/write_node_texts.py --translated de fr
 
 Names of inputs and outputs are the ids by which errors, help pages and saved workflows know them; only those that the
 host's own nodes have, too, are shown as the host translates them.
@@ -16,9 +16,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 LOCALES = ROOT / "locales"
-DIGESTS = Path(__file__).resolve().parent / "translated_from.json"
+DIGESTS = ROOT / "tests" / "nodes" / "translated_from.json"
 LANGUAGES = ("de", "fr", "ja", "ko", "zh")
 
 
@@ -46,9 +46,9 @@ def is_name(path: str) -> bool:
     return path.endswith(".name")
 
 
-def texts(language: str) -> dict[str, str]:
-    """The texts of `language` without the names of inputs and outputs."""
-    return {path: text for path, text in flat(nodes(language)).items() if not is_name(path)}
+def texts(tree: dict[str, Any]) -> dict[str, str]:
+    """The texts of a language without the names of inputs and outputs."""
+    return {path: text for path, text in flat(tree).items() if not is_name(path)}
 
 
 def digest(text: str) -> str:
@@ -61,8 +61,23 @@ def translated_from() -> dict[str, dict[str, str]]:
     return json.loads(DIGESTS.read_text(encoding="utf-8")) if DIGESTS.exists() else {}
 
 
-def keep(languages: list[str]) -> None:
-    """Note that the translations into `languages` are of today's English texts."""
-    today = {path: digest(text) for path, text in texts("en").items()}
+def keep(languages: list[str], english: dict[str, Any]) -> None:
+    """Note that the translations into `languages` are of these English texts."""
+    today = {path: digest(text) for path, text in texts(english).items()}
     digests = {**translated_from(), **dict.fromkeys(languages, today)}
     DIGESTS.write_text(json.dumps(digests, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def behind(language: str, english: dict[str, Any]) -> list[str]:
+    """What `language` lacks, has too much, or has of an English text that changed since; a line for each."""
+    given, wanted = flat(nodes(language)), flat(english)
+    known = translated_from().get(language, {})
+    return [
+        *(f"missing: {path}: {text}" for path, text in wanted.items() if path not in given),
+        *(f"too much: {path}" for path in given if path not in wanted),
+        *(
+            f"translate anew: {path}: {text}"
+            for path, text in texts(english).items()
+            if path in given and known.get(path) != digest(text)
+        ),
+    ]
