@@ -80,6 +80,7 @@ def test_a_missing_pipeline_is_named_with_the_folders_searched(bench, pipeline, 
     assert "pipeline" in text
     if name == "not there" and "was not found" in text:
         assert str(host_server.models_dir / "diffusers") in text
+        assert "docs/models.md" in text
 
 
 def test_a_damaged_file_is_named(bench, pipeline, host_server):

@@ -420,7 +420,7 @@ def failed(client, graph) -> str:
 BAD_LOADERS = {
     "missing": (
         {"clip_name": "nothing.safetensors"},
-        ["clip_name", "nothing.safetensors", "Searched", "models/grefine"],
+        ["clip_name", "nothing.safetensors", "Searched", "models/grefine", "docs/models.md"],
     ),
     "absolute": ({"clip_name": "/etc/passwd"}, ["clip_name", "not inside the model folders"]),
     "outside": ({"clip_name": "../../secret.safetensors"}, ["clip_name", "not inside the model folders"]),

@@ -66,7 +66,20 @@ WORKING = (
     LOAD
     + """
 import gc, weakref, torch
-import comfy.model_management as memory, comfy.utils
+import comfy.model_management as memory, comfy.utils, comfy.samplers, comfy.sd, execution, latent_preview, node_helpers
+HOST = {"comfy", "comfy_api", "comfy_extras", "execution", "folder_paths", "latent_preview", "node_helpers", "nodes"}
+def theirs():                                             # functions and classes of the host, and the classes' methods
+    found = {}
+    for module, content in list(sys.modules.items()):
+        if module.split(".")[0] in HOST:
+            for key, value in list(vars(content).items()):
+                if callable(value):
+                    found[module, key] = value
+                if isinstance(value, type) and value.__module__.split(".")[0] in HOST:
+                    found |= {(module, key, part): part_value for part, part_value in list(vars(value).items())
+                              if callable(part_value)}
+    return found
+before = theirs()
 name = load()
 part = lambda module: importlib.import_module(f"{name}.{module}")
 folder = part("tests.tiny_models").write_quality_model(tempfile.mkdtemp())
@@ -175,6 +188,9 @@ for start, call in bad.items():
     except Exception as error:
         result["errors"][start] = f"{type(error).__name__} {error}"
 
+after = theirs()
+result["of the host"] = len(before)
+result["replaced"] = [".".join(key) for key, value in before.items() if after.get(key) is not value]
 del quality, guarded, decided, bad, call
 gc.collect()
 result["evicted with the host's cache"] = patcher() is None
@@ -230,6 +246,12 @@ def test_the_quality_model_is_the_memory_managers(working):
     assert working["unloaded"]
     assert working["loaded again"]
     assert working["evicted with the host's cache"]
+
+
+def test_nothing_of_the_host_is_replaced(working):
+    """Neither by loading the pack nor by the work of its nodes: others' nodes find what they know."""
+    assert working["of the host"] > 1000
+    assert working["replaced"] == []
 
 
 def test_the_device_choice(working):

@@ -296,6 +296,7 @@ def test_a_wrong_choice_is_a_clear_error(bench, host_server, load, message):
     assert message in text, text
     if message.endswith("not found"):
         assert str(host_server.models_dir) in text
+        assert "docs/models.md" in text
 
 
 # In the host's surroundings, without a server: what the memory manager knows.

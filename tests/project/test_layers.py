@@ -94,6 +94,19 @@ def test_nodes_use_the_library_without_its_command_line():
     assert wrong == []
 
 
+def test_the_pack_uses_no_node_class_of_the_host():
+    """Its library, whose functions other packs call as well, changes far less often than its nodes do."""
+    for name, path in modules().items():
+        if name.split(".")[0] == "nodes":
+            asked = set()
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Import):
+                    asked |= {alias.name.split(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and not node.level:
+                    asked.add(str(node.module).split(".")[0])
+            assert not asked & {"nodes", "comfy_extras", "comfy_api_nodes", "execution", "server"}, name
+
+
 def test_research_knows_nothing_of_the_nodes():
     wrong = [
         f"{name} imports {other}"

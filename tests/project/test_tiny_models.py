@@ -78,9 +78,3 @@ def test_folder_is_complete_and_the_same_every_time(tmp_path):
     for file in files:
         assert (first / file).read_bytes() == (second / file).read_bytes(), file
     assert sum((first / file).stat().st_size for file in files) < 20_000_000
-
-
-def test_they_say_what_they_are():
-    assert "UNTRAINED" in tiny_models.__doc__
-    assert "UNTRAINED" in tiny_models.clip.__doc__
-    assert "UNTRAINED" in tiny_models.sdxl.__doc__
