@@ -22,6 +22,7 @@ LEFT_OUT = (
     ".ci",
     "run.py",
     "constraints.txt",
+    "CONTRIBUTING.md",
     ".gitignore",
     ".comfyignore",
 )
