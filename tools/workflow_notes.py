@@ -88,8 +88,7 @@ nothing.
 
 **Picture**: `miniature.png`, which the pack has put into ComfyUI's input folder. Its prompt is filled in already.
 
-More such pictures, each with known defects:
-
-`python -m grefine_core.cli demo --index 7` (in the pack's folder)
+More such pictures, each with known defects, are drawn in a clone of the repository (what ComfyUI installs has only \
+this one): `python -m grefine_core.cli demo --index 7`, in its folder.
 
 For your own pictures take the templates *grefine_sdxl_inpainting* or *grefine_ordinary_checkpoint*."""
