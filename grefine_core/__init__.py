@@ -9,7 +9,9 @@ Names are resolved on first use, so that importing the package stays quick.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ _HOMES = {
     "plan": ("Plan", "plan_refinement"),
     "prompt.emphasis": ("emphasize",),
     "prompt.syntax": ("Phrase", "PromptTree", "Word", "parse_prompt"),
-    "refine": ("RefineResult", "guard", "refine", "stage1", "stage2"),
+    "refine": ("RefineResult", "guard", "stage1", "stage2"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 # Modules by the names that `from grefine_core import …` knows.
@@ -65,7 +67,7 @@ _MODULES = {
         name: name
         for name in ("alignment", "cli", "clip", "engines", "errors", "masks", "models", "perceptual", "plan")
     },
-    **{name: name for name in ("prompt", "refine", "report")},
+    **{name: name for name in ("prompt", "report")},
     "emphasis": "prompt.emphasis",
     "quality_model": "clip.quality_model",
     "surgery": "clip.surgery",
@@ -119,3 +121,26 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__, *_MODULES})
+
+
+class _Library(ModuleType):
+    """This package, in which ``refine`` is the function and not the subpackage of that name.
+
+    Importing a subpackage binds its name here, so that ``refine`` would mean the one or the other depending on what was
+    imported before. With the name held fast it is always the function; what the subpackage holds is reached by
+    ``from grefine_core.refine import …`` and ``from grefine_core.refine.stages import …``.
+    """
+
+    @property
+    def refine(self) -> Any:
+        """The function ``refine``."""
+        from .refine.pipeline import refine
+
+        return refine
+
+    @refine.setter
+    def refine(self, subpackage: ModuleType) -> None:
+        """Leave the name as it is when the import system binds the subpackage to it."""
+
+
+sys.modules[__name__].__class__ = _Library

@@ -1,14 +1,9 @@
 """The two-stage refiner and the no-harm guard, independent of any engine (method, section 6).
 
-``grefine_core.refine`` is both this package and, when called, the function ``refine`` in it: the public name of the
-method and the name of its home are the same word.
+``from grefine_core import refine`` gives the function, ``from grefine_core.refine import …`` what this package holds.
 """
 
 from __future__ import annotations
-
-import sys
-from types import ModuleType
-from typing import Any
 
 from .crops import CropOptions, CropPlan, plan_crop
 from .guard import GuardResult, guard
@@ -48,14 +43,3 @@ __all__ = [
     "stage1",
     "stage2",
 ]
-
-
-class _CallableModule(ModuleType):
-    """Importing a subpackage binds its name in the parent: without this, ``grefine_core.refine`` would change its
-    meaning from the function to the package with the first import."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> RefineResult:
-        return refine(*args, **kwargs)
-
-
-sys.modules[__name__].__class__ = _CallableModule

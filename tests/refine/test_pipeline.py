@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from dataclasses import fields, replace
 from types import SimpleNamespace
 
@@ -336,14 +338,26 @@ def test_defaults_are_those_of_the_steps(options, function):
         assert getattr(options(), field.name) == defaults[field.name], field.name
 
 
-def test_the_public_name_is_the_function_and_its_home():
-    import grefine_core.refine.stages
-
-    assert callable(grefine_core.refine)
-    assert grefine_core.refine.refine is refine
-    with pytest.raises(InputError, match="image"):
-        grefine_core.refine(None, "x", None, None, None)
-    assert grefine_core.stage1 is grefine_core.refine.stage1
+def test_the_public_name_is_the_function_whatever_was_imported_before():
+    code = """
+import {first}
+import grefine_core, inspect
+from grefine_core import refine
+from grefine_core.refine import guard, refine as same, stage1, stages
+assert grefine_core.refine is refine is same and inspect.isfunction(refine), refine
+assert list(inspect.signature(refine).parameters)[:2] == ["image", "prompt"]
+assert stages.stage1 is stage1 is grefine_core.stage1 and grefine_core.guard is guard
+import grefine_core.refine.guard
+assert grefine_core.refine is refine
+"""
+    for first in ("grefine_core", "grefine_core.refine", "grefine_core.refine.stages"):
+        told = subprocess.run(
+            [sys.executable, "-W", "error::ImportWarning", "-c", code.format(first=first)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert told.returncode == 0, told.stderr
 
 
 class TestBadInput:
