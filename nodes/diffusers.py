@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import comfy.model_management
 import torch
@@ -27,8 +26,7 @@ from .host import (
     searched,
 )
 from .io_types import CATEGORY, InpaintPipelineType
-from .sampling import LARGEST_CFG
-from .stage1 import crop_options, find_stage1_work, refine_pictures, refined_image_output, stage1_inputs
+from .stage1 import Values, refined_image_output, shared_stage1, stage1_inputs
 
 _FOLDERS, _FILES = "diffusers", "checkpoints"
 _INDEX, _SUFFIXES = "model_index.json", (".safetensors",)
@@ -176,41 +174,104 @@ class GRefineStage1InpaintDiffusers(io.ComfyNode):
         )
 
     @classmethod
-    def check_lazy_status(cls, **values: Any) -> list[str]:
-        """The pipeline is needed if any picture has something to be repaired."""
-        if not find_stage1_work(values).active:
+    def check_lazy_status(
+        cls,
+        image: Values,
+        denoise_mask: Values,
+        inpaint_pipeline: Values,
+        prompt: Values,  # noqa: ARG003 - the host passes all inputs
+        negative_prompt: Values,  # noqa: ARG003 - the host passes all inputs
+        run: Values,
+        strength: Values,
+        steps: Values,
+        seed: Values,
+        cfg: Values,
+        crop_size: Values,
+        min_side: Values,
+        native_side: Values,
+        context: Values,
+        color_match: Values,
+        composite_mask: Values | None = None,
+    ) -> list[str]:
+        """Ask for the pipeline if any picture has something to be repaired."""
+        stage = shared_stage1.look(
+            image,
+            denoise_mask,
+            composite_mask,
+            run,
+            strength,
+            steps,
+            seed,
+            cfg,
+            crop_size,
+            min_side,
+            native_side,
+            context,
+            color_match,
+        )
+        if not stage.work.active:
             return []
-        return inputs.unevaluated({"inpaint_pipeline": values.get("inpaint_pipeline")})
+        return inputs.unevaluated({"inpaint_pipeline": inpaint_pipeline})
 
     @classmethod
-    def execute(cls, **values: Any) -> io.NodeOutput:
+    def execute(
+        cls,
+        image: Values,
+        denoise_mask: Values,
+        inpaint_pipeline: Values,
+        prompt: Values,
+        negative_prompt: Values,
+        run: Values,
+        strength: Values,
+        steps: Values,
+        seed: Values,
+        cfg: Values,
+        crop_size: Values,
+        min_side: Values,
+        native_side: Values,
+        context: Values,
+        color_match: Values,
+        composite_mask: Values | None = None,
+    ) -> io.NodeOutput:
         """Repaint all pictures that have something to be repaired."""
-        work = find_stage1_work(values)
-        if not work.active:
-            return io.NodeOutput(list(work.batches))
+        stage = shared_stage1.take(
+            image,
+            denoise_mask,
+            composite_mask,
+            run,
+            strength,
+            steps,
+            seed,
+            cfg,
+            crop_size,
+            min_side,
+            native_side,
+            context,
+            color_match,
+        )
+        if not stage.work.active:
+            return io.NodeOutput(list(stage.work.batches))
         from ..grefine_core.engines import DiffusersInpainter
         from ..grefine_core.engines.diffusers_sd import LatentSampler
 
-        count = len(work.pictures)
+        pictures = stage.work.pictures
         loaded = inputs.instance(
-            inputs.single(values["inpaint_pipeline"], "inpaint_pipeline"),
+            inputs.single(inpaint_pipeline, "inpaint_pipeline"),
             "inpaint_pipeline",
             DiffusersInpainter,
             "a pipeline (from Load Inpaint Pipeline)",
         )
-        prompts = inputs.prompts(values["prompt"], "prompt", count)
-        negatives = inputs.prompts(values["negative_prompt"], "negative_prompt", count)
-        cfg = inputs.number(inputs.single(values["cfg"], "cfg"), "cfg", 0.0, LARGEST_CFG)
-        _, min_side, native_side = crop_options(values)
+        prompts = inputs.prompts(prompt, "prompt", len(pictures))
+        negatives = inputs.prompts(negative_prompt, "negative_prompt", len(pictures))
 
         def engine(place: int) -> _Sized:
-            side = max(min_side, native_side, *work.pictures.items[place].shape[1:3])
+            side = max(stage.min_side, stage.native_side, *pictures.items[place].shape[1:3])
             with explained("bringing the pipeline onto its device", "Choose device cpu in Load Inpaint Pipeline."):
                 ready(loaded, memory=side * side * _BYTES_PER_PIXEL)
-            sampler = LatentSampler(loaded.pipe, guidance_scale=cfg, negative_prompt=negatives[place])
-            return _Sized(DiffusersInpainter(sampler), min_side, native_side)
+            sampler = LatentSampler(loaded.pipe, guidance_scale=stage.cfg, negative_prompt=negatives[place])
+            return _Sized(DiffusersInpainter(sampler), stage.min_side, stage.native_side)
 
         try:
-            return io.NodeOutput(refine_pictures(work, values, engine, prompts))
+            return io.NodeOutput(stage.refine(engine, prompts))
         finally:
             comfy.model_management.soft_empty_cache()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from comfy_api.latest import io
 
@@ -77,8 +76,14 @@ class GRefineNoHarmGuard(io.ComfyNode):
         prompt: Sequence[object],
         stage: Sequence[object],
         tolerance: Sequence[object],
+        formula: Sequence[object],
+        importance_technical: Sequence[object],
+        importance_rational: Sequence[object],
+        importance_natural: Sequence[object],
+        scoring: Sequence[object],
+        aggregate: Sequence[object],
+        include_style: Sequence[object],
         mask: Sequence[object] | None = None,
-        **measure: Any,
     ) -> io.NodeOutput:
         """Judge picture by picture; batches come out as they came in."""
         new = inputs.flatten_images(after, "after", canvas=True)
@@ -90,8 +95,15 @@ class GRefineNoHarmGuard(io.ComfyNode):
         ]
         masks = inputs.flatten_masks(mask, "mask", new, "after") if inputs.given(mask) else [None] * len(new)
         name = inputs.text(inputs.single(stage, "stage"), "stage")
-        way = Measure.from_inputs(
-            {key: inputs.single(value, key) for key, value in measure.items()}, host.check_interrupted
+        measure = Measure.from_inputs(
+            inputs.single(formula, "formula"),
+            inputs.single(importance_technical, "importance_technical"),
+            inputs.single(importance_rational, "importance_rational"),
+            inputs.single(importance_natural, "importance_natural"),
+            inputs.single(scoring, "scoring"),
+            inputs.single(aggregate, "aggregate"),
+            inputs.single(include_style, "include_style"),
+            interrupt=host.check_interrupted,
         )
         quality = quality_of(inputs.single(quality_model, "quality_model"))
 
@@ -106,7 +118,7 @@ class GRefineNoHarmGuard(io.ComfyNode):
                 prompts[index],
                 mask=masks[index],
                 tolerance=margins[index],
-                assess=partial(way, map_size=(1, 1)),  # its scores are wanted, not its maps
+                assess=partial(measure, map_size=(1, 1)),  # its scores are wanted, not its maps
             )
             kept.append(result.image)
             texts.append(report_data.write(name, result.entries[0], result.before[0], result.after[0]))

@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Any, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -48,6 +48,7 @@ __all__ = [
 
 
 T = TypeVar("T")
+Inputs = ParamSpec("Inputs")
 #: Longer ones no file system has; asked for them, it fails instead of answering no.
 _LONGEST_NAME, _LONGEST_PART = 1024, 255
 
@@ -312,6 +313,13 @@ def _same(first: object, second: object) -> bool:
     return type(first) is type(second) and bool(first == second)
 
 
+def _identical(first: object, second: object) -> bool:
+    """Whether the host means the same by both: it makes new lists for each call, of the same values."""
+    if isinstance(first, list | tuple) and isinstance(second, list | tuple):
+        return len(first) == len(second) and all(map(_identical, first, second))
+    return first is second or _same(first, second)
+
+
 def _size(picture: Tensor) -> str:
     return f"{picture.shape[2]}×{picture.shape[1]}"
 
@@ -339,6 +347,7 @@ class Work:
     """Pictures with their settings, checked; `active` are the places of those that there is anything to do for.
 
     `batches` are the values as they came in: a batch in which nothing changes is handed back as that very object.
+    `masks` are lists of one for each picture, as they were asked for; none if no picture is to be changed anyway.
     """
 
     batches: tuple[Any, ...]
@@ -346,6 +355,7 @@ class Work:
     strengths: tuple[float, ...]
     steps: tuple[int, ...]
     active: tuple[int, ...]
+    masks: tuple[Sequence[Tensor], ...] = ()
 
     def run(self, one: Callable[[int, Progress | None], Tensor], progress: Progress | None) -> list[Any]:
         """Call `one(place, progress)` for every active picture, and put all pictures back into their batches.
@@ -386,11 +396,39 @@ def find_work(
     strengths = [number(value, "strength", 0.0, 1.0) for value in per_picture(_filled(strength), "strength", count)]
     calls = [whole_number(value, "steps", 0, MOST_STEPS) for value in per_picture(_filled(steps), "steps", count)]
     needed = [runs[place] and strengths[place] > 0.0 and calls[place] > 0 for place in range(count)]
-    if any(needed) and masks is not None:
-        for each in masks(pictures):
-            needed = [want and bool((mask > 0).any()) for want, mask in zip(needed, each, strict=True)]
+    found = tuple(masks(pictures)) if any(needed) and masks is not None else ()
+    for each in found:
+        needed = [want and bool((mask > 0).any()) for want, mask in zip(needed, each, strict=True)]
     active = tuple(place for place in range(count) if needed[place])
-    return Work(tuple(_filled(image)), pictures, tuple(strengths), tuple(calls), active)
+    return Work(tuple(_filled(image)), pictures, tuple(strengths), tuple(calls), active, found)
+
+
+class Shared(Generic[Inputs, T]):
+    """What a node prepares of its inputs, for all the calls that the host makes for one result.
+
+    The host asks a node with lazy inputs what it needs, once more when that is there, and then for the result, each
+    time with the same values in new lists. `look` prepares, or gives what was prepared of these very values; `take`
+    gives it out of hand, so that no picture is held beyond the node's work. One preparation is kept at a time.
+    """
+
+    def __init__(self, prepare: Callable[Inputs, T]) -> None:
+        self._prepare = prepare
+        self._kept: tuple[list[Any], T] | None = None
+
+    def look(self, *args: Inputs.args, **kwargs: Inputs.kwargs) -> T:
+        """What is prepared of these values, kept for the next call."""
+        values = [*args, *sorted(kwargs.items())]
+        kept = self._kept
+        if kept is None or not _identical(kept[0], values):
+            kept = self._kept = (values, self._prepare(*args, **kwargs))
+        return kept[1]
+
+    def take(self, *args: Inputs.args, **kwargs: Inputs.kwargs) -> T:
+        """The same, and let go of."""
+        try:
+            return self.look(*args, **kwargs)
+        finally:
+            self._kept = None
 
 
 def seeds(values: Sequence[object], count: int) -> list[int]:

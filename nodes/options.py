@@ -58,16 +58,27 @@ class Measure:
     interrupt: Callable[[], None] | None = None
 
     @classmethod
-    def from_inputs(cls, inputs: dict[str, object], interrupt: Callable[[], None] | None = None) -> Measure:
-        """Check the inputs of these names; all of them have to be there. `interrupt` may raise while it measures.
+    def from_inputs(
+        cls,
+        formula: object,
+        importance_technical: object,
+        importance_rational: object,
+        importance_natural: object,
+        scoring: object,
+        aggregate: object,
+        include_style: object,
+        *,
+        interrupt: Callable[[], None] | None = None,
+    ) -> Measure:
+        """Check the inputs of these names. `interrupt` may raise while it measures.
 
         Raises:
             InputError: an unknown choice, or a number outside of its range.
         """
         return cls(
-            formula=choice(inputs["formula"], "formula", FORMULAS),
-            importance=importance(*(inputs[f"importance_{factor}"] for factor in ("technical", "rational", "natural"))),
-            alignment=alignment_options(inputs["scoring"], inputs["aggregate"], inputs["include_style"]),
+            formula=choice(formula, "formula", FORMULAS),
+            importance=importance(importance_technical, importance_rational, importance_natural),
+            alignment=alignment_options(scoring, aggregate, include_style),
             interrupt=interrupt,
         )
 

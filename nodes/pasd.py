@@ -12,7 +12,7 @@ from comfy_api.latest import io
 from torch import Tensor, nn
 
 from ..grefine_core.engines.pasd import PasdModel
-from ..grefine_core.engines.pasd.model import PasdSettings
+from ..grefine_core.engines.pasd.model import Color, PasdSettings
 from ..grefine_core.engines.pasd.restorer import PasdRestorer
 from ..grefine_core.engines.pasd.sampling import Hooks, cell_pixels
 from ..grefine_core.errors import GRefineError, InputError
@@ -30,7 +30,7 @@ _DEPTHS = range(4)
 _CELL = 8
 NONE = "none"
 PRECISIONS = {"auto": None, "fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
-COLORS = ("wavelet", "adain", "none")
+COLORS: tuple[Color, ...] = ("wavelet", "adain", "none")
 #: Lowest and highest of the numbers.
 RANGES = {
     "conditioning_scale": (0.0, 2.0),
@@ -101,10 +101,32 @@ class GRefineLoadPASD(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, pasd: str, base: str, personalised: str, precision: str, device: str, **settings: Any
+        cls,
+        pasd: str,
+        base: str,
+        personalised: str,
+        precision: str,
+        cfg: float,
+        conditioning_scale: float,
+        process_size: int,
+        added_noise_level: int,
+        tile_size: int,
+        color: str,
+        added_prompt: str,
+        negative_prompt: str,
+        device: str,
     ) -> io.NodeOutput:
         """Load it into memory; the host brings it onto the device when it is used."""
-        chosen = pasd_settings(settings)
+        settings = pasd_settings(
+            cfg,
+            conditioning_scale,
+            process_size,
+            added_noise_level,
+            tile_size,
+            color,
+            added_prompt,
+            negative_prompt,
+        )
         wanted = PRECISIONS[inputs.choice(precision, "precision", tuple(PRECISIONS))]
         inputs.choice(device, "device", host.DEVICES)
         folder, stock = checkpoint_path(pasd, "pasd"), pipeline_path(base, "base", _BASES)
@@ -121,33 +143,39 @@ class GRefineLoadPASD(io.ComfyNode):
                 dtype=wanted or host.network_dtype(host.compute_device(device)),
                 device="cpu",
             )
-        return io.NodeOutput(ManagedPasd(model, chosen, device))
+        return io.NodeOutput(ManagedPasd(model, settings, device))
 
 
-def pasd_settings(values: dict[str, Any]) -> PasdSettings:
+def pasd_settings(
+    cfg: object,
+    conditioning_scale: object,
+    process_size: object,
+    added_noise_level: object,
+    tile_size: object,
+    color: object,
+    added_prompt: object,
+    negative_prompt: object,
+) -> PasdSettings:
     """The node's settings as the library's; sides are in pixels here and in latent cells there.
 
     Raises:
         InputError: a number out of range, an unknown choice, or something that is no text.
     """
-    from ..grefine_core.engines.pasd.model import PasdSettings
 
-    numbers: dict[str, Any] = {
-        name: inputs.whole_number(values[name], name, *RANGES[name])  # type: ignore[arg-type]
-        for name in ("process_size", "added_noise_level", "tile_size")
-    }
-    level, tile = numbers["added_noise_level"], numbers["tile_size"]
+    def whole(value: object, name: str) -> int:
+        low, high = RANGES[name]
+        return inputs.whole_number(value, name, int(low), int(high))
+
+    level = whole(added_noise_level, "added_noise_level")
     return PasdSettings(
-        guidance_scale=inputs.number(values["cfg"], "cfg", 0.0, LARGEST_CFG),
-        conditioning_scale=inputs.number(
-            values["conditioning_scale"], "conditioning_scale", *RANGES["conditioning_scale"]
-        ),
-        process_size=numbers["process_size"],
+        guidance_scale=inputs.number(cfg, "cfg", 0.0, LARGEST_CFG),
+        conditioning_scale=inputs.number(conditioning_scale, "conditioning_scale", *RANGES["conditioning_scale"]),
+        process_size=whole(process_size, "process_size"),
         added_noise_level=None if level < 0 else level,
-        tile_size=tile // _CELL,
-        color=inputs.choice(values["color"], "color", COLORS),  # type: ignore[arg-type]
-        added_prompt=inputs.text(values["added_prompt"], "added_prompt"),
-        negative_prompt=inputs.text(values["negative_prompt"], "negative_prompt"),
+        tile_size=whole(tile_size, "tile_size") // _CELL,
+        color=inputs.choice(color, "color", COLORS),
+        added_prompt=inputs.text(added_prompt, "added_prompt"),
+        negative_prompt=inputs.text(negative_prompt, "negative_prompt"),
     )
 
 

@@ -155,18 +155,28 @@ class GRefineLoadQualityModel(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, **chosen: object) -> Any:
+    def fingerprint_inputs(
+        cls,
+        clip_name: object = None,
+        architecture: object = None,
+        embeddings: object = None,
+        calibration: object = None,
+        resolution: object = None,
+        device: object = None,
+        alignment_encoder: object = None,
+        alignment_maps: object = None,
+    ) -> Any:
         """Load again when a file was replaced under its old name."""
         try:
-            names = ("clip_name", "embeddings", "calibration", "alignment_encoder")
-            paths = _files(*(chosen.get(name) for name in names))
+            paths = _files(clip_name, embeddings, calibration, alignment_encoder)
         except InputError:  # a linked name, not known yet, or a missing file, which `execute` will name
             return "unknown"
         words = banks_path(paths[0])  # found by the loader itself, if it is there
         tops = [path for path in (*paths, *_beside(paths[3]), words if words.is_file() else None) if path is not None]
         files = [path for top in tops for path in (sorted(top.iterdir()) if top.is_dir() else [top])]
         stamps = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files]
-        return repr((sorted(chosen.items()), stamps))
+        files_apart = (architecture, resolution, device, alignment_maps)
+        return repr((clip_name, embeddings, calibration, alignment_encoder, files_apart, stamps))
 
     @classmethod
     def execute(

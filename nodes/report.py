@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from comfy_api.latest import io, ui
 
@@ -82,6 +81,13 @@ class GRefineQualityReport(io.ComfyNode):
         after: Sequence[object],
         quality_model: Sequence[object],
         prompt: Sequence[object],
+        formula: Sequence[object],
+        importance_technical: Sequence[object],
+        importance_rational: Sequence[object],
+        importance_natural: Sequence[object],
+        scoring: Sequence[object],
+        aggregate: Sequence[object],
+        include_style: Sequence[object],
         emphasized_prompt: Sequence[object] | None = None,
         phrases: Sequence[object] | None = None,
         perceptual_defects: Sequence[object] | None = None,
@@ -90,15 +96,21 @@ class GRefineQualityReport(io.ComfyNode):
         plan_reason: Sequence[object] | None = None,
         stage1_guard: Sequence[object] | None = None,
         stage2_guard: Sequence[object] | None = None,
-        **measure: Any,
     ) -> io.NodeOutput:
         """Measure both pictures, and put everything that is connected on one sheet for each."""
         old, new = inputs.flatten_images(before, "before"), inputs.flatten_images(after, "after")
         if len(old) != len(new):
             raise InputError(f"after: {len(new)} pictures, but before has {len(old)}. Connect the same pictures.")
         prompts = [inputs.text(value, "prompt") for value in inputs.per_picture(prompt, "prompt", len(old))]
-        way = Measure.from_inputs(
-            {key: inputs.single(value, key) for key, value in measure.items()}, host.check_interrupted
+        measure = Measure.from_inputs(
+            inputs.single(formula, "formula"),
+            inputs.single(importance_technical, "importance_technical"),
+            inputs.single(importance_rational, "importance_rational"),
+            inputs.single(importance_natural, "importance_natural"),
+            inputs.single(scoring, "scoring"),
+            inputs.single(aggregate, "aggregate"),
+            inputs.single(include_style, "include_style"),
+            interrupt=host.check_interrupted,
         )
         connected = {
             "emphasized_prompt": emphasized_prompt,
@@ -119,8 +131,8 @@ class GRefineQualityReport(io.ComfyNode):
             tell(index, len(old), None)
             size = shown_size((first.shape[1], first.shape[2]))
             measured = (
-                way(quality, first, prompts[index], map_size=size),
-                way(quality, second, prompts[index], map_size=(1, 1)),  # its maps are not on the sheet
+                measure(quality, first, prompts[index], map_size=size),
+                measure(quality, second, prompts[index], map_size=(1, 1)),  # its maps are not on the sheet
             )
             report = report_data.build(first, second, prompts[index], measured, extras[index])
             sheet = host.to_host(comparison_sheet(first, second, report))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import comfy.samplers
@@ -14,14 +15,16 @@ from ..grefine_core.refine.protocols import Inpainter, Progress
 from ..grefine_core.refine.stages import stage1
 from . import inputs
 from .host import SMALLER, explained, known, progress, schema
-from .inputs import MOST_STEPS, Work
+from .inputs import MOST_STEPS, Shared, Work
 from .io_types import CATEGORY
 from .sampling import LARGEST_CFG, HostInpainter, HostModels, sampler_settings
 
 # What the two Stage-1 nodes share: their inputs, and the work around an engine.
 
+#: An input of a node that takes lists.
+Values = Sequence[object]
 CROP_SIZES: tuple[Literal["source", "native"], ...] = ("source", "native")
-_SIDES = {"min_side": (16, 4096), "native_side": (64, 4096)}
+_MIN_SIDE, _NATIVE_SIDE = (16, 4096), (64, 4096)
 _CONTEXT = (0.0, 4.0)
 
 
@@ -67,16 +70,16 @@ def stage1_inputs(engine: list[Any], sampling: list[Any]) -> list[Any]:
         io.Int.Input(
             "min_side",
             default=512,
-            min=_SIDES["min_side"][0],
-            max=_SIDES["min_side"][1],
+            min=_MIN_SIDE[0],
+            max=_MIN_SIDE[1],
             tooltip="For source: what is sampled takes in surroundings until its shorter side is this long.",
             **fine,
         ),
         io.Int.Input(
             "native_side",
             default=1024,
-            min=_SIDES["native_side"][0],
-            max=_SIDES["native_side"][1],
+            min=_NATIVE_SIDE[0],
+            max=_NATIVE_SIDE[1],
             tooltip="For native: the model's own resolution. 1024 for SDXL and Flux, 512 for SD 1.5.",
             **fine,
         ),
@@ -140,72 +143,96 @@ def refined_image_output() -> Any:
     )
 
 
-def find_stage1_work(values: dict[str, Any]) -> Work:
-    """The pictures that stage 1 has something to do for; `values` are the node's inputs, as lists.
+@dataclass(frozen=True)
+class Stage1:
+    """The inputs that the Stage-1 nodes share, checked and matched to the pictures: lists have one value for each.
+
+    Where no picture has anything to be repaired, nothing else is looked at.
+    """
+
+    work: Work
+    denoise: Sequence[Tensor] = ()
+    composite: Sequence[Tensor] | None = None
+    seeds: Sequence[int] = ()
+    cfg: float = 1.0
+    crop: CropOptions = field(default_factory=CropOptions)
+    min_side: int = 1
+    native_side: int = 1
+    keep_color: bool = True
+
+    @explained("putting crops into pictures", SMALLER)
+    def refine(self, engine: Callable[[int], Inpainter], prompts: Sequence[str] | None = None) -> list[Any]:
+        """Refine the active pictures; every batch comes back as it came in.
+
+        engine: gives the `Inpainter` of a picture by its place.
+        """
+
+        def one(place: int, report: Progress | None) -> Tensor:
+            return stage1(
+                self.work.pictures.items[place],
+                self.denoise[place],
+                None if self.composite is None else self.composite[place],
+                engine(place),
+                prompts="" if prompts is None else prompts[place],
+                strengths=self.work.strengths[place],
+                steps=self.work.steps[place],
+                seed=self.seeds[place],
+                crop=self.crop,
+                keep_color=self.keep_color,
+                progress=report,
+            )
+
+        return self.work.run(one, progress())
+
+
+@explained("reading pictures and masks", SMALLER)
+def prepare_stage1(
+    image: Values,
+    denoise_mask: Values,
+    composite_mask: Values | None,
+    run: Values,
+    strength: Values,
+    steps: Values,
+    seed: Values,
+    cfg: Values,
+    crop_size: Values,
+    min_side: Values,
+    native_side: Values,
+    context: Values,
+    color_match: Values,
+) -> Stage1:
+    """Find the pictures that stage 1 has something to do for, and check what it needs for them.
 
     Raises:
-        InputError: wrong types, sizes, ranges or counts.
+        InputError: wrong types, sizes, ranges, counts or choices, or different values of what is one for all.
     """
-    names = ["denoise_mask"] + (["composite_mask"] if inputs.given(values.get("composite_mask")) else [])
 
     def masks(pictures: inputs.Pictures) -> list[list[Tensor]]:
-        return [inputs.flatten_masks(values[name], name, pictures, "image") for name in names]
+        found = [inputs.flatten_masks(denoise_mask, "denoise_mask", pictures, "image")]
+        if inputs.given(composite_mask):
+            found.append(inputs.flatten_masks(composite_mask, "composite_mask", pictures, "image"))
+        return found
 
-    return inputs.find_work(values["image"], values["run"], values["strength"], values["steps"], masks)
-
-
-def crop_options(values: dict[str, Any]) -> tuple[CropOptions, int, int]:
-    """How crops are chosen, `min_side` and `native_side`.
-
-    Raises:
-        InputError: an unknown choice, a number out of range, or different values for different pictures.
-    """
-    one = {name: inputs.single(values[name], name) for name in ("crop_size", "context", *_SIDES)}
-    options = CropOptions(
-        crop_size=inputs.choice(one["crop_size"], "crop_size", CROP_SIZES),
-        context=inputs.number(one["context"], "context", *_CONTEXT),
+    work = inputs.find_work(image, run, strength, steps, masks)
+    if not work.active:
+        return Stage1(work)
+    return Stage1(
+        work,
+        denoise=work.masks[0],
+        composite=work.masks[1] if len(work.masks) > 1 else None,
+        seeds=inputs.seeds(seed, len(work.pictures)),
+        cfg=inputs.number(inputs.single(cfg, "cfg"), "cfg", 0.0, LARGEST_CFG),
+        crop=CropOptions(
+            crop_size=inputs.choice(inputs.single(crop_size, "crop_size"), "crop_size", CROP_SIZES),
+            context=inputs.number(inputs.single(context, "context"), "context", *_CONTEXT),
+        ),
+        min_side=inputs.whole_number(inputs.single(min_side, "min_side"), "min_side", *_MIN_SIDE),
+        native_side=inputs.whole_number(inputs.single(native_side, "native_side"), "native_side", *_NATIVE_SIDE),
+        keep_color=inputs.flag(inputs.single(color_match, "color_match"), "color_match"),
     )
-    sides = [inputs.whole_number(one[name], name, *bounds) for name, bounds in _SIDES.items()]
-    return options, sides[0], sides[1]
 
 
-@explained("putting crops into pictures", SMALLER)
-def refine_pictures(
-    work: Work, values: dict[str, Any], engine: Callable[[int], Inpainter], prompts: list[str] | None = None
-) -> list[Any]:
-    """Stage 1 on the active pictures; every batch comes back as it came in.
-
-    engine: gives the `Inpainter` of a picture by its place; `crop_options` apply to all.
-    """
-    count = len(work.pictures)
-    options, _, _ = crop_options(values)
-    seeds = inputs.seeds(values["seed"], count)
-    keep_color = inputs.flag(inputs.single(values["color_match"], "color_match"), "color_match")
-    denoise = inputs.flatten_masks(values["denoise_mask"], "denoise_mask", work.pictures, "image")
-    composite: list[Tensor | None] = [None] * count
-    if inputs.given(values.get("composite_mask")):
-        composite = list(inputs.flatten_masks(values["composite_mask"], "composite_mask", work.pictures, "image"))
-
-    def one(place: int, report: Progress | None) -> Tensor:
-        return stage1(
-            work.pictures.items[place],
-            denoise[place],
-            composite[place],
-            engine(place),
-            prompts="" if prompts is None else prompts[place],
-            strengths=work.strengths[place],
-            steps=work.steps[place],
-            seed=seeds[place],
-            crop=options,
-            keep_color=keep_color,
-            progress=report,
-        )
-
-    return work.run(one, progress())
-
-
-_MODELS = ("model", "positive", "negative", "vae")
-_SETTINGS = ("cfg", "sampler_name", "scheduler")
+shared_stage1 = Shared(prepare_stage1)
 
 
 class GRefineStage1Inpaint(io.ComfyNode):
@@ -239,27 +266,101 @@ class GRefineStage1Inpaint(io.ComfyNode):
         )
 
     @classmethod
-    def check_lazy_status(cls, **values: Any) -> list[str]:
-        """The models are needed if any picture has something to be repaired."""
-        if not find_stage1_work(values).active:
+    def check_lazy_status(
+        cls,
+        image: Values,
+        denoise_mask: Values,
+        model: Values,
+        positive: Values,
+        negative: Values,
+        vae: Values,
+        run: Values,
+        strength: Values,
+        steps: Values,
+        seed: Values,
+        cfg: Values,
+        sampler_name: Values,  # noqa: ARG003 - the host passes all inputs
+        scheduler: Values,  # noqa: ARG003 - the host passes all inputs
+        crop_size: Values,
+        min_side: Values,
+        native_side: Values,
+        context: Values,
+        color_match: Values,
+        composite_mask: Values | None = None,
+    ) -> list[str]:
+        """Ask for the models if any picture has something to be repaired."""
+        stage = shared_stage1.look(
+            image,
+            denoise_mask,
+            composite_mask,
+            run,
+            strength,
+            steps,
+            seed,
+            cfg,
+            crop_size,
+            min_side,
+            native_side,
+            context,
+            color_match,
+        )
+        if not stage.work.active:
             return []
-        return inputs.unevaluated({name: values.get(name) for name in _MODELS})
+        return inputs.unevaluated({"model": model, "positive": positive, "negative": negative, "vae": vae})
 
     @classmethod
-    def execute(cls, **values: Any) -> io.NodeOutput:
+    def execute(
+        cls,
+        image: Values,
+        denoise_mask: Values,
+        model: Values,
+        positive: Values,
+        negative: Values,
+        vae: Values,
+        run: Values,
+        strength: Values,
+        steps: Values,
+        seed: Values,
+        cfg: Values,
+        sampler_name: Values,
+        scheduler: Values,
+        crop_size: Values,
+        min_side: Values,
+        native_side: Values,
+        context: Values,
+        color_match: Values,
+        composite_mask: Values | None = None,
+    ) -> io.NodeOutput:
         """Repaint all pictures that have something to be repaired."""
-        work = find_stage1_work(values)
-        if not work.active:
-            return io.NodeOutput(list(work.batches))
-        _, min_side, native_side = crop_options(values)
-        count = len(work.pictures)
-        model, vae = inputs.single(values["model"], "model"), inputs.single(values["vae"], "vae")
-        positive = inputs.conditionings(values["positive"], "positive", count)
-        negative = inputs.conditionings(values["negative"], "negative", count)
-        settings = sampler_settings(**{name: inputs.single(values[name], name) for name in _SETTINGS})
+        stage = shared_stage1.take(
+            image,
+            denoise_mask,
+            composite_mask,
+            run,
+            strength,
+            steps,
+            seed,
+            cfg,
+            crop_size,
+            min_side,
+            native_side,
+            context,
+            color_match,
+        )
+        if not stage.work.active:
+            return io.NodeOutput(list(stage.work.batches))
+        count = len(stage.work.pictures)
+        unet, autoencoder = inputs.single(model, "model"), inputs.single(vae, "vae")
+        wanted = inputs.conditionings(positive, "positive", count)
+        unwanted = inputs.conditionings(negative, "negative", count)
+        settings = sampler_settings(
+            stage.cfg,
+            inputs.single(sampler_name, "sampler_name"),
+            inputs.single(scheduler, "scheduler"),
+        )
 
         def engine(place: int) -> HostInpainter:
-            models = HostModels(model, positive[place], negative[place], vae)
-            return HostInpainter(models, settings, min_side=min_side, native_side=native_side)
+            models = HostModels(unet, wanted[place], unwanted[place], autoencoder)
+            return HostInpainter(models, settings, min_side=stage.min_side, native_side=stage.native_side)
 
-        return io.NodeOutput(refine_pictures(work, values, engine))
+        return io.NodeOutput(stage.refine(engine))

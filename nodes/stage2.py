@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from comfy_api.latest import io
@@ -11,10 +13,10 @@ from ..grefine_core.refine.protocols import Progress, Restorer, second_stage_see
 from ..grefine_core.refine.stages import stage2
 from . import inputs
 from .host import SMALLER, explained, known, progress, schema
-from .inputs import MOST_STEPS, Work
+from .inputs import MOST_STEPS, Shared, Work
 from .io_types import CATEGORY, RestorerType
 from .sampling import LARGEST_CFG, HostModels, HostRestorer, sampler_settings
-from .stage1 import sampler_inputs, seed_input
+from .stage1 import Values, sampler_inputs, seed_input
 
 _TILE = (64, 8192)
 
@@ -86,13 +88,65 @@ class GRefineRestorerFromModel(io.ComfyNode):
         return io.NodeOutput(HostRestorer(models, settings, tile_size=side))
 
 
-def find_stage2_work(values: dict[str, Any]) -> Work:
-    """The pictures that stage 2 has something to do for; `values` are the node's inputs, as lists.
+@dataclass(frozen=True)
+class Stage2:
+    """The inputs of stage 2 but its restorer, checked and matched to the pictures: lists have one value for each.
+
+    Where no picture is to be restored, nothing else is looked at.
+    """
+
+    work: Work
+    prompts: Sequence[str] = ()
+    seeds: Sequence[int] = ()
+    keep_color: bool = True
+
+    @explained("putting restored parts into pictures", SMALLER)
+    def restore(self, restorers: Sequence[Restorer]) -> list[Any]:
+        """Restore the active pictures; every batch comes back as it came in."""
+
+        def one(place: int, report: Progress | None) -> Tensor:
+            return stage2(
+                self.work.pictures.items[place],
+                restorers[place],
+                prompts=self.prompts[place],
+                strengths=self.work.strengths[place],
+                steps=self.work.steps[place],
+                seed=second_stage_seed(self.seeds[place]),
+                keep_color=self.keep_color,
+                progress=report,
+            )
+
+        return self.work.run(one, progress())
+
+
+@explained("reading pictures", SMALLER)
+def prepare_stage2(
+    image: Values,
+    run: Values,
+    strength: Values,
+    steps: Values,
+    seed: Values,
+    keep_color: Values,
+    prompt: Values | None,
+) -> Stage2:
+    """Find the pictures that are to be restored, and check what stage 2 needs for them.
 
     Raises:
         InputError: wrong types, ranges or counts.
     """
-    return inputs.find_work(values["image"], values["run"], values["strength"], values["steps"])
+    work = inputs.find_work(image, run, strength, steps)
+    if not work.active:
+        return Stage2(work)
+    count = len(work.pictures)
+    return Stage2(
+        work,
+        prompts=inputs.prompts(prompt or [""], "prompt", count),
+        seeds=inputs.seeds(seed, count),
+        keep_color=inputs.flag(inputs.single(keep_color, "keep_color"), "keep_color"),
+    )
+
+
+_shared = Shared(prepare_stage2)
 
 
 class GRefineStage2Restore(io.ComfyNode):
@@ -152,38 +206,39 @@ class GRefineStage2Restore(io.ComfyNode):
         )
 
     @classmethod
-    def check_lazy_status(cls, **values: Any) -> list[str]:
-        """The restorer is needed if any picture is to be restored."""
-        if not find_stage2_work(values).active:
-            return []
-        return inputs.unevaluated({"restorer": values.get("restorer")})
+    def check_lazy_status(
+        cls,
+        image: Values,
+        restorer: Values,
+        run: Values,
+        strength: Values,
+        steps: Values,
+        seed: Values,
+        keep_color: Values,
+        prompt: Values | None = None,
+    ) -> list[str]:
+        """Ask for the restorer if any picture is to be restored."""
+        stage = _shared.look(image, run, strength, steps, seed, keep_color, prompt)
+        return inputs.unevaluated({"restorer": restorer}) if stage.work.active else []
 
     @classmethod
-    @explained("putting restored parts into pictures", SMALLER)
-    def execute(cls, **values: Any) -> io.NodeOutput:
+    def execute(
+        cls,
+        image: Values,
+        restorer: Values,
+        run: Values,
+        strength: Values,
+        steps: Values,
+        seed: Values,
+        keep_color: Values,
+        prompt: Values | None = None,
+    ) -> io.NodeOutput:
         """Restore all pictures that are to be restored."""
-        work = find_stage2_work(values)
-        if not work.active:
-            return io.NodeOutput(list(work.batches))
-        count = len(work.pictures)
+        stage = _shared.take(image, run, strength, steps, seed, keep_color, prompt)
+        if not stage.work.active:
+            return io.NodeOutput(list(stage.work.batches))
         restorers = [
             inputs.instance(value, "restorer", Restorer, "a restorer (from Load PASD or Restorer from Model)")  # type: ignore[type-abstract]
-            for value in inputs.per_picture(values["restorer"], "restorer", count)
+            for value in inputs.per_picture(restorer, "restorer", len(stage.work.pictures))
         ]
-        prompts = inputs.prompts(values.get("prompt") or [""], "prompt", count)
-        seeds = inputs.seeds(values["seed"], count)
-        keep_color = inputs.flag(inputs.single(values["keep_color"], "keep_color"), "keep_color")
-
-        def one(place: int, report: Progress | None) -> Tensor:
-            return stage2(
-                work.pictures.items[place],
-                restorers[place],
-                prompts=prompts[place],
-                strengths=work.strengths[place],
-                steps=work.steps[place],
-                seed=second_stage_seed(seeds[place]),
-                keep_color=keep_color,
-                progress=report,
-            )
-
-        return io.NodeOutput(work.run(one, progress()))
+        return io.NodeOutput(stage.restore(restorers))

@@ -24,12 +24,12 @@ def options(pack):
 
 
 def test_the_importances_keep_their_order(options):
-    assert options.Measure.from_inputs(GOOD).importance == (1.0, 0.6, 0.8)
+    assert options.Measure.from_inputs(**GOOD).importance == (1.0, 0.6, 0.8)
 
 
 def test_auto_leaves_the_way_of_scoring_to_the_core(options):
-    assert "scoring" not in options.Measure.from_inputs(GOOD).alignment
-    assert options.Measure.from_inputs({**GOOD, "scoring": "softmax"}).alignment["scoring"] == "softmax"
+    assert "scoring" not in options.Measure.from_inputs(**GOOD).alignment
+    assert options.Measure.from_inputs(**{**GOOD, "scoring": "softmax"}).alignment["scoring"] == "softmax"
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_auto_leaves_the_way_of_scoring_to_the_core(options):
 )
 def test_every_option_is_checked_by_its_name(options, input_error, name, value):
     with pytest.raises(input_error, match=rf"^{name}: "):
-        options.Measure.from_inputs({**GOOD, name: value})
+        options.Measure.from_inputs(**{**GOOD, name: value})
 
 
 def test_a_measure_hands_all_options_to_the_core(options, monkeypatch):
@@ -57,7 +57,9 @@ def test_a_measure_hands_all_options_to_the_core(options, monkeypatch):
         return "measured"
 
     monkeypatch.setattr(options, "assess", assess)
-    measure = options.Measure.from_inputs({**GOOD, "formula": "released", "scoring": "softmax", "include_style": True})
+    measure = options.Measure.from_inputs(
+        **{**GOOD, "formula": "released", "scoring": "softmax", "include_style": True}
+    )
     assert measure("model", torch.zeros(1, 2, 2, 3), ["a hat"]) == "measured"
     assert seen == {
         "calibration": "released",
@@ -68,6 +70,6 @@ def test_a_measure_hands_all_options_to_the_core(options, monkeypatch):
         "prompts": ["a hat"],
         "map_size": None,  # the pictures' own
     }
-    checked = options.Measure.from_inputs(GOOD, list)
+    checked = options.Measure.from_inputs(**GOOD, interrupt=list)
     checked("model", torch.zeros(1, 2, 2, 3), ["a hat"])
     assert seen["interrupt"] is list

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import torch
 
@@ -118,3 +121,41 @@ def test_a_pasted_book_is_no_prompt(work, input_error):
     assert work.prompts([longest], "prompt", 2) == [longest] * 2
     with pytest.raises(input_error, match=r"prompt: 20,001 characters, starting with 'aaa"):
         work.prompts([longest + "a"], "prompt", 1)
+
+
+def test_the_same_values_are_prepared_once(work):
+    calls = []
+
+    def prepare(image, steps, mask=None):
+        calls.append(steps)
+        return len(calls)
+
+    shared = work.Shared(prepare)
+    other = IMAGES.clone()
+    assert shared.look([IMAGES], [5], (None,)) == 1
+    assert shared.look([IMAGES], [5], [None]) == 1  # new lists of the same values, as the host makes them
+    assert shared.look([IMAGES], [6], [None]) == 2
+    assert shared.look([other], [6], [None]) == 3  # equal is not the same
+    assert shared.take([other], [6], [None]) == 3
+    assert shared.take([other], [6], [None]) == 4  # was let go of
+    assert shared.look([other], [True], [None]) == 5
+    assert shared.look([other], [1], [None]) == 6
+
+
+def test_what_cannot_be_prepared_is_asked_for_again(work, input_error):
+    shared = work.Shared(work.seeds)
+    for _ in range(2):
+        with pytest.raises(input_error, match="3 seeds for 2 pictures"):
+            shared.look([1, 2, 3], 2)
+    assert shared.take([4], 1) == [4]
+
+
+def test_pictures_are_held_until_the_result_and_no_longer(work):
+    shared = work.Shared(lambda image: [each.split(1) for each in image])
+    picture = torch.rand(2, 4, 5, 3)
+    held = weakref.ref(picture)
+    shared.look([picture])
+    shared.take([picture])
+    del picture
+    gc.collect()
+    assert held() is None
