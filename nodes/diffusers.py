@@ -10,7 +10,7 @@ from comfy_api.latest import io
 from torch import Tensor, nn
 
 from ..grefine_core.errors import InputError
-from ..grefine_core.refine.protocols import Inpainter, Progress
+from ..grefine_core.refine.protocols import Inpainter, Progress, capabilities_of
 from . import inputs
 from .host import (
     DEVICES,
@@ -120,6 +120,7 @@ class _Sized:
         self._engine = engine
         self.size_multiple = engine.size_multiple
         self.min_side, self.native_side = min_side, native_side
+        self.capabilities = capabilities_of(engine)
 
     def inpaint(
         self,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..miniature.world import EXAMPLE, EXAMPLE_INDEX
 from . import common, maps, options, queue, refine
+from .engines import Engines
 from .research import installed
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _with_library(arguments: argparse.Namespace, subject: Subject, folder: Path)
     model = load_miniature_quality_model()
     arguments.prompt = subject.prompt
     mapped = maps.write_maps(picture, name, model, arguments, folder)
-    engines = refine.Engines(partial(load_miniature_inpainter, "cpu"))
+    engines = Engines(partial(load_miniature_inpainter, "cpu"))
     result = refine.refine_picture(
         picture, subject.prompt, model, engines, folder, f"{name}.refined", arguments, subject.notes
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from . import common, options, pasd_options
+from . import common, engines, options
+from .engines import Engines
 
 
 def add_command(commands: Any) -> None:
@@ -20,20 +20,12 @@ def add_command(commands: Any) -> None:
     common.add_picture_options(parser)
     parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="where refined pictures and reports go")
     common.add_overwrite_option(parser)
-    parser.add_argument(
-        "--pipeline",
-        required=True,
-        metavar="PATH",
-        help="SDXL inpainting: a diffusers folder or a single checkpoint file",
-    )
-    parser.add_argument("--negative-prompt", default="", help="what the pictures should not show")
-    parser.add_argument("--guidance-scale", type=float, default=7.0, help="how strictly the prompt is followed")
-    parser.add_argument("--offload", choices=("none", "model", "sequential"), default="none", help="save GPU memory")
+    engines.add_inpainter_options(parser)
     common.add_model_options(parser)
     common.add_measure_options(parser)
     options.add_mask_options(parser)
     options.add_plan_options(parser)
-    pasd_options.add_restorer_options(parser)
+    engines.add_restorer_options(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -42,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Write ``NAME.png``, ``NAME.sheet.png`` and ``NAME.json`` for every picture; a copy of its file if it passes."""
     from ..pictures import Picture, find_pictures
 
-    pasd_options.check_restorer_options(arguments)
+    engines.check_engine_options(arguments)
     folder = Path(arguments.output)
     files = find_pictures(arguments.images, folder)
     names = common.output_stems(files, endings)
@@ -56,12 +48,11 @@ def run(arguments: argparse.Namespace) -> int:
     common.check_outputs(targets, arguments.overwrite, files)
     common.output_folder(folder)
     model = common.load_model(arguments)
-    restorer = partial(pasd_options.load_restorer, arguments) if arguments.restorer == "pasd" else None
-    engines = Engines(partial(load_pipeline, arguments), restorer)
+    loaded = Engines.from_options(arguments)
 
     def work(picture: Picture) -> dict[str, Any]:
         prompt = common.prompt_for(picture, arguments.prompt)
-        return refine_picture(picture, prompt or "", model, engines, folder, names[picture.path], arguments)
+        return refine_picture(picture, prompt or "", model, loaded, folder, names[picture.path], arguments)
 
     return common.for_each_picture([str(file) for file in names], "Refining", work, in_words, arguments.json)
 
@@ -71,55 +62,11 @@ def endings(picture: Path) -> tuple[str, ...]:
     return *dict.fromkeys((".png", picture.suffix)), ".sheet.png", ".json"
 
 
-class Engines:
-    """The two stages' engines, read from disk only when a picture needs them.
-
-    ``load`` gives the inpainter, ``load_restorer`` the restorer; without it the restorer is made of the inpainter.
-    """
-
-    def __init__(self, load: Callable[[], Any], load_restorer: Callable[[], Any] | None = None) -> None:
-        self._load = lru_cache(maxsize=1)(load)
-        self._load_restorer = lru_cache(maxsize=1)(load_restorer or self._of_the_inpainter)
-
-    def inpainter(self) -> Any:
-        """The engine of stage 1."""
-        return self._load()
-
-    def restorer(self) -> Any:
-        """The engine of stage 2."""
-        return self._load_restorer()
-
-    def _of_the_inpainter(self) -> Any:
-        return self._load().restorer()
-
-
-def load_pipeline(arguments: argparse.Namespace) -> Any:
-    """The inpainting pipeline that the options name, without progress bars of its own."""
-    from ..engines.loading import need_diffusers
-
-    need_diffusers("An inpainting pipeline")
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    from ..engines import load_inpaint_pipeline
-
-    # A dozen bars for the parts of one pipeline would bury our own.
-    diffusers_logging.disable_progress_bar()
-    transformers_logging.disable_progress_bar()
-    return load_inpaint_pipeline(
-        arguments.pipeline,
-        device=common.pick_device(arguments.device),
-        offload=arguments.offload,
-        guidance_scale=arguments.guidance_scale,
-        negative_prompt=arguments.negative_prompt,
-    )
-
-
 def refine_picture(
     picture: Any,
     prompt: str,
     model: Any,
-    engines: Engines,
+    loaded: Engines,
     folder: Path,
     name: str,
     arguments: argparse.Namespace,
@@ -145,8 +92,8 @@ def refine_picture(
             picture.image,
             prompt,
             model,
-            engines.inpainter,
-            engines.restorer,
+            loaded.inpainter,
+            loaded.restorer,
             options=options.refine_options(arguments),
             seed=arguments.seed,
             progress=progress,

@@ -9,6 +9,7 @@ from .crops import CropOptions, CropPlan, plan_crop
 from .guard import GuardResult, guard
 from .pipeline import RefineResult, refine
 from .protocols import (
+    Capabilities,
     EmphasisOptions,
     Inpainter,
     MaskOptions,
@@ -23,6 +24,7 @@ from .protocols import (
 from .stages import stage1, stage2
 
 __all__ = [
+    "Capabilities",
     "CropOptions",
     "CropPlan",
     "EmphasisOptions",

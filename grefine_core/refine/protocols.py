@@ -87,6 +87,27 @@ class RefineOptions:
 Progress = Callable[[int, int, "Tensor | None"], None]
 
 
+@dataclass(frozen=True)
+class Capabilities:
+    """What an engine can. It has them as its attribute ``capabilities``; without that attribute it can all of it.
+
+    Attributes:
+        steps: makes as many denoiser calls as it is asked for; otherwise it is one call, however many are planned.
+        strength: changes a picture as far as the strength says; otherwise stage 2 mixes what it restored with what it
+            was given, in this proportion.
+        scale: what it gives is so many times as large as what it was given, on both sides; the stage brings it back.
+    """
+
+    steps: bool = True
+    strength: bool = True
+    scale: int = 1
+
+
+def capabilities_of(engine: object) -> Capabilities:
+    """What the engine states that it can."""
+    return getattr(engine, "capabilities", None) or Capabilities()
+
+
 @runtime_checkable
 class Inpainter(Protocol):
     """Repaints the masked part of one crop.
@@ -96,6 +117,7 @@ class Inpainter(Protocol):
         min_side: the shorter side of a crop should have at least this many pixels (512 for SD- and SDXL-type models,
             1 where any size works). The picture is enlarged only if it is itself smaller.
         native_side: side in pixels of the square the model was trained on (1024 for SDXL).
+        capabilities: optional; see ``Capabilities``.
     """
 
     @property
@@ -145,6 +167,7 @@ class Restorer(Protocol):
     Attributes:
         size_multiple: both sides of every picture are multiples of this many pixels (the stage pads).
         min_side: smaller pictures are enlarged to this shorter side first.
+        capabilities: optional; see ``Capabilities``.
     """
 
     @property

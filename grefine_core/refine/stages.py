@@ -25,7 +25,16 @@ from .crops import (
     split_regions,
     to_sample,
 )
-from .protocols import Inpainter, Progress, Restorer, part_of, region_seed, resolve_engine, seeds_for
+from .protocols import (
+    Inpainter,
+    Progress,
+    Restorer,
+    capabilities_of,
+    part_of,
+    region_seed,
+    resolve_engine,
+    seeds_for,
+)
 
 # Checking and spreading of the stages' arguments: one value for all pictures, or one for each.
 
@@ -67,10 +76,10 @@ def check_steps(value: int) -> int:
     return value
 
 
-def check_answer(answer: object, sample: Tensor, name: str) -> Tensor:
-    """What an engine returned, as ``(1, h, w, 3)`` in [0, 1] of the size that it was given."""
+def check_answer(answer: object, sample: Tensor, name: str, scale: int = 1) -> Tensor:
+    """What an engine returned, as ``(1, h, w, 3)`` in [0, 1], ``scale`` times the size that it was given."""
     picture = as_images(answer, f"result of the {name}")
-    if picture.shape != sample.shape:
+    if picture.shape != (sample.shape[0], scale * sample.shape[1], scale * sample.shape[2], 3):
         raise InputError(f"{name}: was given a picture of {tuple(sample.shape)} and returned {tuple(picture.shape)}.")
     return picture
 
@@ -172,7 +181,9 @@ def stage1(
         return images if untouched(images, pictures) else pictures
 
     engine = resolve_engine(inpainter, "inpaint")
-    total = sum(steps_each[job.picture] for job in jobs)
+    can = capabilities_of(engine)
+    calls = steps_each if can.steps else [1] * count
+    total = sum(calls[job.picture] for job in jobs)
     result = pictures.clone()
     done = 0
     for job in jobs:
@@ -200,12 +211,12 @@ def stage1(
             steps=steps_each[index],
             seed=region_seed(seeds[index], job.region.number - 1),
             index=index,
-            progress=part_of(progress, done, steps_each[index], total),
+            progress=part_of(progress, done, calls[index], total),
         )
-        new = check_answer(new, sample, "inpainter").to(result.device)
+        new = check_answer(new, sample, "inpainter", can.scale).to(result.device)
         del sample, mask
         _paste(before, seen, new, job, plan, keep_color)
-        done += steps_each[index]
+        done += calls[index]
     return result
 
 
@@ -324,7 +335,9 @@ def stage2(
         size_multiple=engine.size_multiple,
         min_side=engine.min_side,
     )
-    total = sum(steps_each[index] for index in active)
+    can = capabilities_of(engine)
+    calls = steps_each if can.steps else [1] * count
+    total = sum(calls[index] for index in active)
     result: Tensor | None = None
     done = 0
     for index in active:
@@ -339,15 +352,18 @@ def stage2(
             steps=steps_each[index],
             seed=seeds[index],
             index=index,
-            progress=part_of(progress, done, steps_each[index], total),
+            progress=part_of(progress, done, calls[index], total),
         )
-        new = from_sample(check_answer(new, sample, "restorer").to(pictures.device), plan)
+        new = from_sample(check_answer(new, sample, "restorer", can.scale).to(pictures.device), plan)
         del sample
-        new = painted(canvas, match_color(new, before) if keep_color else new)
+        new = match_color(new, before) if keep_color else new
+        if not can.strength:
+            new = torch.lerp(before, new, strength_each[index])
+        new = painted(canvas, new)
         if count == 1:
             return new.contiguous()
         result = pictures.clone() if result is None else result  # only now: the engine needs the memory
         result[index : index + 1] = new
-        done += steps_each[index]
+        done += calls[index]
     assert result is not None
     return result

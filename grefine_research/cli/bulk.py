@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grefine_core.cli import common, demo, options, pasd_options, refine
+from grefine_core.cli import common, demo, engines, options
 from grefine_core.errors import Cancelled, InputError
 
 from . import data_options, evaluate_options, evaluate_refine
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: Options that name files or folders: Ray's workers have another working directory.
 _PATHS = (
     *("clip", "embeddings", "calibration", "alignment_encoder", "pipeline"),
-    *("pasd", "pasd_base", "pasd_personalised"),
+    *engines.path_destinations(),
 )
 #: Options that rows do not depend on.
 _ASIDE = (
@@ -40,13 +40,10 @@ def add_command(commands: Any) -> None:
     score.set_defaults(run=run_score, no_guard=False, seed=0)
     other = halves.add_parser("refine", help="every picture refined, with scores before and after")
     _add_shared(other)
-    other.add_argument("--pipeline", metavar="PATH", help="SDXL inpainting: a diffusers folder or a checkpoint file")
-    other.add_argument("--negative-prompt", default="", help="what the pictures should not show")
-    other.add_argument("--guidance-scale", type=float, help="how strictly the prompt is followed; default: 7")
-    other.add_argument("--offload", choices=("none", "model", "sequential"), default="none", help="save GPU memory")
+    engines.add_inpainter_options(other, guidance_scale=None)
     options.add_mask_options(other)
     options.add_plan_options(other)
-    pasd_options.add_restorer_options(other)
+    engines.add_restorer_options(other)
     other.set_defaults(run=run_refine, **dict.fromkeys(demo.UNNAMED))
 
 
@@ -84,7 +81,7 @@ def run_refine(arguments: argparse.Namespace) -> int:
     """Write ``refined/part-*.parquet`` and ``pictures/…``."""
     from ..bulk import Refining
 
-    pasd_options.check_restorer_options(arguments)
+    engines.check_engine_options(arguments)
     if not (arguments.pipeline or arguments.miniature):
         raise InputError("--pipeline: refining needs one (or --miniature).")
     if arguments.pipeline and not Path(arguments.pipeline).exists():
@@ -108,13 +105,12 @@ def make_refining(arguments: argparse.Namespace) -> Refining:
     """What a worker refines with."""
     from ..bulk import Refining
 
-    load = evaluate_refine.load_miniature if arguments.miniature else refine.load_pipeline
-    restorer = partial(pasd_options.load_restorer, arguments) if arguments.restorer == "pasd" else None
-    engines = refine.Engines(partial(load, arguments), restorer)
+    load = partial(evaluate_refine.load_miniature, arguments) if arguments.miniature else None
+    loaded = engines.Engines.from_options(arguments, load)
     return Refining(
         evaluate_options.load_quality(arguments),
-        engines.inpainter,
-        engines.restorer,
+        loaded.inpainter,
+        loaded.restorer,
         options.refine_options(arguments),
         common.measure_options(arguments),
         arguments.seed,

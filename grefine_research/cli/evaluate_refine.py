@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grefine_core.cli import common, demo, options, pasd_options, refine
+from grefine_core.cli import common, demo, engines, options
 from grefine_core.errors import InputError
 
 from . import evaluate_options
@@ -44,13 +44,10 @@ def add_command(halves: Any) -> None:
         metavar="NAME=FOLDER",
         help="pictures of another program, by the originals' names; repeatable",
     )
-    group.add_argument("--pipeline", metavar="PATH", help="SDXL inpainting: a diffusers folder or a checkpoint file")
-    group.add_argument("--negative-prompt", default="", help="what the pictures should not show")
-    group.add_argument("--guidance-scale", type=float, help="how strictly the prompt is followed; default: 7")
-    group.add_argument("--offload", choices=("none", "model", "sequential"), default="none", help="save GPU memory")
+    engines.add_inpainter_options(group, guidance_scale=None)
     options.add_mask_options(parser)
     options.add_plan_options(parser)
-    pasd_options.add_restorer_options(parser)
+    engines.add_restorer_options(parser)
     parser.set_defaults(run=run, **dict.fromkeys(demo.UNNAMED))
 
 
@@ -64,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..evaluation.plots import plot_gains
     from ..evaluation.variants import choose_rows
 
-    pasd_options.check_restorer_options(arguments)
+    engines.check_engine_options(arguments)
     evaluate_options.settle(arguments)
     rows = choose_rows(arguments.variants, "off" if arguments.no_guard else arguments.guard)
     compared = dict(parse_compared(text) for text in arguments.compare)
@@ -118,18 +115,17 @@ def _refine(arguments: argparse.Namespace, rows: list[Row], context: Context, ex
     if arguments.miniature:
         from grefine_core.miniature.loading import weights_folder
 
-        load, files = load_miniature, weights_folder()
+        loaded, files = engines.Engines.from_options(arguments, partial(load_miniature, arguments)), weights_folder()
     else:
-        load, files = refine.load_pipeline, Path(arguments.pipeline)
-    restorer = partial(pasd_options.load_restorer, arguments) if arguments.restorer == "pasd" else None
-    engines = refine.Engines(partial(load, arguments), restorer)
+        loaded, files = engines.Engines.from_options(arguments), Path(arguments.pipeline)
     engine: tuple[Any, ...] = (file_identity(files), arguments.guidance_scale, arguments.negative_prompt)
+    restorer = engines.restorer_identity(arguments)
     if restorer is not None:
-        engine = (*engine, pasd_options.identity(arguments))
+        engine = (*engine, restorer)
     work = Work(
         quality=context.quality,
-        inpainter=engines.inpainter,
-        restorer=engines.restorer,
+        inpainter=loaded.inpainter,
+        restorer=loaded.restorer,
         options=options.refine_options(arguments),
         assessment=context.assessment,
         seed=arguments.seed,

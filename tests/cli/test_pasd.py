@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from grefine_core.cli import main
-from grefine_core.cli.pasd_options import add_restorer_options, settings
-from grefine_core.cli.refine import Engines
+from grefine_core.cli.engines import Engines, add_restorer_options, option_values
+from grefine_core.engines.pasd import entry
 from grefine_core.engines.pasd.model import PasdModel, PasdSettings
 
 from ..tiny_models.pasd import write_pasd, write_sd15
@@ -32,7 +32,7 @@ def refine(pictures, models, clip, tmp_path, capsys):
         out = tmp_path / "refined"
         arguments = ["refine", str(pictures / "a.png"), "--prompt", "a red cup", "-o", str(out), *clip]
         arguments += ["--pipeline", str(models / "pipeline"), "--device", "cpu", "--steps", "2", "--mode", "paper"]
-        assert main([*arguments, "--no-guard", "--threshold", "1", "--json", *more]) == 0
+        assert main([*arguments, "--no-guard", "--threshold", "1", "--overwrite", "--json", *more]) == 0
         return json.loads(capsys.readouterr().out)[0], np.asarray(Image.open(out / "a.png"))
 
     return run
@@ -62,7 +62,11 @@ def test_the_second_stage_is_pasd(refine, pasd, monkeypatch):
 def test_every_option_reaches_the_settings():
     parser = argparse.ArgumentParser()
     add_restorer_options(parser)
-    assert settings(parser.parse_args([])) == PasdSettings()
+
+    def settings(*words: str) -> PasdSettings:
+        return entry.settings(**option_values(entry.PASD, parser.parse_args(words)))
+
+    assert settings() == PasdSettings()
     options = {
         "guidance_scale": 5.0,
         "conditioning_scale": 0.5,
@@ -73,9 +77,9 @@ def test_every_option_reaches_the_settings():
         "negative_prompt": "red",
     }
     words = [word for name, value in options.items() for word in (f"--pasd-{name.replace('_', '-')}", str(value))]
-    assert settings(parser.parse_args(words)) == PasdSettings(**options)
-    assert settings(parser.parse_args(["--pasd-added-noise-level", "-1"])).added_noise_level is None
-    assert settings(parser.parse_args(["--pasd-added-noise-level", "300"])).added_noise_level == 300
+    assert settings(*words) == PasdSettings(**options)
+    assert settings("--pasd-added-noise-level", "-1").added_noise_level is None
+    assert settings("--pasd-added-noise-level", "300").added_noise_level == 300
 
 
 def test_offloaded_it_gives_the_same(refine, pasd, monkeypatch):
