@@ -37,6 +37,9 @@ class GRefineExtension(ComfyExtension):
         """
         register_model_folders()
         place_example(input_folder(), user_folder() / "example_placed_in.txt")
-        return [
+        own = [
             getattr(import_module(f".{module}", __package__), name) for module, names in NODES.items() for name in names
         ]
+        from .restorers import loader_nodes  # when the modules have registered theirs
+
+        return [*own, *loader_nodes()]

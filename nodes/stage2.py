@@ -9,6 +9,8 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..grefine_core.engines.entry import Entry, Placement
+from ..grefine_core.engines.registry import RESTORERS
 from ..grefine_core.refine.protocols import Progress, Restorer, second_stage_seed
 from ..grefine_core.refine.stages import stage2
 from . import inputs
@@ -77,15 +79,42 @@ class GRefineRestorerFromModel(io.ComfyNode):
         tile_size: int,
     ) -> io.NodeOutput:
         """Put them together; nothing is loaded or run yet."""
-        models = HostModels(
-            model,
-            inputs.conditionings([positive], "positive", 1)[0],
-            inputs.conditionings([negative], "negative", 1)[0],
-            vae,
+        return io.NodeOutput(
+            restorer_from_model(model, positive, negative, vae, cfg, sampler_name, scheduler, tile_size)
         )
-        settings = sampler_settings(cfg, sampler_name, scheduler)
-        side = inputs.whole_number(tile_size, "tile_size", *_TILE)
-        return io.NodeOutput(HostRestorer(models, settings, tile_size=side))
+
+
+def restorer_from_model(
+    model: Any,
+    positive: Any,
+    negative: Any,
+    vae: Any,
+    cfg: object,
+    sampler_name: object,
+    scheduler: object,
+    tile_size: object,
+    *,
+    place: Placement | None = None,  # noqa: ARG001 - the host places its models itself
+) -> HostRestorer:
+    """The host's own model as a restorer.
+
+    Raises:
+        InputError: something that is no conditioning, an unknown sampler or scheduler, or a number out of range.
+    """
+    models = HostModels(
+        model,
+        inputs.conditionings([positive], "positive", 1)[0],
+        inputs.conditionings([negative], "negative", 1)[0],
+        vae,
+    )
+    settings = sampler_settings(cfg, sampler_name, scheduler)
+    side = inputs.whole_number(tile_size, "tile_size", *_TILE)
+    return HostRestorer(models, settings, tile_size=side)
+
+
+RESTORERS.register(
+    Entry("model", "the host's model", "any MODEL of the host", restorer_from_model, node="Restorer from Model")
+)
 
 
 @dataclass(frozen=True)
@@ -238,7 +267,7 @@ class GRefineStage2Restore(io.ComfyNode):
         if not stage.work.active:
             return io.NodeOutput(list(stage.work.batches))
         restorers = [
-            inputs.instance(value, "restorer", Restorer, "a restorer (from Load PASD or Restorer from Model)")  # type: ignore[type-abstract]
+            inputs.instance(value, "restorer", Restorer, f"a restorer (from {' or '.join(RESTORERS.nodes)})")  # type: ignore[type-abstract]
             for value in inputs.per_picture(restorer, "restorer", len(stage.work.pictures))
         ]
         return io.NodeOutput(stage.restore(restorers))
