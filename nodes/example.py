@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..grefine_core.miniature.world import EXAMPLE
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def place_example(folder: Path, memory: Path) -> None:
@@ -28,4 +28,4 @@ def place_example(folder: Path, memory: Path) -> None:
         memory.parent.mkdir(parents=True, exist_ok=True)
         memory.write_text("\n".join([*known, str(folder.resolve()), ""]), encoding="utf-8")
     except (OSError, ValueError) as error:
-        log.warning("G-Refine: the template's picture was not copied to %s (%s); upload %s.", target, error, EXAMPLE)
+        logger.warning("G-Refine: the template's picture was not copied to %s (%s); upload %s.", target, error, EXAMPLE)

@@ -27,7 +27,7 @@ from ..grefine_core.memory import OutOfMemory, is_out_of_memory
 from ..grefine_core.models.files import SUFFIXES as WEIGHTS
 from .inputs import file_name
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 #: The kind of model folder that is ours: `models/grefine`, or whatever extra_model_paths.yaml says under this name.
 FOLDER = "grefine"

@@ -25,9 +25,15 @@ from ..grefine_core.refine.protocols import Progress, seeds_for
 from ..grefine_core.tensors import as_canvas, as_images, as_masks, match_masks
 
 __all__ = [
+    "MOST_CHARACTERS",
+    "MOST_STEPS",
     "Pictures",
+    "Shared",
+    "Work",
     "choice",
+    "conditionings",
     "file_name",
+    "find_work",
     "flag",
     "flatten_groups",
     "flatten_images",
@@ -40,9 +46,12 @@ __all__ = [
     "masks",
     "number",
     "per_picture",
+    "prompts",
     "same_size",
+    "seeds",
     "single",
     "text",
+    "unevaluated",
     "whole_number",
 ]
 
@@ -149,7 +158,7 @@ def instance(value: object, name: str, kind: type[T], what: str) -> T:
     return value
 
 
-# Lists, as nodes that take lists receive them
+# Lists
 
 
 def given(values: Sequence[object] | None) -> bool:
@@ -334,8 +343,7 @@ def _describe(value: object) -> str:
     return f"{value!r} ({type(value).__name__})"
 
 
-# What both stage nodes do around the work itself: match lists to pictures, find what there is to do, put results
-# back.
+# The stages: what there is to do, prepared once, and results put back
 
 MOST_STEPS = 200
 #: Of a prompt to paint by. Every 77 tokens, some 300 characters, are one more piece that each attention looks at.

@@ -1,4 +1,4 @@
-"""Between pixels and a model's latents, whatever the VAE: any number of channels, any factor, image or video type.
+"""Pixels and masks as a model's latents and back, whatever the VAE: any number of channels, any factor, image or video.
 
 Imports without the host: a VAE is asked, never assumed.
 """
@@ -104,7 +104,7 @@ def spread(cells: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(cells, size=size, mode="nearest")
 
 
-# Soft denoise masks by differential diffusion (Levin and Fried, arXiv 2306.00950).
+# Soft masks, by differential diffusion (Levin and Fried, arXiv 2306.00950)
 
 
 def with_soft_mask(model: Any) -> Any:

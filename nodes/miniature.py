@@ -30,7 +30,7 @@ from . import host, latents
 from .io_types import CATEGORY, QualityModelType, RestorerType
 from .sampling import HostModels, HostRestorer, SamplerSettings
 
-# The networks of the miniature world as the host's own MODEL, CLIP and VAE, of its real classes, only smaller.
+# The host's own MODEL, CLIP and VAE: its real classes, only smaller
 
 
 def miniature_model(folder: Path) -> Any:
@@ -103,7 +103,7 @@ def _check(network: nn.Module, tensors: Mapping[str, Tensor], part: str, folder:
     check(loading.weights_file(part, folder), found, expected, f"the miniature {part}")
 
 
-# A restorer that encodes the prompt itself: a MODEL, its CLIP and its VAE in one.
+# The restorer
 
 
 class PromptedRestorer:

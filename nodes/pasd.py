@@ -275,7 +275,7 @@ def _setting_inputs() -> list[Any]:
     ]
 
 
-# PASD as a restorer whose networks belong to the host's memory manager.
+# The restorer
 
 #: Numbers (of the networks' type) per pixel that are alive at most, both conditions of the guidance in one call:
 #: 310 and 768 as `benchmarks/pasd.py` counts them, and a quarter more for what it cannot see.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..grefine_core.report import GuardEntry
 
 
-# Putting results into words for the user. Imports without the host.
+# Results in words
 
 
 def phrase_lines(phrases: Sequence[PhraseQuality], include_style: bool = False) -> str:

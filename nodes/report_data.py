@@ -19,7 +19,7 @@ from . import inputs, preview
 from .inputs import json_object
 from .preview import phrase_lines
 
-# The guard's decisions as the text that goes from node to node, and back. Imports without the host.
+# The guard's decisions as the text that goes from node to node, and back
 
 Scores = tuple[float, float]
 

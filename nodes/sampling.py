@@ -28,7 +28,9 @@ from .latents import with_soft_mask
 from .schedule import SamplingPlan, check_sampler, plan_sampling
 from .tiles import blend, feather, plan_tiles
 
-# One run of the host's samplers: exactly so many model calls, each reported, each a chance to cancel.
+logger = logging.getLogger(__name__)
+
+# Sampling: exactly so many model calls, each reported, each a chance to cancel
 
 LARGEST_CFG = 100.0
 
@@ -177,8 +179,6 @@ def _sampler(plan: SamplingPlan, report: _Report) -> Any:
     return comfy.samplers.KSAMPLER(run, {}, plan.sampler.inpaint_options)
 
 
-log = logging.getLogger(__name__)
-
 #: Share of a tile's side that it has in common with its neighbour.
 _OVERLAP = 0.125
 #: The restorer does not go below tiles of this many pixels when memory is short.
@@ -275,7 +275,7 @@ class HostRestorer:
                 side = largest // self.size_multiple * self.size_multiple
                 if side < max(_SMALLEST_TILE, self.size_multiple):
                     raise
-                log.warning("%s Again in tiles of %d pixels.", error, side)
+                logger.warning("%s Again in tiles of %d pixels.", error, side)
             comfy.model_management.soft_empty_cache()  # outside of the handler: the error held on to tensors
 
     def _restore(

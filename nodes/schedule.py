@@ -27,7 +27,7 @@ from torch import Tensor
 from ..grefine_core.errors import InputError
 from . import inputs
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 #: Takes as many calls as it likes.
 ADAPTIVE = ("dpm_adaptive",)
@@ -103,7 +103,7 @@ def plan_sampling(model: Any, sampler_name: str, scheduler: str, steps: int, str
     run = count_calls(sampler, schedule(main), model, sampling)
     lead = steps - run.calls
     if not run.finished or lead < 0:
-        log.warning("%s cannot finish within %d denoiser calls; Euler is used instead.", sampler_name, steps)
+        logger.warning("%s cannot finish within %d denoiser calls; Euler is used instead.", sampler_name, steps)
         sampler, main, lead = comfy.samplers.sampler_object("euler"), steps, 0
     lead_name = "euler_cfg_pp" if sampler_name.endswith("_cfg_pp") else "euler"
     return SamplingPlan(

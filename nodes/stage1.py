@@ -1,4 +1,4 @@
-"""Stage-1 Inpaint: masked refinement with the host's own models."""
+"""Stage-1 Inpaint: masked refinement with the host's own models; and what every Stage-1 node shares."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ from .host import SMALLER, explained, known, progress, schema
 from .inputs import MOST_STEPS, Shared, Work
 from .io_types import CATEGORY
 from .sampling import LARGEST_CFG, HostInpainter, HostModels, sampler_settings
-
-# What the two Stage-1 nodes share: their inputs, and the work around an engine.
 
 #: An input of a node that takes lists.
 Values = Sequence[object]

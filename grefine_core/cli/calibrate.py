@@ -17,7 +17,7 @@ from . import common
 if TYPE_CHECKING:
     from torch import Tensor
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def add_command(commands: Any) -> None:

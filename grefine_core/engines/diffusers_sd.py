@@ -22,7 +22,9 @@ from ..memory import OutOfMemory, empty_cache, is_out_of_memory
 from ..refine.protocols import Progress
 from .prompts import TextCondition, encode_prompts
 
-# Noise levels. The strength says where denoising starts, the steps say in how many calls it gets to zero.
+logger = logging.getLogger(__name__)
+
+# Noise levels: the strength says where denoising starts, the steps in how many calls it gets to zero
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def make_schedule(alphas_cumprod: Tensor, strength: float, steps: int) -> Schedu
     return Schedule(timesteps.float(), torch.cat([sigmas, sigmas.new_zeros(1)]).float())
 
 
-# A diffusers VAE in tiles, for as long as it has to be.
+# The VAE in tiles, for as long as it has to be
 
 
 @contextmanager
@@ -81,9 +83,6 @@ def tiled(vae: Any) -> Iterator[None]:
     finally:
         if not before:
             vae.disable_tiling()
-
-
-logger = logging.getLogger(__name__)
 
 
 class LatentSampler:
@@ -268,7 +267,7 @@ class LatentSampler:
             return work()
 
 
-# The diffusers engines of both stages: an inpainter, and a restorer made of the same weights.
+# The engines of both stages
 
 
 class _Engine:

@@ -24,7 +24,9 @@ from .folders import INDEX, arguments_of, check_sizes, read_config, read_index, 
 from .networks import Weights, load_text_encoder, load_unet, load_vae, text_settings
 from .prompts import END, load_tokenizer, make_tokenizer
 
-# What a single-file checkpoint holds, read from its header alone.
+logger = logging.getLogger(__name__)
+
+# What a single file holds, by its header
 
 UNET = "model.diffusion_model."
 _FIRST = UNET + "input_blocks.0.0.weight"
@@ -100,7 +102,7 @@ def _is_whole(part: Any, key: str) -> bool:
     return str(part.get_dtype()).startswith(("I", "U", "BOOL")) and not key.endswith(".position_ids")
 
 
-# diffusers, which a ComfyUI does not bring: asked for by name, with the command that changes nothing else.
+# diffusers itself, which a ComfyUI does not bring
 
 #: What diffusers sets bounds on and others in the same environment rely on.
 _SHARED = ("huggingface_hub", "safetensors", "numpy")
@@ -138,7 +140,6 @@ def _version(name: str) -> str | None:
         return None
 
 
-logger = logging.getLogger(__name__)
 Offload = Literal["none", "model", "sequential"]
 #: Configuration of the SDXL inpainting networks: their sizes, which a single file does not state.
 SDXL_CONFIG = Path(__file__).with_name("configs") / "sdxl-inpaint"

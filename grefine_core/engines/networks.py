@@ -17,7 +17,9 @@ from ..memory import is_out_of_memory
 from ..models.files import read_shapes, read_tensors, to_floats
 from .folders import arguments_of, check_sizes
 
-# Names of the tensors: the original layout of Stable Diffusion 1 checkpoints, and what older files call things.
+logger = logging.getLogger(__name__)
+
+# Names of the tensors: the original layout of Stable Diffusion 1, and what older files call things
 
 UNET = "model.diffusion_model."
 VAE = "first_stage_model."
@@ -122,9 +124,8 @@ def text_name(name: str, projection: bool = False) -> str | None:
     return None if name in _TEXT_UNUSED else name
 
 
-# Weights from files into networks: names and shapes are compared first, then each tensor is read once, in place.
+# Weights into networks: names and shapes are compared first, then each tensor is read once, in place
 
-logger = logging.getLogger(__name__)
 Shape = tuple[int, ...]
 #: Names of each kind that a message shows; all of them go to the log.
 _SHOWN = 20

@@ -149,7 +149,7 @@ def _framed(tokenizer: Any, piece: list[Weighted]) -> list[int]:
     return [tokenizer.bos_token_id, *body, tokenizer.eos_token_id, *padding]
 
 
-# CLIP's tokenizer without a hub: transformers' files, derived from the BPE list that open_clip bundles.
+# The tokenizer, without a hub: transformers' files, made of the BPE list that open_clip bundles
 
 _CONFIG = "tokenizer_config.json"
 #: The files with words in them.

@@ -1,4 +1,4 @@
-"""Which rectangle of a picture is sampled, and at what size. Pure arithmetic on boxes; no tensors, no engine."""
+"""Crops: the regions of a mask, which rectangle around each is sampled and at what size, and the way there and back."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def _grow(span: tuple[int, int], limit: int, target: int) -> tuple[int, int]:
     return start, start + target
 
 
-# The connected regions of one picture's mask, and which of them every pixel belongs to.
+# Regions
 
 _NUMBERS = (torch.uint8, torch.int16, torch.int32)
 
@@ -205,7 +205,7 @@ def _nearest(numbers: Tensor) -> Tensor:
     return torch.from_numpy(result).to(numbers.device)
 
 
-# Resizing, padding and cutting of crops.
+# Cutting, padding, resizing
 
 STRIP = 256
 

@@ -1,4 +1,4 @@
-"""What the two stages expect of whoever denoises, and nothing more.
+"""The options of ``refine``, what the two stages expect of an engine, their progress and their seeds.
 
 The stages do the cropping, resizing, blending, colour keeping and checking. An engine only answers "repaint this crop"
 or "restore this picture". Implementations: the diffusers engines of this package, and the ComfyUI nodes' own, built
@@ -17,7 +17,7 @@ from torch import Tensor
 from ..errors import InputError
 from .crops import CropOptions
 
-# The options of ``refine``, grouped by the step that they belong to. Defaults are those of the steps themselves.
+# Options, grouped by the step that they belong to; defaults are those of the steps themselves
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def resolve_engine(engine: Engine | Callable[[], Engine], method: str) -> Engine
     return cast(Engine, candidate)
 
 
-# One count of denoiser calls over many engine calls and both stages.
+# Progress: one count of denoiser calls over many engine calls and both stages
 
 
 def part_of(progress: Progress | None, before: int, planned: int, total: int) -> Progress | None:
@@ -244,7 +244,7 @@ class Tally:
         self._progress(self._first_total + done, self._first_total + total, preview)
 
 
-# Seeds for pictures, regions and stages, all derived from the user's one seed.
+# Seeds of pictures, regions and stages, all derived from the user's one
 
 _LARGEST = 2**64 - 1
 

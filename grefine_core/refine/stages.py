@@ -1,4 +1,8 @@
-"""Stage 1, refinement: strong masked denoising of crops around every defective region (method, section 6)."""
+"""Both stages (method, section 6).
+
+Stage 1, refinement: strong masked denoising of crops around every defective region. Stage 2, restoration: mild
+denoising of the whole picture, which changes all pixels, by design.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +40,9 @@ from .protocols import (
     seeds_for,
 )
 
-# Checking and spreading of the stages' arguments: one value for all pictures, or one for each.
+logger = logging.getLogger(__name__)
+
+# Arguments: one value for all pictures, or one for each
 
 
 def per_picture(values: object, count: int, name: str, kind: type | tuple[type, ...]) -> list[Any]:
@@ -89,7 +95,7 @@ def untouched(given: object, normalised: Tensor) -> bool:
     return isinstance(given, Tensor) and given.shape == normalised.shape and given.dtype == normalised.dtype
 
 
-logger = logging.getLogger(__name__)
+# Stage 1
 
 
 @dataclass(frozen=True)
@@ -276,7 +282,7 @@ def _paste(old: Tensor, seen: Tensor, new: Tensor, job: _Job, plan: CropPlan, ke
         del now  # before the next one is made
 
 
-# Stage 2, restoration: mild denoising of the whole picture (method, section 6). It changes all pixels, by design.
+# Stage 2
 
 #: A picture is never sampled smaller than it is: large ones are the restorer's own business (tiles).
 _UNLIMITED = 1 << 30

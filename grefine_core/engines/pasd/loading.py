@@ -19,9 +19,10 @@ from ..networks import Shape, Weights, compare, empty_network, fill, load_text_e
 from ..prompts import load_tokenizer
 from .model import PasdModel, Variant
 
+logger = logging.getLogger(__name__)
+
 # Where PASD's files lie: the published layout, and Stable Diffusion 1.5's configurations where there are none.
 
-logger = logging.getLogger(__name__)
 #: Configurations of Stable Diffusion 1.5's networks, for files that come without.
 SD15_CONFIG = Path(__file__).parents[1] / "configs" / "sd15"
 PARTS = ("unet", "controlnet")

@@ -18,6 +18,8 @@ from ...refine.protocols import Progress
 from ..diffusers_sd import tiled
 from .model import MOST_STEPS, PasdModel, PasdSettings
 
+logger = logging.getLogger(__name__)
+
 __all__ = ["SMALLEST_TILE", "empty_cache", "is_out_of_memory", "smaller_tiles"]
 
 
@@ -411,9 +413,6 @@ def mild_start(latents: Tensor, noise: Noise, scheduler: Any) -> Tensor:
 def _noised(latents: Tensor, noise: Tensor, alpha: Tensor) -> Tensor:
     alpha = alpha.to(latents)
     return alpha.sqrt() * latents + (1.0 - alpha).sqrt() * noise.to(latents)
-
-
-logger = logging.getLogger(__name__)
 
 
 @torch.no_grad()
