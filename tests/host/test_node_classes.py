@@ -1,11 +1,13 @@
-"""A registered restorer without a node of its own gets one in the real host, and stage 2 runs it."""
+"""The nodes as classes in the real host: their inputs by name, and the node that a registered restorer gets."""
 
 from __future__ import annotations
 
 import json
 
+import pytest
+
 CODE = """
-import asyncio, importlib, importlib.util, json, os, sys
+import asyncio, importlib, inspect, importlib.util, json, os, sys
 from pathlib import Path
 import folder_paths, torch
 
@@ -39,7 +41,15 @@ folder.mkdir(parents=True, exist_ok=True)
 (folder / "brighter.safetensors").write_bytes(b"")
 
 extension = asyncio.run(sys.modules["pack"].comfy_entrypoint())
-nodes = {node.GET_SCHEMA().node_id: node for node in asyncio.run(extension.get_node_list())}
+classes = asyncio.run(extension.get_node_list())
+nodes = {node.GET_SCHEMA().node_id: node for node in classes}
+unnamed = []
+for name, each in nodes.items():
+    fields = {field.id for field in each.GET_SCHEMA().inputs}
+    for hook in ("execute", "check_lazy_status", "fingerprint_inputs"):
+        if name != "GRefineLoadBrighter" and hook in vars(each):
+            parameters = set(inspect.signature(getattr(each, hook)).parameters)
+            unnamed += [f"{name}.{hook}: {parameters ^ fields}"] if parameters != fields else []
 node = nodes["GRefineLoadBrighter"]
 schema = node.GET_SCHEMA()
 options = {field.id: getattr(field, "options", None) for field in schema.inputs}
@@ -67,13 +77,25 @@ try:
     stage.execute(**{**lists, "restorer": [5]}, keep_color=[False])
 except errors.InputError as error:
     wrong["restorer"] = str(error)
-print("RESULT", json.dumps([options, seen, wrong, restored.mean().item(), schema.display_name, needed]))
+told = [options, seen, wrong, restored.mean().item(), schema.display_name, needed, unnamed, len(nodes)]
+print("RESULT", json.dumps(told))
 """
 
 
-def test_a_registered_restorer_gets_a_node(host_run):
+@pytest.fixture(scope="module")
+def found(host_run) -> list:
     line = next(line for line in host_run(CODE).splitlines() if line.startswith("RESULT "))
-    options, seen, wrong, restored, title, needed = json.loads(line.removeprefix("RESULT "))
+    return json.loads(line.removeprefix("RESULT "))
+
+
+def test_every_node_names_its_inputs(found):
+    *_, unnamed, count = found
+    assert unnamed == []
+    assert count > 10
+
+
+def test_a_registered_restorer_gets_a_node(found):
+    options, seen, wrong, restored, title, needed, *_ = found
     assert title == "Load Brighter"
     assert list(options) == ["weights", "by", "way", "words", "device"]
     assert options["weights"] == ["brighter.safetensors"]
