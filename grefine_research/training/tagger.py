@@ -22,7 +22,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from grefine_core.prompt.syntax.tagger import FORMAT, Tagger, context_features, load_tagger, shape, word_class
+from grefine_core.prompt.syntax.tagger import (
+    BEFORE,
+    BEHIND,
+    FORMAT,
+    Seen,
+    Tagger,
+    context_features,
+    load_tagger,
+    shape,
+    word_class,
+)
 from grefine_core.prompt.syntax.tokens import AND, COMMA, HYPHEN, STOP, WORD, Token
 
 logger = logging.getLogger(__name__)
@@ -160,17 +170,14 @@ def training_texts(sentences: Sequence[list[Entry]], draw: random.Random) -> lis
     return [text for text in texts if text]
 
 
-def _columns(text: Tagged, lexicon: dict[str, str]) -> tuple[list[str], list[str], list[str]]:
-    words = ["-start-", "-start-"]
-    shapes = ["x", "x"]
-    classes = ["^", "^"]
+def _context(text: Tagged, lexicon: dict[str, str]) -> list[Seen]:
+    seen = []
     for form, tag in text:
-        mark = tag if tag in _KINDS else None
-        word = mark or form.lower()
-        words.append(word)
-        shapes.append("x" if mark else shape(form))
-        classes.append(mark or word_class(word, lexicon))
-    return words + ["-end-"] * 2, shapes + ["x"] * 2, classes + ["$"] * 2
+        if tag in _KINDS:
+            seen.append(Seen(tag, "x", tag))
+        else:
+            seen.append(Seen(form.lower(), shape(form), word_class(form.lower(), lexicon)))
+    return [*BEFORE, *seen, *BEHIND]
 
 
 def train_tagger(
@@ -185,17 +192,16 @@ def train_tagger(
     learner = AveragedPerceptron()
     tags = sorted({tag for text in texts for _, tag in text})
     learner.classes = set(tags)
-    rows = [(_columns(text, lexicon), text) for text in texts]
+    rows = [(_context(text, lexicon), text) for text in texts]
     for epoch in range(epochs):
         draw.shuffle(rows)
         wrong = total = 0
-        for (words, shapes, classes), text in rows:
-            before, last = "-start2-", "-start-"
-            for i, (_, tag) in enumerate(text, start=2):
-                word = words[i]
-                guess = tag if tag in _KINDS else fixed.get(word)
+        for context, text in rows:
+            before, last = map(str, BEFORE)
+            for i, (_, tag) in enumerate(text, start=len(BEFORE)):
+                guess = tag if tag in _KINDS else fixed.get(context[i])
                 if guess is None:
-                    features = context_features(words, shapes, classes, i, last, before)
+                    features = context_features(context, i, last, before)
                     guess, _ = learner.predict(dict.fromkeys(features, 1))
                     learner.update(tag, guess, features)
                     wrong += guess != tag

@@ -33,7 +33,7 @@ def project() -> dict:
 
 #: What ComfyUI-Manager is to install where a host lives. Anything more could change what is there:
 #: the newest diffusers replaces the huggingface_hub that a transformers 4 needs, and the host no longer starts.
-FOR_THE_HOST = ["open_clip_torch"]
+FOR_THE_HOST = ["open_clip_torch", "nltk"]
 
 
 def name_of(requirement: str) -> str:

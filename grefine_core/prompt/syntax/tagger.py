@@ -1,7 +1,7 @@
 """Part-of-speech tags from an averaged perceptron that ships with the package.
 
-The weights are trained by `grefine_research.training.tagger` with NLTK's `AveragedPerceptron`; here they are only read
-(plain gzip JSON, no pickle, no download) and added up, so that tagging needs neither NLTK nor the network.
+NLTK's `PerceptronTagger` runs it, with features, weights and word lists of this package: none of NLTK's data is needed,
+nor the network. `grefine_research.training.tagger` trains the weights, which are read from plain gzip JSON (no pickle).
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .tokens import AND, COMMA, HYPHEN, STOP, Token
+
+if TYPE_CHECKING:
+    from nltk.tag.perceptron import PerceptronTagger
 
 FORMAT = 1
 DATA = Path(__file__).parent / "data"
 PUNCTUATION_TAGS = {COMMA: ",", STOP: ".", HYPHEN: "HYPH", AND: "CC"}
-_EDGE = ("-start2-", "-start-")
 _LONGEST_WORD = 40  # characters looked at; more is no word of a language
 
 
@@ -45,15 +47,36 @@ def shape(text: str) -> str:
     return "Xx" if text[:1].isupper() else "xX"
 
 
-def context_features(
-    words: Sequence[str], shapes: Sequence[str], classes: Sequence[str], i: int, last: str, before: str
-) -> list[str]:
-    """Features of word `i`; `words`, `shapes`, `classes` carry two padding entries in front and behind."""
-    word = words[i]
-    following = words[i + 1]
-    kind = classes[i]
-    next_kind = classes[i + 1]
+class Seen(str):
+    """A word as the tagger sees it: its text in lower case, and beside it its shape and its class."""
+
+    __slots__ = ("kind", "shape")
+    kind: str
+    shape: str
+
+    def __new__(cls, word: str, shape: str, kind: str) -> Seen:
+        """A string that also knows its `shape` and its `kind`, see `shape` and `word_class`."""
+        seen = super().__new__(cls, word)
+        seen.shape, seen.kind = shape, kind
+        return seen
+
+
+#: What stands before the first word and behind the last.
+BEFORE = [Seen("-start-", "x", "^")] * 2
+BEHIND = [Seen("-end-", "x", "$")] * 2
+_FIRST = "-start2-"  # the tag two words before the first
+
+
+def context_features(context: Sequence[Seen], i: int, last: str, before: str) -> list[str]:
+    """Features of the `i`-th word of `context`, which begins with BEFORE and ends with BEHIND; no two are equal.
+
+    last, before: the tags of the word before this and of the one before that.
+    """
+    word, following = context[i], context[i + 1]
+    kind = word.kind
     tail = word[-3:]
+    if i == len(BEFORE):
+        before = _FIRST
     return [
         "b",
         "w " + word,
@@ -62,27 +85,57 @@ def context_features(
         "y " + word[-4:],
         "p " + word[:3],
         "c " + kind,
-        "h " + shapes[i] + " " + kind,
+        "h " + word.shape + " " + kind,
         "t " + last,
         "T " + before + " " + last,
         "tw " + last + " " + word,
         "tc " + last + " " + kind,
-        "tcc " + last + " " + kind + " " + next_kind,
+        "tcc " + last + " " + kind + " " + following.kind,
         "ts " + last + " " + tail,
-        "l " + words[i - 1],
-        "k " + classes[i - 1] + " " + kind,
+        "l " + context[i - 1],
+        "k " + context[i - 1].kind + " " + kind,
         "n " + following,
         "ns " + following[-3:],
-        "nc " + kind + " " + next_kind,
-        "m " + next_kind + " " + classes[i + 2],
-        "e " + tail + " " + next_kind,
+        "nc " + kind + " " + following.kind,
+        "m " + following.kind + " " + context[i + 2].kind,
+        "e " + tail + " " + following.kind,
     ]
 
 
-class Tagger:
-    """Greedy left-to-right tagger.
+@lru_cache(maxsize=1)
+def _perceptron_tagger() -> type[PerceptronTagger]:
+    """NLTK's tagger with our features, made on first use: importing NLTK takes a second or two."""
+    from nltk.tag.perceptron import PerceptronTagger
 
-    tags: names of the tags. weights: feature -> pairs (index of the tag, weight). fixed: words with one tag only,
+    class PromptPerceptron(PerceptronTagger):
+        START = BEFORE
+        END = BEHIND
+
+        def __init__(self, closed: Mapping[str, str]) -> None:
+            super().__init__(load=False)  # NLTK's own weights would be a download
+            self.closed = closed
+
+        def normalize(self, word: Seen) -> Seen:
+            return word
+
+        def _get_features(self, i: int, word: Seen, context: list[Seen], prev: str, prev2: str) -> dict[str, int]:
+            features = dict.fromkeys(context_features(context, i + len(BEFORE), prev, prev2), 1)
+            if word.shape == "x" and word in self.closed:
+                features[_only(self.closed[word])] = 1
+            return features
+
+    return PromptPerceptron
+
+
+def _only(kind: str) -> str:
+    """The feature that leaves nothing but the tags of `kind` ("JJ|NN")."""
+    return "o " + kind
+
+
+class Tagger:
+    """Greedy left-to-right tagger: NLTK's `PerceptronTagger` with the features, weights and word lists given here.
+
+    tags: names of the tags. weights: feature -> tag -> weight, whole numbers. fixed: words with one tag only,
     which skip the sum. lexicon: word -> its class, see `word_class`. closed: frequent word -> the only tags it ever
     had, which bind it in lower case.
     """
@@ -90,52 +143,35 @@ class Tagger:
     def __init__(
         self,
         tags: Sequence[str],
-        weights: Mapping[str, Any],
-        fixed: dict[str, str],
-        lexicon: dict[str, str],
+        weights: Mapping[str, dict[str, float]],
+        fixed: Mapping[str, str],
+        lexicon: Mapping[str, str],
         closed: Mapping[str, str] | None = None,
     ) -> None:
-        self.tags = list(tags)
-        self.weights = weights
-        self.fixed = fixed
         self.lexicon = lexicon
-        index = {tag: i for i, tag in enumerate(self.tags)}
-        self.closed = {
-            word: sorted(index[tag] for tag in kind.split("|") if tag in index) for word, kind in (closed or {}).items()
-        }
+        names = set(tags)
+        closed = {word: kind for word, kind in (closed or {}).items() if names & set(kind.split("|"))}
+        known = dict(weights)
+        # Of equal sums NLTK takes the last tag of the alphabet; the weights were measured with the first.
+        known["b"] = {tag: known.get("b", {}).get(tag, 0) - index / 1000 for index, tag in enumerate(tags)}
+        for kind in set(closed.values()):
+            known[_only(kind)] = dict.fromkeys(names - set(kind.split("|")), -1e9)
+        self._perceptron = _perceptron_tagger()(closed)
+        self._perceptron.model.weights = known
+        self._perceptron.model.classes = self._perceptron.classes = names
+        self._perceptron.tagdict = {**fixed, **{mark: mark for mark in PUNCTUATION_TAGS.values()}}
 
     def tag(self, tokens: Sequence[Token]) -> None:
         """Write a tag into every token."""
-        tags, weights, fixed = self.tags, self.weights, self.fixed
-        words = ["-start-", "-start-"]
-        shapes = ["x", "x"]
-        classes = ["^", "^"]
-        for token in tokens:
-            mark = PUNCTUATION_TAGS.get(token.kind)
-            word = token.lower[-_LONGEST_WORD:] if mark is None else mark
-            words.append(word)
-            shapes.append(shape(token.text[:_LONGEST_WORD]) if mark is None else "x")
-            classes.append(word_class(word, self.lexicon) if mark is None else mark)
-        words += ["-end-", "-end-"]
-        shapes += ["x", "x"]
-        classes += ["$", "$"]
-        before, last = _EDGE
-        get = weights.get
-        for i, token in enumerate(tokens, start=2):
-            tag = PUNCTUATION_TAGS.get(token.kind) or fixed.get(words[i])
-            if tag is None:
-                scores = [0] * len(tags)
-                for feature in context_features(words, shapes, classes, i, last, before):
-                    pairs = get(feature)
-                    if pairs is not None:
-                        for index, weight in pairs:
-                            scores[index] += weight
-                # The first of equal scores wins, on every machine the same.
-                allowed = self.closed.get(words[i]) if shapes[i] == "x" else None
-                best = max(allowed, key=scores.__getitem__) if allowed else scores.index(max(scores))
-                tag = tags[best]
+        for token, (_, tag) in zip(tokens, self._perceptron.tag([self._seen(token) for token in tokens]), strict=True):
             token.tag = tag
-            before, last = last, tag
+
+    def _seen(self, token: Token) -> Seen:
+        mark = PUNCTUATION_TAGS.get(token.kind)
+        if mark is not None:
+            return Seen(mark, "x", mark)
+        word = token.lower[-_LONGEST_WORD:]
+        return Seen(word, shape(token.text[:_LONGEST_WORD]), word_class(word, self.lexicon))
 
 
 def read_model(path: Path) -> dict[str, Any]:
@@ -150,9 +186,13 @@ def read_model(path: Path) -> dict[str, Any]:
     return content
 
 
-def unpack_weights(content: Mapping[str, Any]) -> dict[str, tuple[tuple[int, int], ...]]:
-    """Weights are stored as feature -> flat list [index, weight, index, weight, …]."""
-    return {name: tuple(zip(flat[::2], flat[1::2], strict=True)) for name, flat in content["weights"].items()}
+def unpack_weights(content: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Feature -> tag -> weight; they are stored as feature -> flat list [index of a tag, weight, index, weight, …]."""
+    tags = content["tags"]
+    return {
+        name: {tags[index]: weight for index, weight in zip(flat[::2], flat[1::2], strict=True)}
+        for name, flat in content["weights"].items()
+    }
 
 
 def load_tagger(path: Path, extra_words: Mapping[str, str] | None = None) -> Tagger:

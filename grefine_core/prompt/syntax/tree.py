@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from .tokens import Token
+
+if TYPE_CHECKING:
+    from nltk.tree import Tree
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,24 @@ class PromptTree:
     def content(self) -> tuple[int, ...]:
         """Indices of the phrases that are not style or quality tags."""
         return tuple(index for index, phrase in enumerate(self.phrases) if not phrase.is_style)
+
+    def to_nltk(self) -> Tree:
+        """Returns the phrases as an `nltk.Tree`, to be printed (`pretty_print()`), drawn (`draw()`) or searched.
+
+        Below the root "PROMPT" stands a subtree "NP" for every content phrase and "STYLE" for every style tag. It
+        holds the words of the phrase, each below its Penn tag, and then the phrases whose ancestor it is; phrases
+        stand in the order of the prompt.
+        """
+        from nltk.tree import Tree
+
+        nodes = [
+            Tree("STYLE" if phrase.is_style else "NP", [Tree(word.tag, [word.text]) for word in phrase.words])
+            for phrase in self.phrases
+        ]
+        root = Tree("PROMPT", [])
+        for phrase, node in zip(self.phrases, nodes, strict=True):
+            (root if phrase.ancestor is None else nodes[phrase.ancestor]).append(node)
+        return root
 
 
 # The unit that the parser works with between words and phrases.

@@ -124,8 +124,19 @@ def test_the_same_phrases_whatever_the_hash_seed(gold: tuple[str, list[dict[str,
     assert outputs[0].count(b"\n") >= len(prompts)
 
 
-def test_parsing_needs_no_nltk() -> None:
-    code = "import sys\nfrom grefine_core import parse_prompt\nparse_prompt('a cat')\nprint('nltk' in sys.modules)"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+def test_nltk_tags_on_first_use_and_needs_none_of_its_data(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom grefine_core import parse_prompt\nprint('nltk' in sys.modules)\n"
+        "print([word.tag for phrase in parse_prompt('a red cat') for word in phrase.words], 'nltk' in sys.modules)\n"
+        "import nltk\nnltk.data.path[:] = []\nprint(len(parse_prompt('a cat')))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NLTK_DATA": str(tmp_path), "HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True, timeout=300)
-    assert done.stdout.split() == [b"False"]
+    assert done.stdout.split() == [b"False", b"['JJ',", b"'NN']", b"True", b"1"]
+
+
+def test_the_tags_are_what_nltk_s_perceptron_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nltk.tag.perceptron import AveragedPerceptron
+
+    monkeypatch.setattr(AveragedPerceptron, "predict", lambda self, features, return_conf=False: ("VB", None))
+    assert {word.tag for word in parse_prompt("zorgs blick").phrases[0].words} == {"VB"}

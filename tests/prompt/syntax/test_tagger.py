@@ -31,14 +31,14 @@ def test_tags_of_prompts(text: str, wanted: str) -> None:
 
 
 def test_weights_are_added_up_and_the_first_of_equals_wins() -> None:
-    tagger = Tagger(["A", "B"], {"w cat": ((0, 2),), "s cat": ((1, 5),)}, {}, {})
+    tagger = Tagger(["A", "B"], {"w cat": {"A": 2}, "s cat": {"B": 5}}, {}, {})
     tokens = tokenize("cat dog")
     tagger.tag(tokens)
     assert [token.tag for token in tokens] == ["B", "A"]
 
 
 def test_fixed_words_and_closed_words() -> None:
-    tagger = Tagger(["A", "B", "C"], {"b": ((2, 9),)}, {"the": "B"}, {}, {"made": "A|B"})
+    tagger = Tagger(["A", "B", "C"], {"b": {"C": 9}}, {"the": "B"}, {}, {"made": "A|B"})
     tokens = tokenize("the made thing")
     tagger.tag(tokens)
     assert [token.tag for token in tokens] == ["B", "A", "C"]

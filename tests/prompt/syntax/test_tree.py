@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import pytest
+from nltk.tree import Tree
 
-from grefine_core.prompt.syntax import Phrase, PromptTree, Word
+from grefine_core.prompt.syntax import Phrase, PromptTree, Word, parse_prompt
 
 RED, BIG, CAR = Word("red", 2, "JJ"), Word("big", 10, "JJ"), Word("car", 6)
 
@@ -51,3 +52,22 @@ def test_tree() -> None:
     assert len(tree) == 2
     assert [phrase.head for phrase in tree] == [RED, CAR]
     assert tree.content == (1,)
+
+
+def test_as_a_tree_of_nltk() -> None:
+    tree = parse_prompt("a red car beside a tall tower with a flag, oil painting").to_nltk()
+    assert isinstance(tree, Tree)
+    assert tree == Tree.fromstring(
+        "(PROMPT (NP (JJ red) (NN car) (NP (JJ tall) (NN tower) (NP (NN flag)))) (STYLE (NN oil) (NN painting)))"
+    )
+    assert "tower" in tree.pformat()
+    assert parse_prompt("").to_nltk() == Tree("PROMPT", [])
+
+
+def test_a_tree_of_nltk_for_a_chain_of_any_length() -> None:
+    words = [Word(f"w{index}", 4 * index) for index in range(3000)]
+    phrases = tuple(Phrase((word,), word, index - 1 if index else None) for index, word in enumerate(words))
+    node, depth = PromptTree("", phrases).to_nltk(), 0
+    while isinstance(node[-1], Tree) and node[-1].label() in ("NP", "PROMPT"):
+        node, depth = node[-1], depth + 1
+    assert depth == len(words)
