@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .crops import picture_strips
@@ -98,18 +97,23 @@ def adain_color(images: Tensor, reference: Tensor) -> Tensor:
 
 
 def _coarse(images: Tensor, levels: int) -> Tensor:
-    """The low frequencies of ``(B, H, W, 3)``; linear in the pictures."""
-    planes = images.permute(0, 3, 1, 2)
-    channels = planes.shape[1]
-    taps = torch.tensor([0.25, 0.5, 0.25], dtype=planes.dtype, device=planes.device).repeat(channels, 1)
-    for level in range(levels):
-        far = 2**level
-        # One axis after the other: the binomial kernel is their product.
-        planes = F.pad(planes, (far, far, 0, 0), mode="replicate")
-        planes = F.conv2d(planes, taps[:, None, None, :], dilation=(1, far), groups=channels)
-        planes = F.pad(planes, (0, 0, far, far), mode="replicate")
-        planes = F.conv2d(planes, taps[:, None, :, None], dilation=(far, 1), groups=channels)
-    return planes.permute(0, 2, 3, 1)
+    """The low frequencies of ``(B, H, W, 3)``; linear in the pictures.
+
+    kornia takes the gaps between the taps for taps of 0: on a CPU seven times as long as a dilated convolution, for the
+    same values; either, about a second at 1024², is little beside one step of a diffusion model there.
+    """
+    from kornia.filters import filter2d_separable
+
+    coarse = torch.empty_like(images, memory_format=torch.contiguous_format)
+    for channel, plane in enumerate(images.unbind(-1)):  # each by itself: the temporaries are those of one
+        planes = plane.unsqueeze(1)
+        for level in range(levels):
+            far = 2**level
+            taps = planes.new_zeros(1, 2 * far + 1)
+            taps[0, ::far] = planes.new_tensor([0.25, 0.5, 0.25])
+            planes = filter2d_separable(planes, taps, taps, border_type="replicate")
+        coarse[..., channel] = planes[:, 0]
+    return coarse
 
 
 def _statistics(images: Tensor) -> tuple[Tensor, Tensor]:

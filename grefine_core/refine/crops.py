@@ -211,7 +211,11 @@ STRIP = 256
 
 
 def resize_images(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize ``(B, h, w, 3)`` to ``size`` (height, width): bicubic, antialiased, clamped to [0, 1]."""
+    """Resize ``(B, h, w, 3)`` to ``size`` (height, width): bicubic, antialiased, clamped to [0, 1].
+
+    By torch, whose antialiasing is Pillow's (to 2e-7 of white noise halved in size); kornia's ``resize`` blurs first
+    and is up to 0.3 off it.
+    """
     if tuple(images.shape[1:3]) == size:
         return images
     if images.shape[-1] == 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from grefine_core.refine.color import adain_color, match_color, wavelet_color
@@ -51,6 +52,24 @@ def test_wavelet_color_of_equal_and_of_tiny_pictures():
     images = torch.rand(1, 20, 3, 3)
     assert torch.equal(wavelet_color(images, images), images)
     assert wavelet_color(torch.rand(1, 1, 1, 3), torch.rand(1, 1, 1, 3)).shape == (1, 1, 1, 3)
+
+
+def test_wavelet_color_smooths_with_kornia(monkeypatch):
+    monkeypatch.setattr("kornia.filters.filter2d_separable", lambda planes, *_, **__: planes)
+    images, reference = torch.rand(2, 1, 20, 30, 3)
+    torch.testing.assert_close(wavelet_color(images, reference), reference)
+
+
+def test_wavelet_color_is_a_transform_with_holes():
+    planes = torch.rand(2, 3, 40, 50, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    coarse = planes
+    taps = torch.tensor([0.25, 0.5, 0.25], dtype=torch.float64)
+    kernel = torch.outer(taps, taps).expand(3, 1, 3, 3)
+    for far in (1, 2, 4, 8, 16):
+        padded = F.pad(coarse, (far,) * 4, mode="replicate")
+        coarse = F.conv2d(padded, kernel, dilation=far, groups=3)
+    images = planes.permute(0, 2, 3, 1)
+    torch.testing.assert_close(wavelet_color(torch.zeros_like(images), images), coarse.permute(0, 2, 3, 1))
 
 
 def test_adain_color_is_per_picture():

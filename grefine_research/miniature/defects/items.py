@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from grefine_core.miniature.world import COLOURS, FORMS, GROUNDS, SIDE
@@ -18,6 +19,8 @@ from .regions import draw_region
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 _Y, _X = (axis.astype(np.float32) + 0.5 for axis in np.mgrid[0:SIDE, 0:SIDE])
+#: All that is at most two steps away, steps going across and down.
+_DIAMOND = torch.tensor([[float(abs(y) + abs(x) <= 2) for x in range(-2, 3)] for y in range(-2, 3)])
 #: Colours that no natural thing and no ground has.
 _UNNATURAL = ((0.10, 0.20, 0.95), (0.95, 0.05, 0.90), (0.05, 0.95, 0.90), (0.45, 0.00, 0.65), (0.60, 1.00, 0.00))
 
@@ -131,9 +134,10 @@ def _covered(image: Array, changed: Array, scene: Scene, item: Item) -> Array:
 
 
 def _soft(mask: Mask) -> Array:
-    from scipy.ndimage import binary_dilation
+    from kornia.morphology import dilation
 
-    return binary_dilation(mask, iterations=2).astype(np.float32)
+    soft: Array = dilation(torch.from_numpy(mask)[None, None].float(), _DIAMOND)[0, 0].numpy()
+    return soft
 
 
 def _with_mask(image: Array, changed: Array, item: Item) -> tuple[Array, Mask]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from grefine_core.miniature.world import SIDE
@@ -30,13 +31,19 @@ def draw_region(rng: np.random.Generator, blob: bool = False) -> Mask:
     return away + 0.16 * smooth_noise(rng, 6, 6) < 0.95
 
 
+def _blurred(image: Array, sigma: float) -> Array:
+    from kornia.filters import gaussian_blur2d
+
+    side = 2 * int(4.0 * sigma + 0.5) + 1
+    planes = torch.from_numpy(image).permute(2, 0, 1)[None]
+    blurred: Array = gaussian_blur2d(planes, (side, side), (sigma, sigma), "replicate")[0].permute(1, 2, 0).numpy()
+    return blurred
+
+
 def degrade(image: Array, mask: Mask, name: str, strength: float, rng: np.random.Generator) -> Array:
     """Return ``image`` with the pixels of ``mask`` degraded; ``strength`` in (0, 1]."""
     if name == "blur":
-        from scipy.ndimage import gaussian_filter
-
-        sigma = 2.0 + 3.0 * strength
-        changed = gaussian_filter(image, (sigma, sigma, 0), mode="nearest")
+        changed: NDArray[np.floating] = _blurred(image, 2.0 + 3.0 * strength)
     elif name == "noise":
         changed = image + rng.standard_normal(image.shape).astype(np.float32) * (0.06 + 0.2 * strength)
     elif name == "blocks":

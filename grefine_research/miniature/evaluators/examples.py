@@ -153,12 +153,12 @@ class ExampleSet:
 
 def unsharpen(images: Tensor, rng: torch.Generator) -> None:
     """Blur by up to 0.7 pixels, or add noise of up to 0.015, to one picture in three each; in place."""
-    from torchvision.transforms.functional import gaussian_blur
+    from kornia.filters import gaussian_blur2d
 
     draws = torch.rand(len(images), 2, generator=rng)
     for place, (way, much) in enumerate(draws.tolist()):
         if way < 1 / 3 and much > 0.3:
-            images[place] = gaussian_blur(images[place], [5, 5], [0.7 * much, 0.7 * much])
+            images[place] = gaussian_blur2d(images[place][None], (5, 5), (0.7 * much, 0.7 * much))[0]
         elif way > 2 / 3:
             noise = torch.randn(images[place].shape, generator=rng)
             images[place] = (images[place] + 0.015 * much * noise).clamp(0.0, 1.0)

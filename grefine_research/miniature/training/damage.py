@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 Picture = NDArray[np.float32]
@@ -25,10 +26,15 @@ def damage(picture: Picture, rng: np.random.Generator) -> Picture:
 
 
 def _blur(picture: Picture, rng: np.random.Generator) -> Picture:
-    for axis in (0, 1):
+    from kornia.filters import filter2d
+
+    planes = torch.from_numpy(picture).permute(2, 0, 1)[None]
+    taps = torch.tensor([[[0.25, 0.5, 0.25]]])
+    for kernel in (taps.mT, taps):
         for _ in range(int(rng.integers(1, 6))):
-            picture = 0.5 * picture + 0.25 * (np.roll(picture, 1, axis) + np.roll(picture, -1, axis))
-    return picture
+            planes = filter2d(planes, kernel, "circular")
+    blurred: Picture = planes[0].permute(1, 2, 0).numpy()
+    return blurred
 
 
 def _noise(picture: Picture, rng: np.random.Generator) -> Picture:

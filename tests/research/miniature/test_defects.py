@@ -58,3 +58,20 @@ def test_severity_grows_with_strength_and_area():
     small, large = np.zeros((128, 128), bool), np.zeros((128, 128), bool)
     small[:20, :20], large[:60, :60] = True, True
     assert severity(0.3, small) < severity(0.9, small) < severity(0.9, large) <= 1.0
+
+
+def test_blur_and_soft_masks_are_kornia_s_and_agree_with_scipy(monkeypatch):
+    from scipy import ndimage
+
+    from grefine_research.miniature.defects import items, regions
+
+    rng = np.random.default_rng(5)
+    image, everywhere = rng.random((128, 128, 3)).astype(np.float32), np.ones((128, 128), bool)
+    spots = rng.random((128, 128)) > 0.98
+    blurred = regions.degrade(image, everywhere, "blur", 0.5, rng)
+    np.testing.assert_allclose(blurred, ndimage.gaussian_filter(image, (3.5, 3.5, 0), mode="nearest"), atol=1e-5)
+    assert np.array_equal(items._soft(spots), ndimage.binary_dilation(spots, iterations=2))
+    monkeypatch.setattr("kornia.filters.gaussian_blur2d", lambda planes, *_: planes)
+    monkeypatch.setattr("kornia.morphology.dilation", lambda planes, *_: planes)
+    assert np.array_equal(regions.degrade(image, everywhere, "blur", 0.5, rng), image)
+    assert np.array_equal(items._soft(spots), spots)
