@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from .plain_text import printable
+
 # Reading JSON that anybody may have written: whatever is wrong with it is a ``ValueError``, and numbers are finite.
 
 
@@ -71,3 +73,10 @@ def written_whole(path: Path) -> Iterator[Path]:
     except BaseException:
         scratch.unlink(missing_ok=True)
         raise
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a text file (UTF-8; what is no text as escapes) as a whole, see :func:`written_whole`; returns its path."""
+    with written_whole(path) as scratch:
+        scratch.write_text(printable(text), encoding="utf-8")
+    return path

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from grefine_core.files import write_text
 from grefine_research.evaluation.statistics import Estimate
-from grefine_research.evaluation.tables import Table, write_json, write_text
+from grefine_research.evaluation.tables import Table, write_json
 from grefine_research.evaluation.tables import figure as figure
 
 

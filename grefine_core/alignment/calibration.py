@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import InputError, ModelFileError
-from ..files import read_json
+from ..files import read_json, write_text
 
 FORMAT = "grefine-calibration-1"
 Scoring = Literal["contrast", "softmax"]
@@ -80,11 +79,7 @@ class Calibration:
         """Write the file, replacing an older one as a whole; returns its path."""
         file = Path(path)
         content = {"format": FORMAT, **asdict(self), "bounds": {name: asdict(self.bounds[name]) for name in SCORINGS}}
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_name(file.name + ".part")
-        part.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        os.replace(part, file)  # noqa: PTH105
-        return file
+        return write_text(file, json.dumps(content, indent=2, sort_keys=True) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Calibration:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, ModelFileError
-from ..files import read_json
+from ..files import read_json, write_text
 from ..prompt.syntax.tree import Phrase, PromptTree
 from .calibration import Scoring
 
@@ -168,13 +167,8 @@ class Banks:
 
     def save(self, path: str | Path) -> Path:
         """Write the file, replacing an older one as a whole; returns its path."""
-        file = Path(path)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_name(file.name + ".part")
         content = {"format": FORMAT, **asdict(self)}
-        part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(part, file)  # noqa: PTH105
-        return file
+        return write_text(Path(path), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Banks:

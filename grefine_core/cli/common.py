@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import Cancelled, InputError
-from ..files import written_whole
 from ..memory import reason_of
 from ..pictures import Picture, find_pictures, load_picture, prompt_from_metadata
 from ..plain_text import finite, mended, printable
@@ -215,13 +214,6 @@ def print_json(value: object) -> None:
     """Write ``value`` to standard output for programs."""
     sys.stdout.write(json_text(value) + "\n")
     sys.stdout.flush()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file so that a half-written one never takes a good one's place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as scratch:
-        scratch.write_text(printable(text), encoding="utf-8")
 
 
 def add_overwrite_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..files import write_text
 from ..miniature.world import EXAMPLE, EXAMPLE_INDEX
 from . import common, maps, options, queue, refine
 from .engines import Engines
@@ -134,7 +135,7 @@ def _in_comfyui(host: str, subject: Subject, folder: Path, settings: Settings) -
     queue.print_result(result, folder)
     for report in result.texts.get("Report as JSON", []):
         print(f"Emphasised prompt: {json.loads(report)['emphasized_prompt']}")
-        common.write_text(folder / f"{subject.path.stem}.refined.json", report + "\n")
+        write_text(folder / f"{subject.path.stem}.refined.json", report + "\n")
     return 0
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..files import write_text
 from . import common, options
 
 KINDS = ("pq", "pq-defects", "aq-defects", "mask", "mask-composite", "pq-defects-overlay", "aq-defects-overlay")
@@ -82,6 +83,6 @@ def write_maps(picture: Any, name: str, model: Any, arguments: argparse.Namespac
         "masked_area": float(found.mask.area[0]),
         "files": {kind: str(path) for kind, path in files.items()},
     }
-    common.write_text(folder / f"{name}.json", common.json_text(result) + "\n")
+    write_text(folder / f"{name}.json", common.json_text(result) + "\n")
     result["files"]["json"] = str(folder / f"{name}.json")
     return result

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..files import write_text
 from . import common, engines, options
 from .engines import Engines
 
@@ -112,7 +113,7 @@ def refine_picture(
     mark = {MARK: json.dumps(described, ensure_ascii=False)}
     refined = save_result(picture, outcome.image, report.changed, folder / name, mark)
     files = {"refined": str(refined), "sheet": str(save_picture(sheet, folder / f"{name}.sheet.png", marked("sheet")))}
-    common.write_text(folder / f"{name}.json", common.json_text(described) + "\n")
+    write_text(folder / f"{name}.json", common.json_text(described) + "\n")
     return {**described, "files": {**files, "json": str(folder / f"{name}.json")}}
 
 

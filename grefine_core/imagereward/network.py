@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError, ModelFileError
-from ..files import read_json
+from ..files import read_json, write_text
 
 # How large an ImageReward network is: the published one, or a smaller one that says so beside its weights.
 
@@ -70,11 +70,8 @@ class Sizes:
 
     def save(self, weights: str | Path) -> Path:
         """Write them as ``<stem>.json`` beside a weight file, where loading finds them; returns that path."""
-        file = Path(weights).with_suffix(".json")
-        part = file.with_name(file.name + ".part")
-        part.write_text(json.dumps({"format": FORMAT, **asdict(self)}, indent=2) + "\n", encoding="utf-8")
-        part.replace(file)
-        return file
+        content = {"format": FORMAT, **asdict(self)}
+        return write_text(Path(weights).with_suffix(".json"), json.dumps(content, indent=2) + "\n")
 
 
 PUBLISHED = Sizes()

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, ModelFileError
-from ..files import read_json
+from ..files import read_json, write_text
 from ..models.files import check, read_tensors, to_floats
 from ..refine.crops import CropOptions
 from ..refine.protocols import EmphasisOptions, MaskOptions, PlanOptions, RefineOptions
@@ -72,11 +72,7 @@ class Choices:
 
     def save(self, folder: str | Path) -> Path:
         """Write ``choices.json`` into a folder, as a whole; returns its path."""
-        file = Path(folder) / FILE
-        part = file.with_name(file.name + ".part")
-        part.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
-        os.replace(part, file)  # noqa: PTH105
-        return file
+        return write_text(Path(folder) / FILE, json.dumps(asdict(self), indent=2) + "\n")
 
 
 def load_choices(folder: str | Path | None = None) -> Choices:

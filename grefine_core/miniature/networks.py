@@ -123,17 +123,13 @@ def build(network: Network) -> Any:
 
 def save(module: nn.Module, path: str | Path, network: Network, notes: Mapping[str, str] | None = None) -> Path:
     """Write a network as half-precision safetensors, in one move; its sizes and ``notes`` go into the metadata."""
-    from safetensors.torch import save_file
+    from ..models.files import write_tensors
 
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     config = UNET_CONFIG if network == "unet" else VAE_CONFIG
-    tensors = {name: tensor.detach().half().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    tensors = {name: tensor.detach().half() for name, tensor in module.state_dict().items()}
     metadata = {"format": "pt", "network": network, "config": json.dumps(config), **(notes or {})}
-    part = path.with_name(path.name + ".part")
-    save_file(tensors, part, metadata=metadata)
-    part.chmod(0o644)  # safetensors writes files that only their owner may read
-    part.replace(path)
+    write_tensors(path, tensors, metadata)
     return path
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, ModelFileError
+from ..files import written_whole
 
 PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 SUFFIXES = (".safetensors", *PICKLE_SUFFIXES)
@@ -76,18 +77,11 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     """Write a safetensors file as a whole: whoever is interrupted leaves the older file, or none, in its place."""
     from safetensors.torch import save_file
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.touch()
-    mode = part.stat().st_mode
-    try:
-        save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, part, dict(metadata or {}))
-        # safetensors makes files that their owner alone can read; others are to be as any other file here.
-        part.chmod(mode)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with written_whole(path) as scratch:
+        scratch.touch()
+        mode = scratch.stat().st_mode
+        save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, scratch, dict(metadata or {}))
+        scratch.chmod(mode)  # safetensors makes files that their owner alone can read; this is to be as any other here
 
 
 def read_tensors(path: Path, suffix: str | None = None, *, mmap: bool = False) -> dict[str, Tensor]:

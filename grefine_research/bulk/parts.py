@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from grefine_core.errors import InputError
-from grefine_core.files import is_half
+from grefine_core.files import is_half, written_whole
 from grefine_core.plain_text import printable
 
 from ..evaluation.store import Record, Store
@@ -136,10 +136,8 @@ class Parts:
 
     def _remove_halves(self) -> None:
         """What a killed run was writing."""
-        halves = [*self.folder.glob(".part-*"), *self._journals.glob("*.part")]
-        if self._pictures:
-            halves += [file for file in (self.folder.parent / "pictures").rglob(".*") if is_half(file)]
-        for file in halves:
+        folders = [self.folder, self._journals, *([self.folder.parent / "pictures"] if self._pictures else [])]
+        for file in [file for folder in folders for file in folder.rglob(".*") if is_half(file)]:
             file.unlink(missing_ok=True)
 
     def _table(self, rows: Sequence[Record]) -> Any:
@@ -150,16 +148,14 @@ class Parts:
         return pyarrow.Table.from_pylist(clean, schema)
 
     def _replace(self, file: Path, table: Any) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        scratch = file.with_name(f".{file.name}")
-        parquet().write_table(table, scratch)
-        scratch.replace(file)
+        with written_whole(file) as scratch:
+            parquet().write_table(table, scratch)
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("part-*.parquet"))
 
     def _open_journals(self) -> list[Path]:
-        return sorted(self._journals.glob("*.jsonl"))
+        return sorted(self._journals.glob("part-*.jsonl"))
 
     def _fingerprint_there(self) -> str | None:
         try:

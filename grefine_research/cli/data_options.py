@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from grefine_core.cli import common
 from grefine_core.errors import InputError
+from grefine_core.files import write_text
 
 if TYPE_CHECKING:
     from ..datasets import Dataset
@@ -101,7 +102,7 @@ def report_skipped(dataset: Dataset, file: Path) -> None:
     if not dataset.skipped:
         return
     rows = [{"key": one.key, "path": str(one.path), "reason": one.reason} for one in dataset.skipped]
-    common.write_text(file, common.json_text(rows, 1) + "\n")
+    write_text(file, common.json_text(rows, 1) + "\n")
     for one in dataset.skipped[:_SHOWN]:
         print(f"skipped: {one.key}: {one.reason}", file=sys.stderr)
     rest = f", {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""

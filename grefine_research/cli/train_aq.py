@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from grefine_core.cli import common
 from grefine_core.errors import InputError
+from grefine_core.files import write_text
 
 from .data_options import add_data_options, data_notes, open_data, report_skipped
 from .fine_tuning import fine_tune, fine_tuned_file
@@ -124,7 +125,7 @@ def run(arguments: argparse.Namespace) -> int:
         "figures": figures,
         "fine-tuning": tuning,
     }
-    common.write_text(work / f"{target.stem}.training.json", json.dumps(log, indent=1) + "\n")
+    write_text(work / f"{target.stem}.training.json", json.dumps(log, indent=1) + "\n")
     if arguments.json:
         common.print_json(log)
         return 3 if dataset.skipped else 0

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grefine_core.cli import common
+from grefine_core.files import write_text
 
 from .data_options import add_data_options, data_notes, named, open_data, report_skipped
 from .train_options import (
@@ -149,7 +150,7 @@ def run(arguments: argparse.Namespace) -> int:
         "seconds": round(time.monotonic() - started),
         "versions": _versions(),
     }
-    common.write_text(work / f"{target.stem}.training.json", json.dumps(log, indent=1) + "\n")
+    write_text(work / f"{target.stem}.training.json", json.dumps(log, indent=1) + "\n")
     _report(arguments, found, target, sides, log)
     return 3 if dataset.skipped else 0
 

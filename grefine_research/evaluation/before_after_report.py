@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from grefine_core.files import write_text
+
 from . import paper
 from .before_after import ORIGINAL, BeforeAfter, Change, Version
 from .indicators.protocol import Spec
 from .ratings_report import failures, not_run, skipped_entry
-from .tables import Table, cell, figure, number, write_csv, write_json, write_text
+from .tables import Table, cell, figure, number, write_csv, write_json
 
 NAME = "refine"
 _MEASURES = ("PickScore", "Q-Align")

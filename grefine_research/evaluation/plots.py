@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from grefine_core.files import written_whole
+
 from .before_after import ORIGINAL, BeforeAfter
 from .correlation import logistic
 from .ratings import ALL, Line, Opinions
@@ -33,10 +35,9 @@ def _pyplot() -> Any:
 
 
 def _save(chart: Any, pyplot: Any, path: Path) -> Path:
-    part = path.with_name(f".{path.name}.part")
-    chart.savefig(part, metadata={"Software": None}, format="png")
+    with written_whole(path) as scratch:
+        chart.savefig(scratch, metadata={"Software": None}, format="png")
     pyplot.close(chart)
-    part.replace(path)
     return path
 
 

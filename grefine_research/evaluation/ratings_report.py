@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from grefine_core.files import write_text
+
 from . import paper
 from .indicators.protocol import Kind
 from .ratings import ALL, GROUP, SPLIT, Line, Opinions, paper_figures
 from .scoring import Failure
 from .statistics import Estimate
-from .tables import Table, cell, figure, number, write_csv, write_json, write_text
+from .tables import Table, cell, figure, number, write_csv, write_json
 
 NAME = "indicators"
 _TABLES: dict[Kind, tuple[int, str]] = {

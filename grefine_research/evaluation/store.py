@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from grefine_core.files import write_text
+
 Record = dict[str, Any]
 Key = TypeVar("Key", bound="str | int")
 
@@ -27,7 +29,6 @@ class Store(Generic[Key]):
         self._field = field
         self._records: dict[Key, Record] = {}
         self._lock = threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True)
         lines = path.read_text(encoding="ascii", errors="replace").split("\n") if path.is_file() else []
         head = json.dumps({"run": fingerprint})
         if not (keep and lines and lines[0] == head):
@@ -47,9 +48,7 @@ class Store(Generic[Key]):
 
     def _begin(self, lines: list[str]) -> None:
         """As a whole: who is interrupted here has lost nothing."""
-        part = self.path.with_name(self.path.name + ".part")
-        part.write_text("\n".join(lines) + "\n", encoding="ascii")
-        part.replace(self.path)
+        write_text(self.path, "\n".join(lines) + "\n")
 
     def get(self, key: Key) -> Record | None:
         """The record of one picture, None if there is none."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grefine_core.plain_text import finite, printable
+from grefine_core.files import write_text
+from grefine_core.plain_text import finite
 
 from .statistics import Estimate
 
@@ -49,15 +50,6 @@ def number(value: float | None, digits: int = 4) -> str:
 def cell(text: str) -> str:
     """Any text for a cell: what would end it is escaped."""
     return " ".join(text.replace("|", "\\|").split())
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write a text file; a half-written one never takes a good one's place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(printable(text), encoding="utf-8")
-    part.replace(path)
-    return path
 
 
 def write_json(path: Path, value: Any) -> Path:

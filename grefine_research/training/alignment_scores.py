@@ -14,6 +14,7 @@ from grefine_core.alignment.calibration import SCORINGS, Scoring
 from grefine_core.alignment.scoring import encoder_of, measure_pictures, trees_of
 from grefine_core.clip.quality_model import QualityModel
 from grefine_core.errors import InputError
+from grefine_core.files import write_text
 from grefine_core.memory import reason_of
 
 from ..datasets import Dataset, Example, Skipped, read_pictures
@@ -140,10 +141,7 @@ def _file(folder: Path, part: Sequence[Example]) -> Path:
 
 
 def _write(file: Path, part: Sequence[Example], rows: list[dict[str, Any]]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    scratch = file.with_name(file.name + ".part")
-    scratch.write_text(json.dumps({"format": FORMAT, "pictures": len(part), "rows": rows}), encoding="utf-8")
-    scratch.replace(file)
+    write_text(file, json.dumps({"format": FORMAT, "pictures": len(part), "rows": rows}))
 
 
 def _read(file: Path, part: Sequence[Example]) -> list[Scored] | None:

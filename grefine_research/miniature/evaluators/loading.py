@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch import nn
 
 from grefine_core.errors import ModelFileError
 from grefine_core.files import read_json
-from grefine_core.models.files import read_tensors, to_floats
+from grefine_core.models.files import read_tensors, to_floats, write_tensors
 
 from .contents import ContentsJudge
 from .severity import SeverityJudge
@@ -83,17 +82,12 @@ def load_judges(folder: str | Path | None = None, device: str | torch.device = "
 
 def save_network(network: nn.Module, path: Path) -> None:
     """Write a judge's weights in half precision, replacing an older file as a whole."""
-    from safetensors.torch import save_file
-
-    part = path.with_name(path.name + ".part")
     half = {
-        name: (value.half() if value.is_floating_point() else value).contiguous().cpu()
+        name: value.half() if value.is_floating_point() else value
         for name, value in network.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    save_file(half, part)
-    part.chmod(0o644)  # It is made for the owner alone.
-    os.replace(part, path)  # noqa: PTH105
+    write_tensors(path, half)
 
 
 def _fill(network: nn.Module, path: Path) -> None:

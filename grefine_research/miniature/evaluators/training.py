@@ -11,7 +11,6 @@ import argparse
 import json
 import logging
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -25,6 +24,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from grefine_core.errors import InputError
+from grefine_core.files import write_text, written_whole
 
 from .contents import NO_KIND, ContentsJudge
 from .examples import IGNORE, LABELS, ExampleSet
@@ -192,11 +192,9 @@ def _checkpoint(place: Path, name: str) -> Path:
 def _save_checkpoint(
     place: Path, name: str, network: nn.Module, optimizer: torch.optim.Optimizer, step: int, spent: float
 ) -> None:
-    file = _checkpoint(place, name)
-    part = file.with_name(file.name + ".part")
     state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "seconds": spent}
-    torch.save(state, part)
-    os.replace(part, file)  # noqa: PTH105
+    with written_whole(_checkpoint(place, name)) as scratch:
+        torch.save(state, scratch)
 
 
 def _resume(place: Path, name: str, network: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
@@ -232,9 +230,7 @@ def _write_card(place: Path, profile: str, seed: int) -> None:
 
 
 def _write(path: Path, card: dict[str, Any]) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    os.replace(part, path)  # noqa: PTH105
+    write_text(path, json.dumps(card, indent=2) + "\n")
 
 
 if __name__ == "__main__":

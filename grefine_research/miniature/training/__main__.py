@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from grefine_core.files import written_whole
 
 from .loop import today
 
@@ -106,9 +107,8 @@ def run(out: Path, profile: str) -> Path:
 
 def _copy(file: Path, folder: Path) -> None:
     name = f"{file.parent.name}.{file.name}" if file.name == "log.jsonl" else file.name
-    part = folder / f"{name}.part"
-    shutil.copyfile(file, part)
-    os.replace(part, folder / name)  # noqa: PTH105
+    with written_whole(folder / name) as scratch:
+        shutil.copyfile(file, scratch)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

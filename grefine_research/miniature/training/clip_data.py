@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from grefine_core.errors import InputError
+from grefine_core.files import write_text, written_whole
 from grefine_core.miniature.world import SIDE
 
 from ..captions import describe
 from .clip_captions import MOST_FACTS, draw_mention, draw_short, facts_of, mentions_defect, with_mention
 from .clip_groups import CLOSEUP, GROUP, draw_closeups, draw_group
 from .clip_swaps import Swap, ask, swaps
-from .loop import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -110,9 +110,8 @@ def make_data(folder: str | Path, groups: int, seed: int = 0, processes: int = 2
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "images.u8"
     if not path.exists():
-        part = path.with_suffix(".part")
-        np.memmap(part, np.uint8, "w+", shape=(groups * GROUP, side, side, 3)).flush()
-        part.replace(path)
+        with written_whole(path) as scratch:
+            np.memmap(scratch, np.uint8, "w+", shape=(groups * GROUP, side, side, 3)).flush()
     starts = [start for start in range(0, groups, _PART) if not (folder / f"part-{start:06d}.npz").exists()]
     tasks = [(str(folder), start, min(groups, start + _PART), groups, seed, closeups) for start in starts]
     if tasks and processes > 1:
@@ -329,10 +328,8 @@ def _make_part(task: tuple[str, int, int, int, int, bool]) -> None:
             lines.append(json.dumps({"picture": index * GROUP + number, "captions": texts}) + "\n")
     images.flush()
     write_text(folder / f"captions-{start:06d}.jsonl", "".join(lines))
-    target = folder / f"part-{start:06d}.npz"
-    scratch = target.with_name(f"incoming-{target.name}")
-    np.savez(scratch, **part)  # type: ignore[arg-type]
-    scratch.replace(target)
+    with written_whole(folder / f"part-{start:06d}.npz") as scratch:
+        np.savez(scratch, **part)  # type: ignore[arg-type]
 
 
 def _tokens(tokenizer: Any, text: str, length: int) -> NDArray[np.uint16]:

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from grefine_core.models.files import read_tensors
+from grefine_core.files import write_text
+from grefine_core.models.files import read_tensors, write_tensors
 
 from .clip_guide import Guide
-from .loop import write_text
 
 #: open_clip configuration of the miniature CLIP.
 CONFIG: dict[str, Any] = {
@@ -60,12 +60,7 @@ def load_guide(path: str | Path, embed_dim: int) -> Guide:
 
 
 def _save(model: nn.Module, target: Path, metadata: dict[str, str]) -> Path:
-    from safetensors.torch import save_file
-
-    part = target.with_name(target.name + ".part")
-    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    state = {key: value.detach() for key, value in model.state_dict().items()}
     state = {key: value.to(torch.float16) if value.is_floating_point() else value for key, value in state.items()}
-    save_file(state, part, metadata=metadata)
-    part.chmod(0o644)
-    part.replace(target)
+    write_tensors(target, state, metadata)
     return target

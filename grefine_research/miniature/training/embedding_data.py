@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from grefine_core.clip.quality_model import QualityModel
+from grefine_core.files import written_whole
 from grefine_core.miniature.world import Split
 from grefine_core.perceptual import perceptual_quality
 
@@ -120,10 +121,8 @@ def _draw_part(task: tuple[Path, Split, float, int]) -> None:
         sample = make_sample(split, index, difficulty=difficulty)
         images.append(np.rint(255 * sample.image).astype(np.uint8))
         severity.append([sample.severity(name) for name in FACTORS])
-    scratch = path.with_name(path.name + ".part")
-    with scratch.open("wb") as stream:
-        np.savez(stream, images=np.stack(images), severity=np.asarray(severity, np.float32))
-    scratch.replace(path)
+    with written_whole(path) as scratch:
+        np.savez(scratch, images=np.stack(images), severity=np.asarray(severity, np.float32))
 
 
 def map_figures(model: QualityModel, count: int, difficulty: float = 0.5, start: int = 1_000_000) -> dict[str, float]:

@@ -23,6 +23,7 @@ from torch import nn
 from grefine_core.clip.loading import load_clip
 from grefine_core.clip.quality_model import QualityModel
 from grefine_core.clip.surgery import DEFAULT_BLOCKS
+from grefine_core.files import write_text
 from grefine_core.models.finding import weight_file
 
 from ...training import PromptTuningOptions, TunedPrompts, build_features, tune_prompts
@@ -30,7 +31,7 @@ from ...training.fingerprint import model_fingerprint
 from ...training.prompt_tuning import AFTERWARDS
 from ...training.settings import parse_settings
 from .embedding_data import Pictures, map_figures
-from .loop import today, write_text
+from .loop import today
 
 logger = logging.getLogger(__name__)
 

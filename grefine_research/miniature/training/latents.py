@@ -17,11 +17,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from grefine_core.files import write_text
 from grefine_core.miniature.networks import FACTOR, LATENT_CHANNELS, LATENT_SIDE, SCALING, TEXT_LENGTH, pad_with_end
 from grefine_core.miniature.world import Split
 
 from .autoencoder import to_network
-from .loop import write_text
 from .pictures import SEED
 from .views import CAPTIONS, CLOSEUP_SIDE, View, closeup_at, view_at
 

@@ -22,6 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from grefine_core.files import write_text, written_whole
+
 logger = logging.getLogger(__name__)
 #: Numbers of settings in glibc's malloc.h.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
@@ -77,13 +79,6 @@ class Journal:
             write_text(self.path, "".join(json.dumps(entry) + "\n" for entry in kept))
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file in one move."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
-
-
 def keep_memory() -> None:
     """Let the C library keep what is freed, where it can: giving it back after every step cost a third of the time."""
     try:
@@ -130,10 +125,8 @@ class Averaged:
 
 def save_checkpoint(path: Path, step: int, parts: Mapping[str, Any]) -> None:
     """Write state dicts and the number of steps done, in one move."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    torch.save({"step": step, **parts}, part)
-    part.replace(path)
+    with written_whole(path) as scratch:
+        torch.save({"step": step, **parts}, scratch)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from grefine_core.files import write_text
 from grefine_core.miniature.world import SIDE, Split
 
 from ..draw import draw
 from ..layout import sample_scene
 from ..scene import Scene
-from .loop import write_text
 
 logger = logging.getLogger(__name__)
 

@@ -152,9 +152,9 @@ def test_halves_of_a_killed_run_are_removed(folder, clip, models, tmp_path):
     options = [*clip, "--pipeline", str(models / "pipeline"), "--perceptual-bar", "0", "--alignment-bar", "0"]
     assert bulk("refine", folder, out, *options, "--region-bar", "0") == 3
     before = sorted(path for path in out.rglob("*"))
-    (out / "pictures" / f".00.png-{'0123456789abcdef' * 2}.png").write_bytes(b"half")
     (out / "unfinished" / "refined").mkdir(parents=True)
-    (out / "unfinished" / "refined" / "part-1.jsonl.part").write_bytes(b"half")
+    for half in (out / "pictures" / "00.png", out / "refined" / "part-1.parquet", out / "unfinished/refined/1.jsonl"):
+        half.with_name(f".{'0123456789abcdef' * 2}{half.suffix}").write_bytes(b"half")
     assert bulk("refine", folder, out, *options, "--region-bar", "0") == 3
     assert sorted(path for path in out.rglob("*")) == before
 
