@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
+from typing import Any
 
 import torch
 
-from .errors import GRefineError
+from .errors import GRefineError, InputError
+
+logger = logging.getLogger(__name__)
 
 
 class OutOfMemory(GRefineError, torch.cuda.OutOfMemoryError):  # noqa: N818 - as torch's own name has it
@@ -47,7 +50,22 @@ def empty_cache() -> None:
         torch.xpu.empty_cache()
 
 
-logger = logging.getLogger(__name__)
+def put_on(device: str | torch.device | None, module: Any, what: str) -> Any:
+    """Put a network, or a pipeline of them, on a device; returns it.
+
+    Raises:
+        InputError: a device that is not there.
+        OutOfMemory: it is, and has too little memory left.
+    """
+    try:
+        return module.to(device)
+    except (RuntimeError, AssertionError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise OutOfMemory(
+                f"{device}: out of memory while {what} was put there ({str(error)[:200]}). Unload other models, or "
+                "load it on another device or in a smaller type."
+            ) from error
+        raise InputError(f"device: {what} cannot be put on {str(device)!r} ({str(error)[:200]}).") from error
 
 
 def reason_of(error: Exception, most: int = 500) -> str:
@@ -56,9 +74,7 @@ def reason_of(error: Exception, most: int = 500) -> str:
     An error raised on purpose speaks for itself. Any other may be a fault of the program: its type is named, and the
     traceback is logged (level INFO). Memory that ran out is given back, so that the next one has it.
     """
-    # of torch
-
-    if isinstance(error, MemoryError | RuntimeError) and is_out_of_memory(error):
+    if is_out_of_memory(error):
         empty_cache()
     if isinstance(error, GRefineError | OSError) and str(error):
         return str(error)[:most]

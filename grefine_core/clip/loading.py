@@ -16,7 +16,8 @@ from ..alignment.scoring import measured_by
 from ..alignment.texts import Banks, find_banks
 from ..errors import InputError, ModelFileError
 from ..files import read_json
-from ..models.files import check, existing_file, read_tensors, to_floats, to_open_clip
+from ..memory import put_on
+from ..models.files import check, existing_file, read_tensors, shapes_of, to_floats, to_open_clip
 from ..models.finding import Folders, find_clip, weight_file
 from .embeddings import load_embedding_set, load_perceptual_bounds, load_text_features
 from .quality_model import QualityModel
@@ -362,28 +363,23 @@ def load_clip(
     Raises:
         InputError: an unknown model or device.
         ModelFileError: the file is damaged or of another model, or its weights are not finite numbers.
+        OutOfMemory: the device has too little left.
     """
     tensors = read_tensors(file)
-    if model in (None, AUTO):
-        shapes = {name: tuple(tensor.shape) for name, tensor in to_open_clip(tensors).items()}
-        architecture = detect(file, shapes)
-    else:
-        architecture = by_name(str(model))
+    guessed = model in (None, AUTO)
+    architecture = detect(file, shapes_of(to_open_clip(tensors))) if guessed else by_name(str(model))
     custom = bool(architecture.model.get("custom_text", False))
     tensors = to_open_clip(tensors, custom)
     clip = build(architecture)
-    expected = {name: tuple(tensor.shape) for name, tensor in clip.state_dict().items()}
+    expected = shapes_of(clip)
     for name in ("logit_scale", "logit_bias"):
         # One number, stored with or without a dimension.
         if name in tensors and name in expected and tensors[name].numel() == 1:
             tensors[name] = tensors[name].reshape(expected[name])
-    check(file, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, expected, architecture.name)
+    check(file, shapes_of(tensors), expected, architecture.name)
     clip.load_state_dict({name: to_floats(file, name, each, dtype) for name, each in tensors.items()}, assign=True)
     _fill_buffers(clip, file)
-    try:
-        return clip.requires_grad_(False).eval().to(device=device), architecture
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device: the model cannot be put on {str(device)!r} ({str(error)[:200]}).") from error
+    return put_on(device, clip.requires_grad_(False).eval(), "the model"), architecture
 
 
 def _fill_buffers(clip: nn.Module, file: Path) -> None:

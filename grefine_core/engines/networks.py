@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import ModelFileError
 from ..memory import is_out_of_memory
-from ..models.files import read_shapes, read_tensors, to_floats
+from ..models.files import check, listed, read_shapes, read_tensors, shapes_of, to_floats
 from .folders import arguments_of, check_sizes
 
 logger = logging.getLogger(__name__)
@@ -127,8 +126,8 @@ def text_name(name: str, projection: bool = False) -> str | None:
 # Weights into networks: names and shapes are compared first, then each tensor is read once, in place
 
 Shape = tuple[int, ...]
+ADVICE = "Nothing was loaded. Fetch the files again, or give those that belong to the model."
 #: Names of each kind that a message shows; all of them go to the log.
-_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -169,7 +168,7 @@ class Weights:
             twice += [name for name in shapes if name in entries]
             entries.update({name: _Entry(file, name, shape) for name, shape in shapes.items()})
         if twice:
-            raise ModelFileError(f"{title}: in more than one shard: {_listed(twice)}. Fetch the files again.")
+            raise ModelFileError(f"{title}: in more than one shard: {listed(twice)}. Fetch the files again.")
         return cls(title, entries, pickles)
 
     @property
@@ -251,45 +250,13 @@ class Weights:
                     yield name, handle.get_tensor(entry.name).reshape(entry.shape)
 
 
-def shapes_of(network: nn.Module) -> dict[str, Shape]:
-    """Name to shape of all weights of a network."""
-    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-
-
-def compare(title: str, found: dict[str, Shape], expected: dict[str, Shape], what: str) -> None:
-    """Compare names and shapes of a file with those of a network.
-
-    Raises:
-        ModelFileError: anything missing, surplus or of another shape; lists it.
-    """
-    kinds = {
-        "missing": [name for name in expected if name not in found],
-        "unknown": [name for name in found if name not in expected],
-        "of another shape": [
-            f"{name} ({list(shape)} instead of {list(expected[name])})"
-            for name, shape in found.items()
-            if name in expected and shape != expected[name]
-        ],
-    }
-    parts = [f"{len(names)} {kind}: {_listed(names)}" for kind, names in kinds.items() if names]
-    if not parts:
-        return
-    for kind, names in kinds.items():
-        if len(names) > _SHOWN:
-            logger.error("%s: %s: %s", title, kind, ", ".join(names))
-    raise ModelFileError(
-        f"{title}: these are not the weights of {what}; of its tensors {'; '.join(parts)}. Nothing was loaded. Fetch "
-        "the files again, or give those that belong to the model."
-    )
-
-
 def fill(network: nn.Module, weights: Weights, what: str, dtype: torch.dtype, device: torch.device) -> nn.Module:
     """Give a network that was built on the meta device its weights; returns it, ready for inference.
 
     Raises:
         ModelFileError: names or shapes that differ, or a damaged file.
     """
-    compare(weights.title, weights.shapes, shapes_of(network), what)
+    check(weights.title, weights.shapes, shapes_of(network), what, ADVICE)
     network.load_state_dict(weights.read(dtype, device), assign=True)
     for module in network.modules():
         for name, buffer in module.named_buffers(recurse=False):
@@ -299,12 +266,8 @@ def fill(network: nn.Module, weights: Weights, what: str, dtype: torch.dtype, de
                 module.register_buffer(name, numbers, persistent=False)
     empty = [name for name, tensor in (*network.named_parameters(), *network.named_buffers()) if tensor.is_meta]
     if empty:
-        raise ModelFileError(f"{weights.title}: gives no values for {_listed(empty)} of {what}.")
+        raise ModelFileError(f"{weights.title}: gives no values for {listed(empty)} of {what}.")
     return network.requires_grad_(False).eval()
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
 #: What is read of a text encoder's configuration; among the rest is what runs code (``attn_implementation``).

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ..alignment.texts import Banks, find_banks
 from ..errors import InputError, ModelFileError
-from ..models.files import check, existing_file, read_tensors, to_floats
+from ..memory import put_on
+from ..models.files import check, existing_file, read_tensors, shapes_of, to_floats
 from ..models.finding import Folders, locate, model_folders
 from ..models.registry import IMAGE_REWARD
 from .model import ImageReward
@@ -139,6 +140,7 @@ def load_network(
         InputError: an unknown device or type.
         ModelFileError: damaged, weights that are not finite numbers, or some are missing, surplus or of another shape:
             the first of them are listed.
+        OutOfMemory: the device has too little left.
     """
     if dtype not in (torch.float32, torch.float16, torch.bfloat16):
         raise InputError(f"dtype: expected float32, float16 or bfloat16, got {dtype}.")
@@ -152,8 +154,7 @@ def load_network(
         expected = published_shapes(network)
         if POSITION_IDS not in tensors:
             del expected[POSITION_IDS]
-        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        check(file, shapes, expected, "ImageReward", _ADVICE)
+        check(file, shapes_of(tensors), expected, "ImageReward", _ADVICE)
         wanted = {published_name(name): name for name in network.state_dict()}
         named = {
             wanted[name]: to_floats(file, name, tensor.clone() if tensor.is_inference() else tensor, dtype)
@@ -166,10 +167,8 @@ def load_network(
         empty = [name for name, tensor in network.named_buffers() if tensor.is_meta]
         if empty:
             raise ModelFileError(f"{file}: gives no values for {', '.join(empty[:4])}; this transformers is too new.")
-        try:
-            return network.requires_grad_(False).eval().to(device=device)
-        except (RuntimeError, AssertionError) as error:
-            raise InputError(f"device: the network cannot be put on {str(device)!r} ({str(error)[:200]}).") from error
+        placed: ImageRewardNetwork = put_on(device, network.requires_grad_(False).eval(), "the network")
+        return placed
 
 
 _ADVICE = (

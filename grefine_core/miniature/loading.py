@@ -19,7 +19,8 @@ from torch import Tensor
 
 from ..errors import InputError, ModelFileError
 from ..files import read_json, write_text
-from ..models.files import check, read_tensors, to_floats
+from ..memory import put_on
+from ..models.files import check, read_tensors, shapes_of, to_floats
 from ..refine.crops import CropOptions
 from ..refine.protocols import EmphasisOptions, MaskOptions, PlanOptions, RefineOptions
 from . import networks
@@ -208,6 +209,7 @@ def load_miniature_inpainter(
     Raises:
         InputError: a device that is not there.
         ModelFileError: a file is missing, damaged or of another model.
+        OutOfMemory: the device has too little left.
     """
     from diffusers import EulerDiscreteScheduler, StableDiffusionInpaintPipeline
 
@@ -229,10 +231,7 @@ def load_miniature_inpainter(
         requires_safety_checker=False,
     )
     pipe.set_progress_bar_config(disable=True)
-    try:
-        pipe.to(target)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device: the models cannot be put on {str(device)!r} ({str(error)[:200]}).") from error
+    put_on(target, pipe, "the models")
     guidance = default_guidance(folder) if guidance_scale is None else guidance_scale
     return DiffusersInpainter(LatentSampler(pipe, guidance, negative_prompt))
 
@@ -277,7 +276,7 @@ def _text_encoder(folder: Folder) -> Any:
 
     weights, config = text_tower(folder)
     encoder = CLIPTextModel(CLIPTextConfig(**config))
-    own = {name: tuple(tensor.shape) for name, tensor in encoder.state_dict().items() if "position_ids" not in name}
+    own = {name: shape for name, shape in shapes_of(encoder).items() if "position_ids" not in name}
     # Some versions of transformers keep the same tensors one level deeper than others.
     prefix = "text_model." if any(name.startswith("text_model.") for name in own) else ""
     file = weights_file("clip", folder)
@@ -286,6 +285,6 @@ def _text_encoder(folder: Folder) -> Any:
         for name, tensor in weights.items()
         if name.startswith("text_model.")
     }
-    check(file, {name: tuple(t.shape) for name, t in weights.items()}, own, "the text encoder")
+    check(file, shapes_of(weights), own, "the text encoder", "Give the file that came with the pack.")
     encoder.load_state_dict(weights, strict=False)
     return encoder.float().eval()

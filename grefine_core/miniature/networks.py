@@ -139,20 +139,13 @@ def load(path: str | Path, network: Network, dtype: torch.dtype = torch.float32)
     Raises:
         ModelFileError: missing, damaged, or a file of other tensors than this network's.
     """
-    from ..models.files import existing_file, read_tensors, to_floats
+    from ..models.files import check, existing_file, read_tensors, shapes_of, to_floats
 
     path = existing_file(path, network)
     tensors = read_tensors(path)
     module = build(network)
-    wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    if found != wanted:
-        wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
-        raise ModelFileError(
-            f"{path}: no miniature {network}; {len(wrong)} tensors are missing, unknown or of another shape, such as "
-            f"{wrong[0]} ({found.get(wrong[0])} instead of {wanted.get(wrong[0])}). "
-            "Give the file that came with the pack."
-        )
+    model = f"the miniature {network}"
+    check(path, shapes_of(tensors), shapes_of(module), model, "Give the file that came with the pack.")
     module.load_state_dict({name: to_floats(path, name, each, torch.float32) for name, each in tensors.items()})
     # diffusers warns of every conversion, even of one that changes nothing.
     return (module if dtype == torch.float32 else module.to(dtype)).eval()

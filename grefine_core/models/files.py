@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import re
 import tarfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import InputError, ModelFileError
 from ..files import written_whole
+
+logger = logging.getLogger(__name__)
 
 PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 SUFFIXES = (".safetensors", *PICKLE_SUFFIXES)
@@ -173,8 +176,6 @@ def _damaged(path: Path, error: Exception) -> ModelFileError:
 # Names and shapes of CLIP weights: other formats brought to open_clip's names, and compared with an architecture.
 
 _BUFFERS = ("input_resolution", "context_length", "vocab_size", "attn_mask", "text.attn_mask")
-_SHOWN = 4
-
 _TRANSFORMERS = (
     (r"^vision_model\.embeddings\.class_embedding$", "visual.class_embedding"),
     (r"^vision_model\.embeddings\.patch_embedding\.weight$", "visual.conv1.weight"),
@@ -297,34 +298,57 @@ def is_finite(tensor: Tensor) -> bool:
     return bool(torch.isfinite(tensor.sum(dtype=wide))) or bool(torch.isfinite(tensor).all())
 
 
+_SHOWN = 20
 _ADVICE = "Take the file that belongs to the model, or name the model that belongs to the file (--architecture)."
 
 
 def check(
-    file: Path,
+    title: object,
     found: Mapping[str, tuple[int, ...]],
     expected: Mapping[str, tuple[int, ...]],
     model: str,
     advice: str = _ADVICE,
 ) -> None:
-    """Compare names and shapes; ``advice`` ends the error's message.
+    """Compare names and shapes of a file's tensors with those of a network.
+
+    Args:
+        title: of the file, for the message.
+        found: name -> shape in the file.
+        expected: name -> shape in the network.
+        model: what the network is.
+        advice: ends the message.
 
     Raises:
-        ModelFileError: anything missing, surplus or of another shape; the first few of each, and how many there are.
+        ModelFileError: anything missing, surplus or of another shape; lists it, a long list up to 20 of each kind (the
+            log has them all).
     """
-    missing = [name for name in expected if name not in found]
-    surplus = [name for name in found if name not in expected]
-    other = [
-        f"{name} {found[name]}≠{expected[name]}" for name in expected if name in found and found[name] != expected[name]
-    ]
-    if not (missing or surplus or other):
+    kinds = {
+        "missing": [name for name in expected if name not in found],
+        "unknown": [name for name in found if name not in expected],
+        "of another shape": [
+            f"{name} ({list(shape)} instead of {list(expected[name])})"
+            for name, shape in found.items()
+            if name in expected and shape != expected[name]
+        ],
+    }
+    parts = [f"{len(names)} {kind}: {listed(names)}" for kind, names in kinds.items() if names]
+    if not parts:
         return
-    parts = [
-        f"{len(names)} {what} ({', '.join(names[:_SHOWN])}{', …' if len(names) > _SHOWN else ''})"
-        for what, names in (("missing", missing), ("of another shape", other), ("not of this model", surplus))
-        if names
-    ]
-    raise ModelFileError(f"{file}: these are not the weights of {model}: {'; '.join(parts)}. {advice}")
+    for kind, names in kinds.items():
+        if len(names) > _SHOWN:
+            logger.error("%s: %s: %s", title, kind, ", ".join(names))
+    raise ModelFileError(f"{title}: these are not the weights of {model}; of its tensors {'; '.join(parts)}. {advice}")
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+
+
+def shapes_of(tensors: nn.Module | Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Name to shape of a network's weights, or of tensors by name."""
+    named = tensors.state_dict() if isinstance(tensors, nn.Module) else tensors
+    return {name: tuple(tensor.shape) for name, tensor in named.items()}
 
 
 def file_identity(path: Path) -> str:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from grefine_core.errors import InputError, ModelFileError
-from grefine_core.models.files import read_metadata, read_tensors, write_tensors
+from grefine_core.models.files import check, read_metadata, read_tensors, shapes_of, write_tensors
 
 FORMAT = "grefine-training-2"
 
@@ -48,8 +48,13 @@ class Progress:
         write_tensors(path, tensors, {"format": FORMAT, "identity": identity, "state": json.dumps(state)})
 
 
-def load_progress(path: Path, identity: str) -> Progress | None:
+def load_progress(path: Path, identity: str, learned: Mapping[str, Tensor]) -> Progress | None:
     """Read what :meth:`Progress.save` wrote; None if there is no file.
+
+    Args:
+        path: of the file.
+        identity: as it was saved with.
+        learned: what learns, by name; the file has to have as much, of the same shapes.
 
     Raises:
         InputError: the file is of a training with other options, labels, pictures or weights.
@@ -92,9 +97,11 @@ def load_progress(path: Path, identity: str) -> Progress | None:
                 found.optimizer.setdefault(parameter, {})[value] = tensor
             else:
                 {"learned": found.learned, "best": found.best}[part][rest] = tensor
-        return found
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ModelFileError(f"{path}: is damaged ({error!r}); take it away to begin anew.") from error
+    for kept in (found.learned, found.best):
+        check(path, shapes_of(kept), shapes_of(learned), "what is being trained", "Take it away to begin anew.")
+    return found
 
 
 def differences(first: str, second: str) -> str:

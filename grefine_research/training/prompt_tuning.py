@@ -117,7 +117,7 @@ def tune_prompts(
     fingerprint = model_fingerprint(clip)
     identity = _identity(fingerprint, (training, validating), options)
     file = None if checkpoint is None else Path(checkpoint)
-    state = None if file is None else load_progress(file, identity)
+    state = None if file is None else load_progress(file, identity, prompts.learned())
     if state is None:
         start = _kept(prompts)
         state = Progress(learned=start, best=start)

@@ -91,7 +91,7 @@ def tune_image_reward(
     work = _Work(model, dataset, labels, launch, threads, options)
     file = None if checkpoint is None else Path(checkpoint)
     identity = _identity(work, training, validation)
-    state = None if file is None else load_progress(file, identity)
+    state = None if file is None else load_progress(file, identity, work.learned)
     launch.wait()  # Nobody writes before all have read.
     if state is None:
         start = work.kept()

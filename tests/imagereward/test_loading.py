@@ -80,12 +80,12 @@ def test_safetensors_without_the_counter_and_half_precision(tmp_path, sizes, net
 
 def test_wrong_weights_are_named(tmp_path, sizes, published):
     lacking = {name: tensor for name, tensor in published.items() if name != "blip.visual_encoder.norm.bias"}
-    with pytest.raises(ModelFileError, match=r"1 missing \(blip\.visual_encoder\.norm\.bias\)"):
+    with pytest.raises(ModelFileError, match=r"1 missing: blip\.visual_encoder\.norm\.bias"):
         load_network(save(tmp_path, lacking, sizes))
-    with pytest.raises(ModelFileError, match=r"1 not of this model \(blip\.itm_head\.weight\)"):
+    with pytest.raises(ModelFileError, match=r"1 unknown: blip\.itm_head\.weight"):
         load_network(save(tmp_path, {**published, "blip.itm_head.weight": torch.zeros(2)}, sizes))
     other = {**published, "mlp.layers.7.bias": torch.zeros(2)}
-    with pytest.raises(ModelFileError, match=r"mlp\.layers\.7\.bias \(2,\)≠\(1,\)"):
+    with pytest.raises(ModelFileError, match=r"mlp\.layers\.7\.bias \(\[2\] instead of \[1\]\)"):
         load_network(save(tmp_path, other, sizes))
     file = save(tmp_path, published, sizes)
     file.with_suffix(".json").unlink()

@@ -91,10 +91,19 @@ def test_a_damaged_training_is_not_to_be_fetched(tmp_path):
     for content in (whole[:-4], whole[:20], b""):
         file.write_bytes(content)
         with pytest.raises(ModelFileError) as caught:
-            load_progress(file, "{}")
+            load_progress(file, "{}", {})
         assert "away to begin anew" in str(caught.value)
         assert "fetch" not in str(caught.value)
     for state in (DEEP, "[]", '{"epoch": 1e999}'):
         write_tensors(file, {}, {"format": "grefine-training-2", "identity": "{}", "state": state})
         with pytest.raises(ModelFileError, match=r"is damaged.*begin anew"):
-            load_progress(file, "{}")
+            load_progress(file, "{}", {})
+
+
+def test_a_training_of_other_weights_is_named(tmp_path):
+    file = tmp_path / "training.safetensors"
+    Progress({"a": torch.ones(3), "b": torch.ones(1)}, {"a": torch.ones(3)}).save(file, "{}")
+    with pytest.raises(ModelFileError) as caught:
+        load_progress(file, "{}", {"a": torch.ones(4), "c": torch.ones(1)})
+    for told in ("1 missing: c", "1 unknown: b", "1 of another shape: a ([3] instead of [4])", "to begin anew"):
+        assert told in str(caught.value)

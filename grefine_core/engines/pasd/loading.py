@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from ...errors import InputError, ModelFileError
+from ...models.files import check, shapes_of
 from .. import folders, networks
 from ..folders import INDEX, arguments_of, read_index, weight_files
 from ..loading import need_diffusers
-from ..networks import Shape, Weights, compare, empty_network, fill, load_text_encoder, load_vae, shapes_of
+from ..networks import ADVICE, Shape, Weights, empty_network, fill, load_text_encoder, load_vae
 from ..prompts import load_tokenizer
 from .model import PasdModel, Variant
 
@@ -309,8 +310,8 @@ def load_pasd(
     empty_controlnet = build_controlnet(read_config(checkpoint / "controlnet", "controlnet"), variant, checkpoint)
     controlnet = without_heads(controlnet, list(empty_controlnet.config.conditioning_embedding_out_channels))
     # Both before either is read: a mistake shows at once.
-    compare(unet.title, unet.shapes, shapes_of(empty_unet), f"PASD's UNet ({variant.name})")
-    compare(controlnet.title, controlnet.shapes, shapes_of(empty_controlnet), f"PASD's ControlNet ({variant.name})")
+    for part, network, what in ((unet, empty_unet, "UNet"), (controlnet, empty_controlnet, "ControlNet")):
+        check(part.title, part.shapes, shapes_of(network), f"PASD's {what} ({variant.name})", ADVICE)
     if personalised is not None:
         unet = _personalise(unet, personalised, empty_unet, half=half)
 
@@ -361,7 +362,7 @@ def _personalise(unet: Weights, path: str | Path, network: Any, *, half: bool) -
     stock = open_personalised(path, int(network.config.layers_per_block), half=half)
     added = (".pixel_attentions.", "_plus.")
     expected = {name: shape for name, shape in shapes_of(network).items() if not any(part in name for part in added)}
-    compare(stock.title, stock.shapes, expected, "a Stable Diffusion 1.5 UNet, to go under PASD's attentions")
+    check(stock.title, stock.shapes, expected, "a Stable Diffusion 1.5 UNet, to go under PASD's attentions", ADVICE)
     return unet.replaced(stock)
 
 

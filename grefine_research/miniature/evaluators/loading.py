@@ -12,7 +12,7 @@ from torch import nn
 
 from grefine_core.errors import ModelFileError
 from grefine_core.files import read_json
-from grefine_core.models.files import read_tensors, to_floats, write_tensors
+from grefine_core.models.files import check, read_tensors, shapes_of, to_floats, write_tensors
 
 from .contents import ContentsJudge
 from .severity import SeverityJudge
@@ -92,10 +92,6 @@ def save_network(network: nn.Module, path: Path) -> None:
 
 def _fill(network: nn.Module, path: Path) -> None:
     weights = {name: to_floats(path, name, value, torch.float32) for name, value in read_tensors(path).items()}
-    try:
-        found = network.load_state_dict(weights, strict=False)
-    except RuntimeError as error:
-        raise ModelFileError(f"judges: {path} is damaged or of another network ({error}); train it again.") from error
-    missing = [name for name in found.missing_keys if not name.endswith("num_batches_tracked")]
-    if missing or found.unexpected_keys:
-        raise ModelFileError(f"judges: {path} lacks {missing[:3]} or has {found.unexpected_keys[:3]} too much.")
+    expected = {name: shape for name, shape in shapes_of(network).items() if not name.endswith("num_batches_tracked")}
+    check(path, shapes_of(weights), expected, "this judge", "Train the judges again.")
+    network.load_state_dict(weights, strict=False)

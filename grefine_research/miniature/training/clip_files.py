@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from grefine_core.files import write_text
-from grefine_core.models.files import read_tensors, write_tensors
+from grefine_core.models.files import check, read_tensors, shapes_of, write_tensors
 
 from .clip_guide import Guide
 
@@ -54,6 +54,7 @@ def load_guide(path: str | Path, embed_dim: int) -> Guide:
     """Read what :func:`export_guide` wrote; in evaluation mode, without gradients."""
     tensors = read_tensors(Path(path))
     guide = Guide(embed_dim)
+    check(path, shapes_of(tensors), shapes_of(guide), "the guide", "Train the guide again.")
     guide.load_state_dict({key: value if key.endswith("tracked") else value.float() for key, value in tensors.items()})
     guide.requires_grad_(False)
     return guide.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]

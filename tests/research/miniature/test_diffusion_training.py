@@ -105,7 +105,7 @@ def test_file_round_trip(tmp_path, network):
 def test_other_tensors_are_refused(tmp_path):
     path = tmp_path / "unet.safetensors"
     save_file({"conv_in.weight": torch.zeros(3)}, path)
-    with pytest.raises(ModelFileError, match="no miniature unet"):
+    with pytest.raises(ModelFileError, match="not the weights of the miniature unet"):
         networks.load(path, "unet")
 
 
