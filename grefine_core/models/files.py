@@ -298,7 +298,7 @@ def is_finite(tensor: Tensor) -> bool:
     return bool(torch.isfinite(tensor.sum(dtype=wide))) or bool(torch.isfinite(tensor).all())
 
 
-_SHOWN = 20
+_SHOWN = 8
 _ADVICE = "Take the file that belongs to the model, or name the model that belongs to the file (--architecture)."
 
 
@@ -319,8 +319,8 @@ def check(
         advice: ends the message.
 
     Raises:
-        ModelFileError: anything missing, surplus or of another shape; lists it, a long list up to 20 of each kind (the
-            log has them all).
+        ModelFileError: anything missing, surplus or of another shape; lists it, up to eight of each kind (the log has
+            them all).
     """
     kinds = {
         "missing": [name for name in expected if name not in found],

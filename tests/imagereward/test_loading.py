@@ -89,7 +89,7 @@ def test_wrong_weights_are_named(tmp_path, sizes, published):
         load_network(save(tmp_path, other, sizes))
     file = save(tmp_path, published, sizes)
     file.with_suffix(".json").unlink()
-    with pytest.raises(ModelFileError, match=r"of another shape .*sizes in a JSON file"):
+    with pytest.raises(ModelFileError, match=r"of another shape: .*sizes in a JSON file"):
         load_network(file)
 
 
