@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from .calibrate import Truth, calibrate, calibrate_with_truth
 from .calibration import Bounds, Calibration, calibration_path, find_calibration
+from .options import AlignmentOptions
 from .quality import Assessment, alignment_quality, assess
 from .results import AlignmentQuality, PhraseQuality
 from .texts import Banks, NounGroup, banks_path, find_banks, shipped_banks
 
 __all__ = [
+    "AlignmentOptions",
     "AlignmentQuality",
     "Assessment",
     "Banks",

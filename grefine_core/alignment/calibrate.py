@@ -17,6 +17,7 @@ from ..errors import Cancelled, InputError
 from ..prompt.syntax.tree import PromptTree
 from ..tensors import as_images
 from .calibration import SCORINGS, Bounds, Calibration, Scoring
+from .options import AlignmentOptions
 from .results import Defect, Measurement
 from .scoring import encoder_of, measure_pictures, measured_by, trees_of
 
@@ -222,7 +223,13 @@ def _measure_both(
 ) -> dict[Scoring, list[Measurement]]:
     features = model.features_of(pictures) if encoder_of(model) is None else None
     return {
-        name: measure_pictures(model, pictures, trees, name, temperature=temperature, syntax=syntax, features=features)
+        name: measure_pictures(
+            model,
+            pictures,
+            trees,
+            AlignmentOptions(name, temperature=temperature, syntax=syntax),
+            features=features,
+        )
         for name in SCORINGS
     }
 

@@ -17,9 +17,10 @@ from ..perceptual import PerceptualCalibration, check_options, from_features
 from ..prompt.syntax.tree import PromptTree
 from ..tensors import as_images
 from .calibration import Calibration, Scoring
+from .options import AlignmentOptions
 from .results import AlignmentQuality, Interrupt
 from .scoring import as_one_phrase, measure_pictures, measured_by, trees_of
-from .verdicts import DEFAULT_PENALTY, Aggregate, MissingAt, Penalty, Ways, alignment_score, defect_map, judge, ratio
+from .verdicts import DEFAULT_PENALTY, Aggregate, MissingAt, Penalty, alignment_score, defect_map, judge, ratio
 
 if TYPE_CHECKING:
     from ..perceptual import PerceptualQuality
@@ -86,13 +87,15 @@ def alignment_quality(
 
     Raises:
         InputError: bad pictures, prompts that are no strings, not one for each picture or longer than
-            ``measuring.MOST_CHARACTERS``, or an unknown option.
+            ``scoring.MOST_CHARACTERS``, or an unknown option.
     """
     quality_model(model)
-    ways = Ways(scoring, aggregate, include_style, template, calibration, syntax, missing_at, subtract_empty, penalty)
+    options = AlignmentOptions(
+        scoring, aggregate, include_style, template, calibration, syntax, missing_at, subtract_empty, penalty
+    )
     pictures = as_images(images)
     trees = trees_of(prompt, tree, len(pictures))
-    return _measured(model, features, pictures, trees, ways, interrupt=interrupt)
+    return _measured(model, features, pictures, trees, options, interrupt=interrupt)
 
 
 @torch.no_grad()
@@ -101,35 +104,23 @@ def _measured(
     features: ImageFeatures | None,
     pictures: Tensor,
     trees: Sequence[PromptTree],
-    ways: Ways,
+    options: AlignmentOptions,
     map_size: tuple[int, int] | None = None,
     interrupt: Interrupt = None,
 ) -> AlignmentQuality:
     """:func:`alignment_quality` behind its checks; ``features`` of the model's CLIP, where they are at hand."""
-    chosen = ways.calibration or model.calibration or _uncalibrated(model)
-    way = ways.scoring or chosen.scoring
-    bounds = chosen.bounds[way]
-    measured = measure_pictures(
-        model,
-        pictures,
-        trees,
-        way,
-        ways.template,
-        ways.include_style,
-        chosen.temperature,
-        syntax=ways.syntax,
-        subtract_empty=ways.subtract_empty,
-        features=features,
-        interrupt=interrupt,
-    )
+    chosen = options.calibration or model.calibration or _uncalibrated(model)
+    options = options.with_calibration(chosen)
+    bounds = chosen.bounds[options.way]
+    measured = measure_pictures(model, pictures, trees, options, features=features, interrupt=interrupt)
 
     verdicts, scores, maps = [], [], []
     for parsed, one in zip(trees, measured, strict=True):
-        judged = parsed if ways.syntax else as_one_phrase(parsed, ways.include_style)
-        verdict = judge(judged.phrases, one.scores, one.maps, bounds, ways.missing_at)
-        ratios = [ratio(score, bounds, ways.penalty) for score in one.scores if score is not None]
+        judged = parsed if options.syntax else as_one_phrase(parsed, options.include_style)
+        verdict = judge(judged.phrases, one.scores, one.maps, bounds, options.missing_at)
+        ratios = [ratio(score, bounds, options.penalty) for score in one.scores if score is not None]
         verdicts.append(verdict)
-        scores.append(alignment_score(one.prompt, ratios, ways.aggregate))
+        scores.append(alignment_score(one.prompt, ratios, options.aggregate))
         maps.append(defect_map(verdict, one.maps, one.grid))
     small = torch.stack(maps).unsqueeze(1).to(pictures.device)
     size = map_size or (pictures.shape[1], pictures.shape[2])
@@ -174,7 +165,7 @@ def assess(
         InputError: as :func:`perceptual_quality` and :func:`alignment_quality`.
     """
     quality_model(model)
-    ways = Ways(
+    options = AlignmentOptions(
         scoring,
         aggregate,
         include_style,
@@ -191,7 +182,7 @@ def assess(
     features = model.features_of(pictures)
     return Assessment(
         perceptual=from_features(model, features, pictures, calibration, weights, map_size),
-        alignment=_measured(model, features, pictures, trees, ways, map_size, interrupt),
+        alignment=_measured(model, features, pictures, trees, options, map_size, interrupt),
     )
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
-
-from ..prompt.syntax.tree import PromptTree
-from .calibration import Scoring
 
 if TYPE_CHECKING:
     from ..prompt.syntax.tree import Phrase
@@ -73,36 +70,3 @@ class Measurement:
     """Similarity map of every phrase (h, w) in [0, 1]."""
     grid: tuple[int, int]
     """(h, w)."""
-
-
-class AlignmentEncoder(Protocol):
-    """What measures alignment in the place of the quality model's CLIP (``QualityModel.alignment_encoder``)."""
-
-    name: str
-    """In reports and calibration files."""
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of patches."""
-        ...
-
-    def measure(
-        self,
-        pictures: Tensor,
-        trees: Sequence[PromptTree],
-        scoring: Scoring,
-        template: str = "{}",
-        include_style: bool = False,
-        temperature: float | None = None,
-        *,
-        syntax: bool = True,
-        subtract_empty: bool = True,
-        interrupt: Interrupt = None,
-    ) -> list[Measurement]:
-        """As :func:`measure`, of pictures (B, H, W, 3) that went through ``as_images``; ``interrupt`` is given only
-        where there is one."""
-        ...
-
-    def clear_cache(self) -> None:
-        """Forget all pictures."""
-        ...

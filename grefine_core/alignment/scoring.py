@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,8 @@ from ..clip.quality_model import ImageFeatures, QualityModel
 from ..errors import InputError
 from ..prompt.syntax.tree import PromptTree
 from .calibration import Scoring
-from .results import AlignmentEncoder, Interrupt, Measurement
+from .options import AlignmentEncoder, AlignmentOptions
+from .results import Interrupt, Measurement
 from .texts import EMPTY, PhraseTexts, PromptTexts, prompt_parts
 from .verdicts import region_map
 
@@ -109,25 +110,16 @@ def measure_pictures(
     model: QualityModel,
     pictures: Tensor,
     trees: Sequence[PromptTree],
-    scoring: Scoring,
-    template: str = "{}",
-    include_style: bool = False,
-    temperature: float | None = None,
+    options: AlignmentOptions,
     *,
-    syntax: bool = True,
-    subtract_empty: bool = True,
     features: ImageFeatures | None = None,
     interrupt: Interrupt = None,
 ) -> list[Measurement]:
     """:func:`measure` with whatever encoder the model has for alignment; ``features`` are those of its CLIP."""
     encoder = encoder_of(model)
-    options = (trees, scoring, template, include_style, temperature)
-    more: dict[str, Any] = {"syntax": syntax, "subtract_empty": subtract_empty}
-    if interrupt is not None:
-        more["interrupt"] = interrupt
     if encoder is not None:
-        return encoder.measure(pictures, *options, **more)
-    return measure(model, features or model.features_of(pictures), *options, **more)
+        return encoder.measure(pictures, trees, options, interrupt=interrupt)
+    return measure(model, features or model.features_of(pictures), trees, options, interrupt=interrupt)
 
 
 @torch.no_grad()
@@ -135,56 +127,43 @@ def measure(
     model: QualityModel,
     features: ImageFeatures,
     trees: Sequence[PromptTree],
-    scoring: Scoring,
-    template: str = "{}",
-    include_style: bool = False,
-    temperature: float | None = None,
+    options: AlignmentOptions,
     *,
-    syntax: bool = True,
-    subtract_empty: bool = True,
     interrupt: Interrupt = None,
 ) -> list[Measurement]:
     """Raw scores and maps of pictures against their prompts; the texts of all prompts go together, in parts.
 
-    Without ``syntax`` a prompt has the one phrase of :func:`as_one_phrase`: as_1 = as_T, and an_1 = 1, since nothing
-    tells its noun from the rest.
+    Without ``options.syntax`` a prompt has the one phrase of :func:`as_one_phrase`: as_1 = as_T, and an_1 = 1, since
+    nothing tells its noun from the rest.
     """
     unit = features.unit
     if unit.shape[0] != len(trees):
         raise InputError(f"tree: {len(trees)} prompts for {unit.shape[0]} pictures.")
-    tau = model.temperature if temperature is None else temperature
+    tau = model.temperature if options.temperature is None else options.temperature
     parts = prompt_parts(
-        trees,
-        model.token_count,
-        model.context_length,
-        scoring,
-        template,
-        include_style,
-        banks=model.banks,
-        syntax=syntax,
-        interrupt=interrupt,
+        trees, model.token_count, model.context_length, options, banks=model.banks, interrupt=interrupt
     )
     found = [Collected() for _ in trees]
     for part in parts:
         texts = list(dict.fromkeys((EMPTY, *(text for collected in part.values() for text in collected))))
         vectors = model.text_features(texts)
         row = {text: index for index, text in enumerate(texts)}
-        empty = vectors[0] if subtract_empty else torch.zeros_like(vectors[0])
+        empty = vectors[0] if options.subtract_empty else torch.zeros_like(vectors[0])
         # Only those pictures that the part speaks of: a batch may have as many prompts as pictures.
         for index in (index for index, parsed in enumerate(trees) if id(parsed) in part):
             collected, patches = part[id(trees[index])], unit[index, 1:]
             similarity = dict(zip(texts, (vectors @ unit[index, 0]).tolist(), strict=True))
-            found[index].scores += phrase_scores(collected, similarity, tau, scoring)
+            found[index].scores += phrase_scores(collected, similarity, tau, options.way)
             found[index].maps += _maps(collected, patches, vectors, row, empty, features.grid)
             if collected.pieces:
                 whole = _whole_prompt(collected, vectors, row)
                 others = [similarity[text] for text in collected.captions]
                 own = float(unit[index, 0] @ whole)
-                found[index].prompt = prompt_score(own, similarity[EMPTY], others, tau, scoring)
-                if not syntax:
+                found[index].prompt = prompt_score(own, similarity[EMPTY], others, tau, options.way)
+                if not options.syntax:
                     found[index].whole = region_map((patches @ (whole - empty)).unflatten(-1, features.grid))
     return [
-        one.measurement(features.grid, None if syntax else as_one_phrase(parsed, include_style))
+        one.measurement(features.grid, None if options.syntax else as_one_phrase(parsed, options.include_style))
         for one, parsed in zip(found, trees, strict=True)
     ]
 

@@ -14,6 +14,7 @@ from ..errors import InputError, ModelFileError
 from ..files import read_json, write_text
 from ..prompt.syntax.tree import Phrase, PromptTree
 from .calibration import Scoring
+from .options import AlignmentOptions
 
 # What a phrase is contrasted with: other nouns for its head, other words of the same kind for its modifiers.
 
@@ -375,15 +376,12 @@ def prompt_parts(
     trees: Iterable[PromptTree],
     count: Callable[[str], int],
     limit: int,
-    scoring: Scoring,
-    template: str = "{}",
-    include_style: bool = False,
+    options: AlignmentOptions,
     *,
     banks: Banks | None = None,
-    syntax: bool = True,
     interrupt: Callable[[], None] | None = None,
 ) -> Iterator[dict[int, PromptTexts]]:
-    """The texts of prompts, part by part; arguments as for :func:`prompt_texts`.
+    """The texts of prompts, part by part; see :func:`prompt_texts`.
 
     Yields:
         ``id`` of a tree -> its next phrases in their order, and with the first of them the prompt as a whole; a tree
@@ -391,7 +389,7 @@ def prompt_parts(
         ``interrupt`` is called between them, and while long prompts are cut into pieces; what it raises stops the work.
     """
     check = interrupt or (lambda: None)
-    contrasts = _contrasts(scoring, banks)
+    contrasts = _contrasts(options.way, banks)
 
     def counted(text: str) -> int:
         check()
@@ -403,7 +401,8 @@ def prompt_parts(
     for key, tree in {id(tree): tree for tree in trees}.items():
         whole = _whole_texts(tree, counted, limit, contrasts)
         texts.update(whole)
-        for phrase in _phrases_texts(tree, contrasts, template, include_style) if syntax else ():
+        phrases = _phrases_texts(tree, contrasts, options.template, options.include_style)
+        for phrase in phrases if options.syntax else ():
             if len(texts) >= PART_TEXTS or len(collected) >= PART_PHRASES:
                 part[key] = replace(whole, phrases=tuple(collected))
                 yield part

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ..checks import choice
-from ..errors import InputError
 from ..prompt.syntax.tree import Phrase
-from .calibration import SCORINGS, Bounds, Calibration, Scoring
+from .calibration import Bounds
 from .results import PhraseQuality
 
 Aggregate = Literal["product", "geometric", "min"]
@@ -140,35 +137,3 @@ def alignment_score(prompt: float, ratios: Sequence[float], aggregate: Aggregate
         return prompt * min(ratios)
     product = math.prod(ratios)
     return prompt * (product if aggregate == "product" else product ** (1.0 / len(ratios)))
-
-
-# The ways in which AQ-Map can measure: the choices that the method leaves open, and what its ablations switch off.
-
-
-@dataclass(frozen=True)
-class Ways:
-    """The options of ``alignment_quality``, checked; what they mean is written there.
-
-    Raises:
-        InputError: an unknown option.
-    """
-
-    scoring: Scoring | None = None
-    aggregate: Aggregate = "product"
-    include_style: bool = False
-    template: str = "{}"
-    calibration: Calibration | None = None
-    syntax: bool = True
-    missing_at: MissingAt = "ancestor"
-    subtract_empty: bool = True
-    penalty: Penalty = DEFAULT_PENALTY
-
-    def __post_init__(self) -> None:
-        if self.scoring is not None:
-            choice(self.scoring, "scoring", SCORINGS)
-        choice(self.aggregate, "aggregate", AGGREGATES)
-        choice(self.missing_at, "missing_at", MISSING_AT)
-        choice(self.penalty, "penalty", PENALTIES)
-        template: object = self.template
-        if not isinstance(template, str) or template.count("{}") != 1 or set("{}") & set(template.replace("{}", "")):
-            raise InputError(f"template: expected a text with one '{{}}' where the phrase goes, got {template!r}.")

@@ -38,7 +38,7 @@ from .tokenizer import with_long_words
 
 if TYPE_CHECKING:
     from ..alignment.calibration import Calibration
-    from ..alignment.results import AlignmentEncoder
+    from ..alignment.options import AlignmentEncoder
     from ..alignment.texts import Banks
 
 

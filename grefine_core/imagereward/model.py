@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from ..alignment.calibration import Scoring
+from ..alignment.options import AlignmentOptions
 from ..alignment.results import Interrupt, Measurement
 from ..alignment.scoring import Collected, as_one_phrase, beats, phrase_scores, prompt_score
 from ..alignment.texts import EMPTY, Banks, PromptTexts, as_banks, prompt_parts
@@ -40,33 +40,20 @@ def measure_rewards(
     encoder: ImageReward,
     pictures: Tensor,
     trees: Sequence[PromptTree],
-    scoring: Scoring,
-    template: str = "{}",
-    include_style: bool = False,
-    temperature: float | None = None,
+    options: AlignmentOptions,
     *,
-    syntax: bool = True,
-    subtract_empty: bool = True,
     interrupt: Interrupt = None,
 ) -> list[Measurement]:
-    """Raw scores and maps of pictures (B, H, W, 3) against their prompts; see ``alignment.measuring.measure``.
+    """Raw scores and maps of pictures (B, H, W, 3) against their prompts; see ``alignment.scoring.measure``.
 
     A phrase's scores are those of the method (section 3.3), over rewards: "contrast" against other nouns and other
     modifiers, "softmax" against the empty text. as_T is ``σ(τ·r)`` of the prompt's reward r (``encoder.absolute``): the
     probability that this picture is preferred to an average one; else as the phrases are scored. A prompt over the
     context is read in pieces, of which r is the mean by their tokens.
     """
-    tau = encoder.temperature if temperature is None else temperature
+    tau = encoder.temperature if options.temperature is None else options.temperature
     parts = prompt_parts(
-        trees,
-        encoder.token_count,
-        encoder.context_length,
-        scoring,
-        template,
-        include_style,
-        banks=encoder.banks,
-        syntax=syntax,
-        interrupt=interrupt,
+        trees, encoder.token_count, encoder.context_length, options, banks=encoder.banks, interrupt=interrupt
     )
     pictures_seen = encoder.see(pictures)
     found = [Collected() for _ in trees]
@@ -80,20 +67,20 @@ def measure_rewards(
                 interrupt()
             texts = list(dict.fromkeys(collected))
             rewards = dict(zip(texts, encoder.read(seen, texts), strict=True))
-            one.scores += phrase_scores(collected, rewards, tau, scoring)
-            one.maps += _maps(encoder, seen, collected, subtract_empty)
+            one.scores += phrase_scores(collected, rewards, tau, options.way)
+            one.maps += _maps(encoder, seen, collected, options.subtract_empty)
             if collected.pieces:
                 own = _mean(collected, [rewards[text] for text, _ in collected.pieces])
                 others = [rewards[text] for text in collected.captions]
                 one.prompt = (
                     beats(own, 0.0, tau)
                     if encoder.absolute
-                    else prompt_score(own, rewards[EMPTY], others, tau, scoring)
+                    else prompt_score(own, rewards[EMPTY], others, tau, options.way)
                 )
-                if not syntax and len(as_one_phrase(tree, include_style)):
-                    one.whole = _whole_map(encoder, seen, collected, subtract_empty)
+                if not options.syntax and len(as_one_phrase(tree, options.include_style)):
+                    one.whole = _whole_map(encoder, seen, collected, options.subtract_empty)
     return [
-        one.measurement(encoder.grid, None if syntax else as_one_phrase(tree, include_style))
+        one.measurement(encoder.grid, None if options.syntax else as_one_phrase(tree, options.include_style))
         for one, tree in zip(found, trees, strict=True)
     ]
 
@@ -347,21 +334,12 @@ class ImageReward:
         self,
         pictures: Tensor,
         trees: Sequence[PromptTree],
-        scoring: Scoring,
-        template: str = "{}",
-        include_style: bool = False,
-        temperature: float | None = None,
+        options: AlignmentOptions,
         *,
-        syntax: bool = True,
-        subtract_empty: bool = True,
         interrupt: Interrupt = None,
     ) -> list[Measurement]:
-        """Raw scores and maps for AQ-Map, see :func:`grefine_core.imagereward.model.measure_rewards`."""
-
-        options = (trees, scoring, template, include_style, temperature)
-        return measure_rewards(
-            self, pictures, *options, syntax=syntax, subtract_empty=subtract_empty, interrupt=interrupt
-        )
+        """Raw scores and maps for AQ-Map, see :func:`measure_rewards`."""
+        return measure_rewards(self, pictures, trees, options, interrupt=interrupt)
 
     def _patches(self, seen: Seen) -> Tensor:
         known = self._values.get(seen.key)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from grefine_core.alignment.calibration import SCORINGS, Scoring
+from grefine_core.alignment.options import AlignmentOptions
 from grefine_core.alignment.scoring import encoder_of, measure_pictures, trees_of
 from grefine_core.clip.quality_model import QualityModel
 from grefine_core.errors import InputError
@@ -110,7 +111,7 @@ def _measured(model: QualityModel, example: Example, picture: Any) -> dict[str, 
     features = model.features_of(batch) if encoder_of(model) is None else None
     row: dict[str, Any] = {"key": example.key}
     for way in SCORINGS:
-        (one,) = measure_pictures(model, batch, trees, way, features=features)
+        (one,) = measure_pictures(model, batch, trees, AlignmentOptions(way), features=features)
         row[way] = {"phrases": one.scores, "prompt": one.prompt}
     return row
 

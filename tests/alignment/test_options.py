@@ -7,6 +7,7 @@ import torch
 
 from grefine_core import QualityModel, alignment_quality, assess
 from grefine_core.alignment import Bounds, Calibration
+from grefine_core.alignment.options import AlignmentOptions
 from grefine_core.alignment.scoring import as_one_phrase, measure
 from grefine_core.alignment.verdicts import DEFAULT_PENALTY, ratio
 from grefine_core.errors import InputError
@@ -61,7 +62,9 @@ def test_the_whole_prompt_as_one_phrase(planted, balloon_tree):
     assert torch.count_nonzero(good.defect_map) == 0
     assert (bad.phrases[0][0].defect, bad.phrases[0][0].region) == ("modifier", 0)
     assert bad.score[0] < 0.1
-    (one,) = measure(model, model.features_of(model.picture(2)), [balloon_tree], "contrast", syntax=False)
+    (one,) = measure(
+        model, model.features_of(model.picture(2)), [balloon_tree], AlignmentOptions("contrast", syntax=False)
+    )
     assert one.maps[0].shape == (4, 6)
     assert one.maps[0][:, 3:].min() > one.maps[0][:, :3].max()
     texts = set(model.batches[-1])
@@ -91,8 +94,8 @@ def test_long_prompts_without_their_tree(quality, pictures):
 def test_the_empty_string_is_left_in_the_maps_alone(planted, balloon_tree):
     model = planted([("red balloon", "stone castle")])
     features = model.features_of(model.picture(0))
-    (without,) = measure(model, features, [balloon_tree], "contrast", subtract_empty=False)
-    (subtracted,) = measure(model, features, [balloon_tree], "contrast")
+    (without,) = measure(model, features, [balloon_tree], AlignmentOptions("contrast", subtract_empty=False))
+    (subtracted,) = measure(model, features, [balloon_tree], AlignmentOptions("contrast"))
     assert without.scores == subtracted.scores
     assert without.prompt == subtracted.prompt
     vector = model.text_features(["red balloon"])[0]

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from grefine_core import QualityModel, alignment_quality, assess, perceptual_quality
+from grefine_core.alignment.options import AlignmentOptions
 from grefine_core.alignment.scoring import measure
 from grefine_core.clip.quality_model import ImageFeatures
 
@@ -23,7 +24,7 @@ def test_the_golden_similarities(golden, golden_clip, tree):
     features = ImageFeatures(golden.image_features, (14, 14))
     similarity = features.unit @ (model.text_features(names[1:]) - model.text_features([""])).T
     torch.testing.assert_close(similarity, golden.aq_similarity, atol=1e-4, rtol=0)
-    (found,) = measure(model, features, [parsed], "softmax")
+    (found,) = measure(model, features, [parsed], AlignmentOptions("softmax"))
     for index, ours in enumerate(found.maps):
         patches = golden.aq_similarity[0, 1:, index]
         expected = (patches - patches.min()) / (patches.max() - patches.min())
@@ -119,7 +120,7 @@ def test_any_prompt_is_measured(quality, pictures, prompt):
 def test_long_prompts_weigh_their_pieces_by_tokens(quality, pictures, tree):
     parsed = tree("red house " * 60, ("red/JJ house/NN*", None))
     features = quality.image_features(pictures[:1])
-    (found,) = measure(quality, features, [parsed], "softmax")
+    (found,) = measure(quality, features, [parsed], AlignmentOptions("softmax"))
     from grefine_core.alignment.texts import prompt_pieces
 
     pieces = prompt_pieces(parsed, quality.token_count, 77)
