@@ -173,13 +173,13 @@ def _by_name(records: Sequence[Record], resamples: int) -> Table:
 
 def _by_length(records: Sequence[Record], resamples: int) -> Table:
     """Whether a long prompt alone lowers the score, and how well the score tells matching pictures from others."""
-    from grefine_research.miniature.evaluators.figures import auc
+    from grefine_research.evaluation.statistics import auroc
 
     matching = [record for record in records if not any(record["unmatched"])]
     rows = []
     for name in records[0]["scores"]:
         lengths = [len(record["unmatched"]) for record in matching]
-        apart = auc([record["scores"][name] for record in records], [not any(r["unmatched"]) for r in records])
+        apart = auroc([record["scores"][name] for record in records], [not any(r["unmatched"]) for r in records])
         level = mean([record["scores"][name] for record in matching], resamples)
         found = srocc([record["scores"][name] for record in matching], lengths, resamples)
         rows.append([name, figure(found), figure(level), f"{apart:.3f}"])

@@ -53,15 +53,33 @@ def mean(values: Sequence[float] | Floats, resamples: int = 2000, seed: int = SE
     return bootstrap(len(kept), lambda rows: float(kept[rows].mean()), resamples, seed)
 
 
-def spearman(first: Floats, second: Floats) -> float:
+def spearman(first: Sequence[float] | Floats, second: Sequence[float] | Floats) -> float:
     """Spearman's rank correlation, ties at their mean rank; NaN for constant values or fewer than two."""
-    from scipy.stats import rankdata
+    from scipy.stats import spearmanr
 
-    return pearson(rankdata(first), rankdata(second))
+    return float(spearmanr(first, second).statistic) if _vary(first, second) else float("nan")
 
 
-def pearson(first: Floats, second: Floats) -> float:
+def pearson(first: Sequence[float] | Floats, second: Sequence[float] | Floats) -> float:
     """Pearson's correlation; NaN for constant values or fewer than two."""
-    if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
+    from scipy.stats import pearsonr
+
+    return float(pearsonr(first, second).statistic) if _vary(first, second) else float("nan")
+
+
+def _vary(first: Sequence[float] | Floats, second: Sequence[float] | Floats) -> bool:
+    return len(first) > 1 and bool(np.ptp(first)) and bool(np.ptp(second))
+
+
+def auroc(scores: Sequence[float] | Floats, truth: Sequence[bool] | NDArray[np.bool_]) -> float:
+    """Area under the ROC curve, ties counted half; NaN where there is but one class.
+
+    That is the share of pairs in which the true one scores higher: Mann and Whitney's U over the number of pairs.
+    """
+    from scipy.stats import mannwhitneyu
+
+    values, right = np.asarray(scores, np.float64), np.asarray(truth, bool)
+    if right.all() or not right.any():
         return float("nan")
-    return float(np.corrcoef(first, second)[0, 1])
+    pairs = int(right.sum()) * int((~right).sum())
+    return float(mannwhitneyu(values[right], values[~right], method="asymptotic").statistic / pairs)

@@ -11,33 +11,13 @@ from numpy.typing import NDArray
 
 from grefine_core.miniature.world import HELD_BACK, KINDS
 
+from ...evaluation.statistics import auroc, spearman
 from ..sample import FACTORS
 from .contents import ATTRIBUTES, ContentsJudge, Question
 from .examples import Example, make_example, unsharpen
 from .severity import SeverityJudge, inside, overall
 
 Floats = NDArray[np.float64]
-
-
-def auc(scores: Sequence[float] | Floats, truth: Sequence[bool] | NDArray[np.bool_]) -> float:
-    """Area under the ROC curve, ties counted half; NaN where there is but one class."""
-    from scipy.stats import rankdata
-
-    values, right = np.asarray(scores, np.float64), np.asarray(truth, bool)
-    positives, negatives = int(right.sum()), int((~right).sum())
-    if not positives or not negatives:
-        return float("nan")
-    ranks = rankdata(values)
-    return float((ranks[right].sum() - positives * (positives + 1) / 2) / (positives * negatives))
-
-
-def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
-    """Spearman's; NaN for constant values."""
-    from scipy.stats import spearmanr
-
-    if len(set(first)) < 2 or len(set(second)) < 2:
-        return float("nan")
-    return float(spearmanr(first, second).statistic)
 
 
 def severity_figures(judge: SeverityJudge, count: int) -> tuple[dict[str, Any], float]:
@@ -71,15 +51,15 @@ def severity_figures(judge: SeverityJudge, count: int) -> tuple[dict[str, Any], 
                 strengths[defect.kind].append(defect.strength)
     figures = {
         kind: {
-            "cells_auc": auc(np.concatenate(scores[kind]), np.concatenate(truths[kind])),
-            "strength_srocc": rank_correlation(inner[kind], strengths[kind]),
+            "cells_auc": auroc(np.concatenate(scores[kind]), np.concatenate(truths[kind])),
+            "strength_srocc": spearman(inner[kind], strengths[kind]),
             "mean_inside": float(np.mean(inner[kind])) if inner[kind] else float("nan"),
             "mean_outside": float(np.mean(np.concatenate(scores[kind])[~np.concatenate(truths[kind])])),
         }
         for kind in FACTORS
     }
     noise = float(np.quantile(clean, 0.95)) if clean else 0.0
-    return {**figures, "picture_srocc": rank_correlation(whole, totals), "clean_mean": float(np.mean(clean))}, noise
+    return {**figures, "picture_srocc": spearman(whole, totals), "clean_mean": float(np.mean(clean))}, noise
 
 
 def contents_figures(judge: ContentsJudge, count: int) -> tuple[dict[str, Any], float, float]:
@@ -144,7 +124,7 @@ def _quality(pairs: Sequence[tuple[float, bool]], threshold: float) -> dict[str,
     yes = [a for a, right in zip(said, truth, strict=True) if right]
     no = [not a for a, right in zip(said, truth, strict=True) if not right]
     halves = [sum(part) / len(part) for part in (yes, no) if part]
-    return {"auc": auc(values, truth), "balanced_accuracy": sum(halves) / len(halves), "questions": len(pairs)}
+    return {"auc": auroc(values, truth), "balanced_accuracy": sum(halves) / len(halves), "questions": len(pairs)}
 
 
 def _ground_questions(example: Example, rng: np.random.Generator) -> Iterable[tuple[Question, bool]]:

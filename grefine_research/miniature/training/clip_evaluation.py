@@ -5,6 +5,7 @@ Masks only score; nothing here goes back into a training.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -20,6 +21,7 @@ from grefine_core.clip.surgery import encode_image
 from grefine_core.clip.text_encoder import encode_tokens
 from grefine_core.miniature.world import COLOURS
 
+from ...evaluation.statistics import auroc
 from ..captions.naming import noun
 from ..draw import item_masks
 from ..generator import make_sample
@@ -111,12 +113,10 @@ def _figures(encode: Encoder, clip: nn.Module, samples: Samples, blocks: Sequenc
 
 
 def auc(higher: Tensor, lower: Tensor) -> float:
-    """Probability that a value of the first exceeds one of the second."""
-    from scipy.stats import rankdata
-
-    ranks = rankdata(torch.cat([higher.flatten(), lower.flatten()]).numpy())
-    count, others = higher.numel(), lower.numel()
-    return float((ranks[:count].sum() - count * (count + 1) / 2) / max(1, count * others))
+    """Probability that a value of the first exceeds one of the second; 0 where one of both is empty."""
+    values = torch.cat([higher.flatten(), lower.flatten()]).numpy()
+    found = auroc(values, np.arange(len(values)) < higher.numel())
+    return 0.0 if math.isnan(found) else found
 
 
 def _words(item: Item, plain: bool) -> str:

@@ -22,6 +22,7 @@ from grefine_core.files import written_whole
 from grefine_core.miniature.world import Split
 from grefine_core.perceptual import perceptual_quality
 
+from ...evaluation.statistics import auroc
 from ...training import Targets
 from ..generator import make_sample
 from ..sample import FACTORS
@@ -160,7 +161,7 @@ def map_figures(model: QualityModel, count: int, difficulty: float = 0.5, start:
         "iou": overlaps[_ABOVE],
         "iou_best": overlaps[best],
         "threshold": best,
-        "auroc": _auroc(values, masks),
+        "auroc": auroc(values.ravel(), masks.ravel()) if masks.any() and not masks.all() else 0.5,
         "clean_area": float((values[~bad] > _ABOVE).mean()) if not bad.all() else 0.0,
         "clean_pass": float((quality[~bad] >= _PASSES).mean()) if not bad.all() else 1.0,
         "srocc": srocc(torch.tensor(scores), torch.tensor(labels)),
@@ -172,13 +173,3 @@ def _overlap(marked: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
     if len(truth) == 0:
         return 0.0
     return float(((marked & truth).sum((1, 2)) / (marked | truth).sum((1, 2))).mean())
-
-
-def _auroc(values: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
-    from scipy.stats import rankdata
-
-    inside, outside = int(truth.sum()), int((~truth).sum())
-    if not inside or not outside:
-        return 0.5
-    ranks = rankdata(values.ravel())[truth.ravel()].sum()
-    return float((ranks - inside * (inside + 1) / 2) / (inside * outside))

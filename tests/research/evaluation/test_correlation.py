@@ -8,7 +8,7 @@ from scipy import optimize, stats
 
 from grefine_core.errors import InputError
 from grefine_research.evaluation import correlate, fit_logistic, logistic
-from grefine_research.evaluation.statistics import bootstrap, mean
+from grefine_research.evaluation.statistics import auroc, bootstrap, mean, pearson, spearman
 
 
 def synthetic(count=300, noise=0.3, seed=0):
@@ -108,3 +108,17 @@ def test_bootstrap_of_a_mean():
     assert found.high - found.low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.15)
     assert np.isnan(mean([], 10).value)
     assert np.isnan(bootstrap(4, lambda rows: float("nan"), 5).low)
+
+
+def test_auroc_counts_pairs():
+    rng = np.random.default_rng(1)
+    scores, truth = rng.normal(size=40).round(1).astype(np.float32), rng.random(40) < 0.3
+    pairs = scores[truth][:, None] - scores[~truth][None]
+    assert auroc(scores, truth) == pytest.approx((pairs > 0).mean() + 0.5 * (pairs == 0).mean(), abs=1e-12)
+    assert np.isnan(auroc(scores, truth | True))
+
+
+@pytest.mark.parametrize("figure", [pearson, spearman])
+def test_correlations_of_nothing_are_undefined(figure):
+    for one, two in (([], []), ([1.0], [2.0]), ([1.0, 1.0], [1.0, 2.0])):
+        assert np.isnan(figure(one, two))

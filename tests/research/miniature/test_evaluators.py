@@ -10,10 +10,11 @@ import torch
 
 from grefine_core.errors import InputError, ModelFileError
 from grefine_core.miniature.world import GROUNDS, KINDS
+from grefine_research.evaluation.statistics import auroc
 from grefine_research.miniature.evaluators import ContentsJudge, Question, SeverityJudge, load_judges
 from grefine_research.miniature.evaluators.contents import ATTRIBUTES, NO_KIND, Sight
 from grefine_research.miniature.evaluators.examples import IGNORE, LABELS, ExampleSet, make_example
-from grefine_research.miniature.evaluators.figures import auc, best_threshold
+from grefine_research.miniature.evaluators.figures import best_threshold
 from grefine_research.miniature.evaluators.severity import inside, overall
 from grefine_research.miniature.evaluators.training import train
 from grefine_research.miniature.sample import FACTORS
@@ -160,6 +161,6 @@ def test_unknown_profiles_and_judges_are_refused(tmp_path):
 
 
 def test_auc_and_threshold():
-    assert auc([0.1, 0.2, 0.8, 0.9], [False, False, True, True]) == 1.0
-    assert auc([0.5, 0.5], [True, False]) == 0.5
+    assert auroc([0.1, 0.2, 0.8, 0.9], [False, False, True, True]) == 1.0
+    assert auroc([0.5, 0.5], [True, False]) == 0.5
     assert 0.2 < best_threshold([(0.1, False), (0.2, False), (0.8, True), (0.9, True)]) < 0.8
