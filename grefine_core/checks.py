@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import SupportsFloat, TypeVar
+from typing import Any, SupportsFloat, TypeVar
 
 from .errors import InputError
 
@@ -53,6 +53,27 @@ def choice(value: object, name: str, allowed: Sequence[Word]) -> Word:
             return word
     words = ", ".join(map(repr, allowed))
     raise InputError(f"{name}: {value!r:.80} is not known; choose one of {words}.")
+
+
+def per_picture(values: object, count: int, name: str, kind: type | tuple[type, ...]) -> list[Any]:
+    """``values`` as one for each of ``count`` pictures: a single one serves all.
+
+    Raises:
+        InputError: another number of values, or one of a wrong type.
+    """
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    given = [values] * count if isinstance(values, kinds) else values
+    if not isinstance(given, Sequence) or isinstance(given, str | bytes):
+        wanted = " or ".join(each.__name__ for each in kinds)
+        raise InputError(f"{name}: expected one {wanted}, or a sequence of one for each picture, got {values!r:.100}.")
+    if len(given) == 1:
+        given = list(given) * count
+    if len(given) != count:
+        raise InputError(f"{name}: {len(given)} values for {count} pictures; give one, or one for each picture.")
+    for value in given:
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise InputError(f"{name}: {value!r:.100} has the wrong type ({type(value).__name__}).")
+    return list(given)
 
 
 def quality_model(value: object, name: str = "model") -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .checks import choice, number
 from .errors import InputError
-from .tensors import as_masks, fit_empty, match_masks
+from .tensors import as_masks, fit_empty, match_masks, strips
 
 __all__ = [
     "METHODS",
@@ -36,7 +36,6 @@ __all__ = [
 Bool = NDArray[np.bool_]
 Scalar = TypeVar("Scalar", bound=np.generic)
 _EIGHT = np.ones((3, 3), dtype=bool)  # corners touch
-_STRIP = 256
 
 
 def fill_mask_holes(mask: Bool) -> Bool:
@@ -113,11 +112,6 @@ def looked_up(table: NDArray[Scalar], labels: NDArray[np.int32]) -> NDArray[Scal
     for rows in strips(len(labels)):
         result[rows] = table[labels[rows]]
     return result
-
-
-def strips(length: int) -> Iterator[slice]:
-    """The rows of a picture, some at a time."""
-    return (slice(start, start + _STRIP) for start in range(0, length, _STRIP))
 
 
 def nearest(mask: Bool) -> NDArray[np.int32]:

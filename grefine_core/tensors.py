@@ -8,7 +8,7 @@ order already comes back as it is, not as a copy (a picture of 4096² is 200 MB)
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -163,3 +163,8 @@ def _extremes(tensor: Tensor, name: str) -> tuple[float, float]:
 
 def _shape(value: object) -> tuple[int, ...]:
     return tuple(value.shape) if isinstance(value, Tensor) else ()
+
+
+def strips(height: int) -> Iterator[slice]:
+    """Rows of a picture, 256 at a time, for work whose temporaries would be as large as the picture."""
+    return (slice(start, min(start + 256, height)) for start in range(0, height, 256))

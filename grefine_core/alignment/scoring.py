@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..checks import per_picture
 from ..clip.quality_model import ImageFeatures, QualityModel
 from ..errors import InputError
 from ..prompt.syntax.tree import PromptTree
@@ -89,7 +89,6 @@ def prompt_score(own: float, empty: float, captions: Iterable[float], temperatur
     return beats(own, empty, temperature)
 
 
-T = TypeVar("T")
 MOST_CHARACTERS = 200_000
 """Of a prompt that is measured. CLIP reads 77 tokens at a time, some 300 characters: this is a book, pasted by
 mistake, and would take minutes of every picture. As many phrases as fit into it take a few hundred megabytes."""
@@ -216,13 +215,13 @@ def trees_of(prompt: object, tree: object, pictures: int) -> list[PromptTree]:
         InputError: neither prompts nor trees, not one for each picture, or a prompt over ``MOST_CHARACTERS``.
     """
     if tree is not None:
-        trees = _one_each("tree", tree, PromptTree, pictures)
+        trees = per_picture(tree, pictures, "tree", PromptTree)
         for given in trees:
             _check_length("tree", given.prompt)
         return trees
     from ..prompt.syntax import parse_prompt
 
-    prompts = _one_each("prompt", prompt, str, pictures)
+    prompts = per_picture(prompt, pictures, "prompt", str)
     for text in prompts:
         _check_length("prompt", text)
     parsed = {text: parse_prompt(text) for text in dict.fromkeys(prompts)}
@@ -260,17 +259,3 @@ def _check_length(name: str, prompt: str) -> None:
             f"{name}: {len(prompt):,} characters, starting with {prompt[:40]!r}; prompts of up to {MOST_CHARACTERS:,} "
             "are measured. Shorten it, and see whether something was pasted by mistake."
         )
-
-
-def _one_each(name: str, given: object, kind: type[T], pictures: int) -> list[T]:
-    if isinstance(given, kind):
-        return [given] * pictures
-    if isinstance(given, str) or not isinstance(given, Sequence) or not all(isinstance(value, kind) for value in given):
-        raise InputError(
-            f"{name}: expected one {kind.__name__}, or a list of one for each picture, got {given!r:.100}."
-        )
-    if len(given) == 1:
-        return list(given) * pictures
-    if len(given) != pictures:
-        raise InputError(f"{name}: {len(given)} for {pictures} pictures. Give one for all, or one for each.")
-    return list(given)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .crops import picture_strips
+from ..tensors import strips
 
 #: Fewer known pixels than this say nothing about a cast.
 _FEWEST = 64
@@ -30,7 +30,7 @@ def match_color(images: Tensor, reference: Tensor, where: Tensor | None = None) 
     if color is None:
         return images
     matched = torch.empty_like(images, memory_format=torch.contiguous_format)
-    for rows in picture_strips(images.shape[1]):
+    for rows in strips(images.shape[1]):
         matched[:, rows] = color(images[:, rows])
     return matched
 
@@ -55,10 +55,10 @@ def _moments(images: Tensor, where: Tensor | None) -> tuple[Tensor, Tensor]:
 
     count = int(where.count_nonzero())
     sums = torch.zeros(2, images.shape[-1], dtype=torch.float64)  # on the CPU: not every device knows float64
-    for rows in picture_strips(images.shape[1]):
+    for rows in strips(images.shape[1]):
         sums[0] += (images[:, rows] * where[:, rows].unsqueeze(-1)).sum(dim=(0, 1, 2)).cpu()
     mean = (sums[0] / count).to(images)
-    for rows in picture_strips(images.shape[1]):
+    for rows in strips(images.shape[1]):
         sums[1] += (images[:, rows] - mean).square_().mul_(where[:, rows].unsqueeze(-1)).sum(dim=(0, 1, 2)).cpu()
     return mean, (sums[1] / (count - 1)).sqrt().to(images)
 

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError
-from ..masks import label_regions, nearest, strips
+from ..masks import label_regions, nearest
+from ..tensors import strips
 
 #: ``(top, left, bottom, right)`` in pixels, the last two exclusive.
 Box = tuple[int, int, int, int]
@@ -207,8 +208,6 @@ def _nearest(numbers: Tensor) -> Tensor:
 
 # Cutting, padding, resizing
 
-STRIP = 256
-
 
 def resize_images(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize ``(B, h, w, 3)`` to ``size`` (height, width): bicubic, antialiased, clamped to [0, 1].
@@ -249,11 +248,6 @@ def cut(values: Tensor, box: Box) -> Tensor:
     """The part of ``(B, H, W, …)`` inside ``box``."""
     top, left, bottom, right = box
     return values[:, top:bottom, left:right]
-
-
-def picture_strips(height: int) -> list[slice]:
-    """Rows of a picture, some at a time, for work whose temporaries would be as large as the picture."""
-    return [slice(start, min(start + STRIP, height)) for start in range(0, height, STRIP)]
 
 
 def to_sample(images: Tensor, masks: Tensor | None, plan: CropPlan) -> tuple[Tensor, Tensor | None]:

@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks import per_picture
 from ..errors import InputError
 from ..masks import bounding_box
 from ..report.data import GuardEntry
 from ..tensors import as_canvas, as_images, as_masks, match_masks, painted
 from .crops import Box, CropOptions, split_regions
-from .stages import per_picture
 
 logger = logging.getLogger(__name__)
 #: (PS, AS), both in [0, 1], higher is better.

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks import per_picture
 from ..errors import InputError
 from ..masks import Mask, binarize_map, merge_maps
 from ..plan import Plan, plan_refinement
@@ -18,7 +19,7 @@ from ..report.data import GuardEntry, Report
 from ..tensors import as_canvas, as_images, as_masks
 from .guard import NOISE, GuardResult, Scores, check_tolerance, guard
 from .protocols import Inpainter, Progress, RefineOptions, Restorer, Tally, second_stage_seed, seeds_for
-from .stages import per_picture, stage1, stage2, untouched
+from .stages import stage1, stage2, untouched
 
 logger = logging.getLogger(__name__)
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..checks import per_picture
 from ..errors import InputError
-from ..tensors import as_canvas, as_images, as_masks, match_masks, opaque, painted
+from ..tensors import as_canvas, as_images, as_masks, match_masks, opaque, painted, strips
 from .color import color_match, match_color
 from .crops import (
     Box,
@@ -24,7 +24,6 @@ from .crops import (
     Region,
     cut,
     from_sample,
-    picture_strips,
     plan_crop,
     split_regions,
     to_sample,
@@ -43,29 +42,6 @@ from .protocols import (
 logger = logging.getLogger(__name__)
 
 # Arguments: one value for all pictures, or one for each
-
-
-def per_picture(values: object, count: int, name: str, kind: type | tuple[type, ...]) -> list[Any]:
-    """``values`` as one for each of ``count`` pictures: a single one serves all.
-
-    Raises:
-        InputError: another number of values, or one of a wrong type.
-    """
-    given: list[Any] = [values] * count if isinstance(values, kind) else _listed(values, name)
-    if len(given) == 1:
-        given = given * count
-    if len(given) != count:
-        raise InputError(f"{name}: {len(given)} values for {count} pictures; give one, or one for each picture.")
-    for value in given:
-        if not isinstance(value, kind) or (kind is not str and isinstance(value, bool)):
-            raise InputError(f"{name}: {value!r} has the wrong type ({type(value).__name__}).")
-    return given
-
-
-def _listed(values: object, name: str) -> list[Any]:
-    if not isinstance(values, Sequence):
-        raise InputError(f"{name}: expected one value or a sequence of them, got {type(values).__name__}.")
-    return list(values)
 
 
 def check_strength(value: float) -> float:
@@ -243,7 +219,7 @@ def _box(region: Region, composite: Tensor) -> Box | None:
     height, width = composite.shape
     rows, columns = (torch.zeros(side, dtype=torch.bool, device=composite.device) for side in (height, width))
     pasted = False
-    for part in picture_strips(height):
+    for part in strips(height):
         own = composite[part] > 0
         if not region.alone:
             own &= region.cells[part] == region.number
@@ -261,7 +237,7 @@ def _paste(old: Tensor, seen: Tensor, new: Tensor, job: _Job, plan: CropPlan, ke
     """Blend ``new`` as it was sampled into ``old`` ``(1, h, w, 3 or 4)``, its place in the result; nothing where the
     composite mask is 0. ``seen`` ``(1, h, w, 3)`` is what the engine was shown of it."""
     top, left, _, right = plan.box
-    parts = [(rows, (top + rows.start, left, top + rows.stop, right)) for rows in picture_strips(plan.size[0])]
+    parts = [(rows, (top + rows.start, left, top + rows.stop, right)) for rows in strips(plan.size[0])]
     known = None
     if keep_color:
         known = torch.empty(old.shape[:-1], dtype=torch.bool, device=old.device)

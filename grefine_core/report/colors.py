@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from ..checks import number
-from ..tensors import as_images, as_masks, match_masks
+from ..tensors import as_images, as_masks, match_masks, strips
 
-_STRIP = 256
 # matplotlib's "inferno" (CC0) at 17 equally spaced values: perceptually uniform, and readable without colour vision.
 _INFERNO = (
     (0, 0, 4),
@@ -75,8 +74,7 @@ def overlay(images: Tensor, map: Tensor, alpha: float = 0.75) -> Tensor:  # noqa
     drawn = torch.empty_like(pictures, memory_format=torch.contiguous_format)
     # In strips: the colours of a whole map, and the places in the table that they come from, are several pictures.
     for index, picture in enumerate(pictures):
-        for start in range(0, picture.shape[0], _STRIP):
-            rows = slice(start, start + _STRIP)
+        for rows in strips(picture.shape[0]):
             part = values[index, rows]
             # The square root keeps weak values visible; dark colours on a picture would hide more than they show.
             opacity = strength * part.sqrt().unsqueeze(-1)

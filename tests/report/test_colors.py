@@ -46,7 +46,7 @@ def test_stays_in_range():
 
 def test_bad_input():
     with pytest.raises(InputError, match=r"map: size \(4, 4\).*images \(4, 5\)"):
-        overlay(torch.zeros(1, 4, 5, 3), torch.zeros(4, 4))
+        overlay(torch.zeros(1, 4, 5, 3), torch.ones(4, 4))
     with pytest.raises(InputError, match=r"3 masks for 2 pictures"):
         overlay(torch.zeros(2, 4, 4, 3), torch.zeros(3, 4, 4))
     with pytest.raises(InputError, match="alpha"):

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ...checks import whole_number
+from ...checks import per_picture, whole_number
 from ...errors import InputError
 from ...refine.color import adain_color, wavelet_color
 from ...refine.crops import resize_images
 from ...refine.protocols import Progress, part_of, seeds_for
-from ...refine.stages import per_picture
 from ...tensors import as_images
 from .model import MOST_STEPS, PasdModel, PasdSettings, check_factor
 from .sampling import Hooks, cell_pixels, check_strength, draw_noise, sample
