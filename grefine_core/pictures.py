@@ -481,6 +481,9 @@ def _write(pixels: np.ndarray[Any, Any], path: Path, options: dict[str, Any]) ->
 
 def _text_entries(file: Image.Image) -> dict[str, str]:
     entries = {str(k): v for k, v in file.info.items() if isinstance(v, str)}
+    comment = file.info.get("comment")
+    if isinstance(comment, bytes):  # of JPEG and GIF files; PNG has a key of its own for it
+        entries.setdefault("Comment", comment.decode("utf-8", "replace").strip("\0"))
     exif = file.getexif()
     # ComfyUI's and A1111's JPEG and WebP writers put the prompt into EXIF: make, model, or the user comment.
     for tag in (0x010F, 0x0110, 0x010E):

@@ -180,13 +180,17 @@ def read_pixels(file: Image.Image, content: bytes) -> tuple[np.ndarray[Any, Any]
         file = _from_cmyk(file, profile if space == "CMYK" else None)
     elif space not in ("", "RGB"):
         notes.append(f"The file's colour profile is one for {space}; a changed picture, in RGB, is written without it.")
-    return _eight_bits(file) if pixels is None else pixels, profile if space == "RGB" else None, notes
+    return _eight_bits(file, content) if pixels is None else pixels, profile if space == "RGB" else None, notes
 
 
-def _eight_bits(file: Image.Image) -> np.ndarray[Any, Any]:
+def _eight_bits(file: Image.Image, content: bytes) -> np.ndarray[Any, Any]:
     import numpy as np
 
-    transparent = file.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in file.info
+    clear = file.info.get("transparency")
+    if file.mode == "L" and isinstance(clear, int) and content.startswith(SIGNATURE) and content[24] in (2, 4):
+        # Pillow scales such grey values to 8 bits, but not the one that is transparent.
+        file.info["transparency"] = clear * (255 // ((1 << content[24]) - 1))
+    transparent = file.mode in ("LA", "La", "PA", "RGBA", "RGBa") or clear is not None
     return np.asarray(file.convert("RGBA" if transparent else "RGB"))
 
 

@@ -26,12 +26,12 @@ XMP = (
 )
 
 
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
 def sixteen_bits(pixels: np.ndarray) -> bytes:
     """A PNG file, written without what is tested."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
     height, width, channels = pixels.shape
     head = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
@@ -192,6 +192,24 @@ def test_palettes_and_grey_with_a_transparent_colour(tmp_path):
         image, kept = changed(picture)
         found = np.asarray(Image.open(save_result(picture, image, True, tmp_path / f"{name}2", {})))
         np.testing.assert_array_equal(found[kept], wanted[kept])
+
+
+@pytest.mark.parametrize(("bits", "values"), [(2, 0b00_01_10_11), (4, 0x3A)])
+def test_a_transparent_value_of_grey_with_few_bits(tmp_path, bits, values):
+    several = 8 // bits
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", several, 1, bits, 0, 0, 0, 0))
+    last = values & ((1 << bits) - 1)
+    rest = chunk(b"tRNS", struct.pack(">H", last)) + chunk(b"IDAT", zlib.compress(bytes([0, values])))
+    (tmp_path / "a.png").write_bytes(SIGNATURE + head + rest + chunk(b"IEND", b""))
+    assert load_picture(tmp_path / "a.png").alpha.tolist() == [[255] * (several - 1) + [0]]
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.gif"])
+def test_a_comment_stays(tmp_path, name):
+    Image.fromarray(RGB).save(tmp_path / name, comment="Größe: 猫".encode())
+    picture = load_picture(tmp_path / name)
+    with Image.open(save_result(picture, changed(picture)[0], True, tmp_path / "b", {})) as written:
+        assert written.text["Comment"] == "Größe: 猫"
 
 
 @pytest.mark.parametrize("kind", [np.int32, np.float32])
