@@ -110,7 +110,7 @@ def node_progress() -> Iterator[Callable[[QueueProgress], None]]:
 
 def print_result(result: QueueResult, folder: Path, overwrite: bool = False) -> None:
     """Say where the pictures lie, and write what nodes showed as text beside them."""
-    from ..comfyui.answers import Receiver
+    from ..comfyui.answers import Receiver, titled_name
     from ..plain_text import printable
 
     receiver = Receiver(folder, overwrite)
@@ -118,8 +118,8 @@ def print_result(result: QueueResult, folder: Path, overwrite: bool = False) -> 
         print(f"{title}: {path}")
     for title, texts in result.texts.items():
         for number, text in enumerate(texts):
-            name = title.replace("/", "-") + (f"-{number + 1}" if number else "")
-            print(f"{title}: {receiver.save(f'{name}.txt', printable(text).encode())}")
+            name = titled_name(title, f"-{number + 1}.txt" if number else ".txt")
+            print(f"{title}: {receiver.save(name, printable(text).encode())}")
 
 
 def parse_override(text: str) -> tuple[tuple[str, str], object]:

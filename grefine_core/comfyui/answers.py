@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -165,16 +165,22 @@ def harmless_name(name: str) -> str:
     return f"{stem}{base[-len(suffix) :]}"
 
 
+def titled_name(title: str, ending: str) -> str:
+    """A name for what the node of that title gave; slashes of either kind part no folders here."""
+    return re.sub(r"[/\\]", "-", title or "file") + ending
+
+
 class Receiver:
     """Puts files into ``folder``; a file that was there before is replaced only with ``overwrite``.
 
     Else a file of the same name and other content gets a number (``a-2.png``), and one of the same content is taken for
-    the result. What one receiver wrote it never replaces itself.
+    the result. What one receiver wrote it never replaces itself, nor what was sent (``sent``).
     """
 
-    def __init__(self, folder: Path, overwrite: bool = False) -> None:
+    def __init__(self, folder: Path, overwrite: bool = False, sent: Iterable[str | Path] = ()) -> None:
         self._folder, self._overwrite = folder, overwrite
         self._made: set[Path] = set()
+        self._sent = [Path(path) for path in sent]
 
     def save(self, name: str, data: bytes) -> Path:
         """Write a file whole or not at all; ``name`` as somebody else gave it. Returns where it lies.
@@ -189,10 +195,13 @@ class Receiver:
         except OSError as error:
             raise InputError(f"{self._folder / name}: cannot be written ({error.strerror or error})") from error
 
+    def _is_sent(self, path: Path) -> bool:
+        return any(sent.exists() and path.samefile(sent) for sent in self._sent)
+
     def _place(self, name: str, data: bytes) -> Path:
         first = self._folder / name
         path, number, claimed = first, 1, False
-        while not (self._overwrite and path not in self._made and path.is_file()):
+        while not (self._overwrite and path not in self._made and path.is_file() and not self._is_sent(path)):
             try:
                 path.open("xb").close()  # the name is ours now, whoever else writes into this folder
                 claimed = True

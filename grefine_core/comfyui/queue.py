@@ -117,7 +117,8 @@ def run_workflow(
         previews: also fetch pictures that the host only previews; they get the names of their nodes.
         progress: called for every step; what it raises stops the job on the host and is passed on.
         timeout: seconds until the job is stopped, or fetching it is given up; None waits as long as the host answers.
-        overwrite: replace files of the same names in ``output``; else results get another name, with a number.
+        overwrite: replace files of the same names in ``output``, but never ``picture``; else results get another name,
+            with a number.
 
     Raises:
         InputError: a file or a node that is not there.
@@ -149,7 +150,8 @@ def run_workflow(
             raise
         nodes = answers.shown(history, workflow)
         result = QueueResult(job.prompt_id, node_errors=job.node_errors, missing=list(job.left_out))
-        lost = _fetch(host, nodes, previews, Receiver(Path(output), overwrite), result)
+        receiver = Receiver(Path(output), overwrite, () if picture is None else (picture,))
+        lost = _fetch(host, nodes, previews, receiver, result)
     _raise_failure(history, workflow, result, lost)
     told = {title for title, _ in result.missing}
     result.missing += [
@@ -282,7 +284,7 @@ def _fetch(
                 continue
             name = file.get("filename", "")
             if file.get("type") != "output":  # a preview's own name is a random one
-                name = node.title.replace("/", "-") + PurePosixPath(name).suffix
+                name = answers.titled_name(node.title, PurePosixPath(name).suffix)
             try:
                 name = harmless_name(name)
                 if unanswered >= _GONE_AFTER:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from grefine_core.comfyui.answers import Receiver, harmless_name
+from grefine_core.comfyui.answers import Receiver, harmless_name, titled_name
 from grefine_core.errors import InputError
 
 
@@ -53,6 +53,19 @@ def test_with_overwrite_files_of_others_are_replaced_but_not_ones_own(tmp_path):
     assert receiver.save("a.png", b"one") == tmp_path / "a.png"
     assert receiver.save("a.png", b"two") == tmp_path / "a-2.png"
     assert (tmp_path / "a.png").read_bytes() == b"one"
+
+
+def test_what_was_sent_is_not_replaced_even_if_files_may_be(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"mine")
+    (tmp_path / "linked.png").symlink_to(tmp_path / "a.png")
+    receiver = Receiver(tmp_path, overwrite=True, sent=[tmp_path / "linked.png", tmp_path / "nothing.png"])
+    assert receiver.save("a.png", b"new") == tmp_path / "a-2.png"
+    assert (tmp_path / "a.png").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("title", ["", "Report\\", "a/b", "..", "."])
+def test_a_node_of_any_title_gives_a_file(tmp_path, title):
+    assert Receiver(tmp_path).save(titled_name(title, ".txt"), b"x").parent == tmp_path
 
 
 def test_what_cannot_be_written_is_said(tmp_path):

@@ -53,6 +53,15 @@ def test_previews_only_on_request_and_nothing_is_overwritten(fake_host, tmp_path
     assert (tmp_path / "a.png").read_bytes() == b"new"
 
 
+def test_the_picture_that_goes_up_is_not_replaced_by_what_comes_back(fake_host, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"mine")
+    fake_host.files = {"a.png": b"new"}
+    fake_host.history["outputs"] = {"3": {"images": [saved("a.png")]}}
+    result = run_workflow(fake_host.url, WORKFLOW, picture=tmp_path / "a.png", output=tmp_path, overwrite=True)
+    assert result.images == [tmp_path / "a-2.png"]
+    assert (tmp_path / "a.png").read_bytes() == b"mine"
+
+
 def test_a_hostile_name_stays_inside_the_folder(fake_host, tmp_path):
     fake_host.files = {"../../evil.png": b"x"}
     fake_host.history["outputs"] = {"3": {"images": [saved("../../evil.png")]}}
