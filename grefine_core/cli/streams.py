@@ -58,23 +58,38 @@ class Unread(BaseException):
 
 
 class Plain:
-    """A text stream that writes control characters as escapes."""
+    """A text stream that writes control characters as escapes.
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
+    Where it is not ``needed``, as it holds messages and no results, what cannot be written is dropped.
+    """
+
+    def __init__(self, stream: Any, needed: bool = True) -> None:
+        self._stream, self._needed = stream, needed
 
     def write(self, text: str) -> int:
         """As any stream's."""
         moves = text[: len(text) - len(text.lstrip("\r"))]  # a progress bar begins its line anew
         plain = text if _MOVES.fullmatch(text) else moves + visible(text[len(moves) :])
-        with _noticing():
+        with self._noticing():
             self._stream.write(printable(plain))
         return len(text)
 
     def flush(self) -> None:
         """As any stream's."""
-        with _noticing():
+        with self._noticing():
             self._stream.flush()
+
+    @contextlib.contextmanager
+    def _noticing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if not self._needed:
+                _to_nowhere(self._stream)
+            elif error.errno in _UNREAD:
+                raise Unread from error
+            else:
+                raise
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -88,7 +103,8 @@ def plain_streams() -> Iterator[None]:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     # A closed one is None.
-    sys.stdout, sys.stderr = (Plain(io.StringIO() if stream is None else stream) for stream in before)
+    out, err = (io.StringIO() if stream is None else stream for stream in before)
+    sys.stdout, sys.stderr = Plain(out), Plain(err, needed=False)
     try:
         yield
     finally:
@@ -97,21 +113,14 @@ def plain_streams() -> Iterator[None]:
 
 def forget_unread() -> None:
     """Drop what nobody reads, or Python would complain of it when it ends."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except Unread:
-            with contextlib.suppress(OSError, ValueError):
-                nowhere = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(nowhere, stream.fileno())
-                os.close(nowhere)
-
-
-@contextlib.contextmanager
-def _noticing() -> Iterator[None]:
     try:
-        yield
-    except OSError as error:
-        if error.errno in _UNREAD:
-            raise Unread from error
-        raise
+        sys.stdout.flush()
+    except Unread:
+        _to_nowhere(sys.stdout)
+
+
+def _to_nowhere(stream: Any) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -176,3 +177,15 @@ def test_a_run_that_is_ended_prints_what_is_finished(tmp_path, clip, number, cod
         assert out.count(b'"perceptual"' if more else b"  perceptual") == 2
         if more:
             assert len(json.loads(out)) == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_messages_that_cannot_be_written_lose_no_result(tmp_path, clip):
+    many(tmp_path, 2)
+    named = [str(tmp_path / name) for name in ("nothing.png", "000.png", "001.png")]
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "grefine_core.cli", "score", *named, *clip], stdout=subprocess.PIPE, stderr=full
+        )
+    assert ended.returncode == 3
+    assert b"001.png" in ended.stdout
