@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -68,13 +69,18 @@ def read_csv(file: Path) -> list[Row]:
 
     Raises:
         OSError: it cannot be read.
-        ValueError, csv.Error: it is none, or in another encoding.
+        ValueError, csv.Error: it is none (a quotation mark is never closed, two columns have one name), or in another
+            encoding.
     """
     content = _content(file)
     usual = csv.field_size_limit(max(len(content), csv.field_size_limit()))  # a prompt may be of any length
     try:
         stream = io.StringIO(content, newline="")
-        reader = csv.DictReader(stream, delimiter="\t" if file.suffix.lower() == ".tsv" else ",", restval="")
+        separator = "\t" if file.suffix.lower() == ".tsv" else ","
+        # Strictly: a quotation mark that is never closed would make one text of all rows behind it.
+        reader = csv.DictReader(stream, delimiter=separator, restval="", strict=True)
+        if twice := [name for name, count in Counter(reader.fieldnames or ()).items() if name and count > 1]:
+            raise ValueError(f"two columns are called {twice[0]!r}")
         # Cells beyond the head are those of an unquoted comma: they are kept, for the row to be refused.
         return [{str(name): str(value or "").strip() for name, value in row.items()} for row in reader]
     finally:

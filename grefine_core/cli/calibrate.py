@@ -59,7 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
         weights = weight_file(arguments.clip) if arguments.clip else find_clip()
     target = Path(arguments.output) if arguments.output else calibration_path(weights)
     common.output_folder(target.parent)
-    common.check_outputs([target], arguments.overwrite)
+    read = [*files, *(Path(path) for path in (arguments.prompts, weights) if path)]
+    common.check_outputs([target], arguments.overwrite, read)
     model = common.load_model(arguments)
     skipped: list[Path] = []
     at = [files[0]]
@@ -119,4 +120,9 @@ def _read_prompts(path: Path) -> dict[str, str]:
         raise InputError(
             f"--prompts {path}: needs the columns 'image' and 'prompt', has {list(rows[0]) if rows else 'no rows'}."
         )
+    for number, row in enumerate(rows, 1):
+        if "None" in row:
+            raise InputError(
+                f"--prompts {path}: row {number} has more cells than the table has columns; quote texts with commas."
+            )
     return {Path(row["image"]).name: row["prompt"] for row in rows}

@@ -276,7 +276,9 @@ def check_outputs(targets: Iterable[Path], overwrite: bool, inputs: Iterable[Pat
     for target in there:
         found = target.stat() if target.exists() else target.lstat()
         if (found.st_dev, found.st_ino) in read:
-            raise InputError(f"--output: would overwrite {target}, which is read; choose another folder.")
+            raise InputError(f"--output: would overwrite {target}, which is read; choose another place.")
+        if target.is_dir():
+            raise InputError(f"--output: {target} is a folder; choose another place.")
     if there and not overwrite:
         more = f" (and {len(there) - 1} more of the names that are needed)" if len(there) > 1 else ""
         raise InputError(

@@ -145,6 +145,9 @@ def test_the_message_says_what_is_in_the_way_and_the_ways_out(tmp_path):
     with pytest.raises(InputError, match="dangling"):
         check_outputs([tmp_path / "dangling"], False)
     check_outputs(targets, True)
+    (tmp_path / "c.json").mkdir()
+    with pytest.raises(InputError, match=r"c\.json is a folder"):
+        check_outputs([tmp_path / "c.json"], True)
     check_outputs(targets[2:], False, targets)
 
 
@@ -156,6 +159,26 @@ def test_calibrate_does_not_replace_bounds_unasked(pictures, clip, tmp_path, cap
     assert str(target) in (message := capsys.readouterr().err)
     assert "--overwrite" in message
     assert target.read_text() == "mine"
+
+
+@pytest.mark.usefixtures("no_model")
+def test_calibrate_replaces_nothing_that_it_reads(pictures, clip, tmp_path, capsys):
+    prompts = tmp_path / "prompts.csv"
+    prompts.write_text("image,prompt\na.png,a cup\n")
+    for target in (pictures / "a.png", prompts, Path(clip[clip.index("--clip") + 1])):
+        before = target.read_bytes()
+        named = ["--images", str(pictures), "--prompts", str(prompts)]
+        assert main(["calibrate", *named, "-o", str(target), "--overwrite", *clip]) == 1
+        assert "would overwrite" in capsys.readouterr().err
+        assert target.read_bytes() == before
+
+
+@pytest.mark.usefixtures("no_model")
+def test_prompts_with_commas_that_are_not_quoted_are_not_cut(pictures, clip, tmp_path, capsys):
+    (tmp_path / "prompts.csv").write_text("image,prompt\na.png,a cup, on a table\n")
+    named = ["--images", str(pictures), "--prompts", str(tmp_path / "prompts.csv")]
+    assert main(["calibrate", *named, "-o", str(tmp_path / "b.json"), *clip]) == 1
+    assert "row 1 has more cells" in capsys.readouterr().err
 
 
 def test_demo_leaves_files_of_the_same_names_alone(tmp_path, miniature_folder, monkeypatch, capsys):

@@ -34,6 +34,15 @@ def test_a_prompt_of_any_length(tmp_path):
     assert len(read_table(tmp_path / "t.csv")[0]["prompt"]) == 199_999
 
 
+@pytest.mark.parametrize(
+    "text", ['image,prompt\na.png,"a cat\nb.png,a dog\n', "image,prompt,prompt\na.png,a cat,a dog\n"]
+)
+def test_tables_that_would_be_misread_are_refused(tmp_path, text):
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"t\.csv: cannot be read"):
+        read_table(tmp_path / "t.csv")
+
+
 def test_rows_that_cannot_be_used_are_reported_and_the_others_used(tmp_path, drawn):
     for name in "abcd":
         drawn(tmp_path / f"{name}.png")
