@@ -16,8 +16,6 @@ from ..memory import is_out_of_memory
 from ..models.files import check, listed, read_shapes, read_tensors, shapes_of, to_floats
 from .folders import arguments_of, check_sizes
 
-logger = logging.getLogger(__name__)
-
 # Names of the tensors: the original layout of Stable Diffusion 1, and what older files call things
 
 UNET = "model.diffusion_model."
