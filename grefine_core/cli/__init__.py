@@ -13,28 +13,24 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import Cancelled, GRefineError
-from ..memory import reason_of
-from . import calibrate, demo, maps, models, queue, refine, score
-from .research import ResearchCommand
 from .streams import Unread, forget_unread, plain_streams, stopped_by_signals
-
-_COMMANDS = (
-    *(score, maps, refine, ResearchCommand("bulk"), calibrate, ResearchCommand("train"), ResearchCommand("evaluate")),
-    *(models, queue, demo),
-)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
+    # Not before it is needed: who ends the program while torch is imported is to see no traceback.
     from .. import __version__
+    from . import calibrate, demo, maps, models, queue, refine, score
+    from .research import ResearchCommand
 
+    bulk, train, evaluate = map(ResearchCommand, ("bulk", "train", "evaluate"))
     parser = argparse.ArgumentParser(
         prog="grefine", description="Find what is wrong with a generated image, and repair exactly that."
     )
     parser.add_argument("--version", action="version", version=f"grefine {__version__}")
     parser.add_argument("-v", "--verbose", action="count", default=0, help="more messages; twice for debugging")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in _COMMANDS:
+    for command in (score, maps, refine, bulk, calibrate, train, evaluate, models, queue, demo):
         command.add_command(commands)
     return parser
 
@@ -43,9 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     with plain_streams():
         try:
-            arguments = build_parser().parse_args(argv)
-            with stopped_by_signals():
-                code = _run(arguments)
+            try:
+                with stopped_by_signals():
+                    code = _run(build_parser().parse_args(argv))
+            except (KeyboardInterrupt, Cancelled) as stop:
+                print("Cancelled.", file=sys.stderr)
+                code = int(getattr(stop, "code", 130))
             sys.stdout.flush()
         except Unread:
             forget_unread()
@@ -62,15 +61,16 @@ def _run(arguments: argparse.Namespace) -> int:
             logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         return int(arguments.run(arguments))
-    except (KeyboardInterrupt, Cancelled) as stop:
-        print("Cancelled.", file=sys.stderr)
-        return int(getattr(stop, "code", 130))
+    except Cancelled:
+        raise
     except (GRefineError, OSError) as error:
         if arguments.verbose >= 2:
             logging.exception("failed")
         print(f"grefine {arguments.command}: {error}", file=sys.stderr)
         return 1
     except Exception as error:
+        from ..memory import reason_of
+
         print(
             f"grefine {arguments.command}: {reason_of(error)}. The program was not prepared for this: check the files "
             "and options that were given; 'grefine -v …' shows where it happened, for a report.",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import write_text
+from ..plain_text import finite
 from . import common, engines, options
 from .engines import Engines
 
@@ -110,7 +111,7 @@ def refine_picture(
     )
     described = report_json(report)
     sheet = comparison_sheet(picture.image, outcome.image, [report])
-    mark = {MARK: json.dumps(described, ensure_ascii=False)}
+    mark = {MARK: json.dumps(finite(described), ensure_ascii=False)}
     refined = save_result(picture, outcome.image, report.changed, folder / name, mark)
     files = {"refined": str(refined), "sheet": str(save_picture(sheet, folder / f"{name}.sheet.png", marked("sheet")))}
     write_text(folder / f"{name}.json", common.json_text(described) + "\n")

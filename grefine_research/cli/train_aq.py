@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -125,7 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
         "figures": figures,
         "fine-tuning": tuning,
     }
-    write_text(work / f"{target.stem}.training.json", json.dumps(log, indent=1) + "\n")
+    write_text(work / f"{target.stem}.training.json", common.json_text(log, 1) + "\n")
     if arguments.json:
         common.print_json(log)
         return 3 if dataset.skipped else 0

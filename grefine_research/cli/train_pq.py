@@ -150,7 +150,7 @@ def run(arguments: argparse.Namespace) -> int:
         "seconds": round(time.monotonic() - started),
         "versions": _versions(),
     }
-    write_text(work / f"{target.stem}.training.json", json.dumps(log, indent=1) + "\n")
+    write_text(work / f"{target.stem}.training.json", common.json_text(log, 1) + "\n")
     _report(arguments, found, target, sides, log)
     return 3 if dataset.skipped else 0
 

@@ -189,3 +189,18 @@ def test_messages_that_cannot_be_written_lose_no_result(tmp_path, clip):
         )
     assert ended.returncode == 3
     assert b"001.png" in ended.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_ctrl_c_while_libraries_are_imported_is_quiet():
+    code = (
+        "import os, signal, sys\n"
+        "class Impatient:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'torch': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Impatient())\n"
+        "from grefine_core.cli import main\n"
+        "sys.exit(main(['models', 'list']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Cancelled.\n")

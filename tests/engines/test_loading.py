@@ -286,11 +286,9 @@ def test_the_vae_is_not_left_tiled_by_what_fails(engine, monkeypatch, kind):
 
 
 def test_a_shortage_while_loading_is_no_damaged_file(folder, monkeypatch):
-    import diffusers
-
     def full(*args, **kwargs):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory: you tried to ...")
 
-    monkeypatch.setattr(diffusers.StableDiffusionXLInpaintPipeline, "from_pretrained", full)
+    monkeypatch.setattr("grefine_core.engines.loading.load_unet", full)
     with pytest.raises(RuntimeError, match="not enough memory"):
         load_inpaint_pipeline(folder)
