@@ -39,7 +39,16 @@ _EIGHT = np.ones((3, 3), dtype=bool)  # corners touch
 
 
 def fill_mask_holes(mask: Bool) -> Bool:
-    """Return ``mask`` with all holes filled; what is open to the picture's border is no hole."""
+    """Return ``mask`` with all holes filled; what is open to the picture's border is no hole.
+
+    Args:
+        mask: ``(H, W)`` bool.
+
+    Returns:
+        ``(H, W)`` bool; ``mask`` itself where nothing changes.
+
+    Source: method, section 5.
+    """
     from scipy import ndimage
 
     window = _window(mask, 1)
@@ -51,7 +60,17 @@ def fill_mask_holes(mask: Bool) -> Bool:
 
 
 def drop_specks(mask: Bool, pixels: float) -> Bool:
-    """Return ``mask`` without the connected parts of fewer than ``pixels`` pixels (corners connect)."""
+    """Return ``mask`` without the connected parts of fewer than ``pixels`` pixels (corners connect).
+
+    Args:
+        mask: ``(H, W)`` bool.
+        pixels: the smallest area that stays, in pixels.
+
+    Returns:
+        ``(H, W)`` bool; ``mask`` itself where nothing changes.
+
+    Source: method, section 5.
+    """
     from scipy import ndimage
 
     if pixels <= 1 or not mask.any():
@@ -67,7 +86,17 @@ def drop_specks(mask: Bool, pixels: float) -> Bool:
 
 
 def grow_mask(mask: Bool, pixels: float) -> Bool:
-    """Return ``mask`` with everything that is at most ``pixels`` away from it."""
+    """Return ``mask`` with everything that is at most ``pixels`` away from it.
+
+    Args:
+        mask: ``(H, W)`` bool.
+        pixels: distance, Euclidean, in pixels; 0 or more.
+
+    Returns:
+        ``(H, W)`` bool.
+
+    Source: method, section 5, by an exact Euclidean distance transform.
+    """
     window = _window(mask, int(pixels) + 1)
     if window is None or pixels < 1:
         return mask
@@ -162,6 +191,9 @@ def above_otsu(values: Tensor, floor: float, contrast: float) -> Tensor:
 
     Otsu's method splits anything into two, a clean map as well. Unless the means of both classes are ``contrast``
     apart there are no two classes, and nothing is returned.
+
+    Source: Otsu (IEEE Transactions on Systems, Man, and Cybernetics 9(1), 1979); ``floor`` and ``contrast``, without
+        which a clean map would be split as well, are ours.
     """
     split = otsu_threshold(values)
     if split is None:
@@ -176,6 +208,8 @@ def worst_share(values: Tensor, share: float, floor: float) -> Tensor:
     """Return the worst ``share`` of the pixels of ``values`` ``(H, W)`` that are above ``floor``.
 
     Pixels that tie with the last one taken are taken as well: any choice among them would be arbitrary.
+
+    Source: method, section 5; that only what is above ``floor`` counts is ours.
     """
     count = round(share * values.numel())
     if count == 0:
@@ -191,6 +225,9 @@ def otsu_threshold(values: Tensor) -> float | None:
     Otsu, *A threshold selection method from gray-level histograms* (1979), over 256 bins: the split with the largest
     variance between the classes, the middle one where several are equally good. Values above it are the upper class.
     ``None`` for values that all fall in one bin: there is nothing to split.
+
+    Returns:
+        In [0, 1]; None if all values are in one class.
     """
     # The histogram of a large picture has counts that float32 does not hold exactly.
     counts = torch.histc(values.detach().float().cpu(), bins=_BINS, min=0.0, max=1.0).double()
@@ -269,6 +306,8 @@ def binarize_map(
 
     Raises:
         InputError: a map or mask of the wrong shape or with NaN, sizes that do not fit, numbers out of range.
+
+    Source: method, section 5; G-Refine (arXiv 2404.18343), refiner.
     """
     maps = as_masks(map, "map")
     method = choice(method, "method", METHODS)
@@ -340,6 +379,8 @@ def merge_maps(maps: Sequence[Tensor], mode: str = "max", weights: Sequence[floa
     Raises:
         InputError: no maps, sizes or batches that do not fit (both shapes are named), weights that do not fit, an
             unknown mode.
+
+    Source: method, section 5; G-Refine (arXiv 2404.18343), refiner.
     """
     mode = choice(mode, "mode", MODES)
     if isinstance(maps, Tensor) or not isinstance(maps, Sequence) or not maps:

@@ -73,6 +73,10 @@ def perceptual_quality(
 
     Raises:
         InputError: bad pictures, an unknown calibration, or a bad importance.
+
+    Source: method, section 2; G-Refine (arXiv 2404.18343), PQ-Map: cask effect of overall and three defect factors; the
+        bounds β are the means on AGIN. "released": the authors' inference script (Q-Future/Q-Refine). The worst region
+        is ours.
     """
     quality_model(model)
     weights = check_options(calibration, importance)
@@ -82,7 +86,11 @@ def perceptual_quality(
 
 
 def check_options(calibration: object, importance: object) -> dict[str, float]:
-    """The importance of each defect factor, after checking both options; raises InputError."""
+    """Return the importance of each defect factor, after checking both options.
+
+    Raises:
+        InputError: an unknown formula, or an importance that is not three finite numbers above 0.
+    """
     if calibration not in ("paper", "released"):
         raise InputError(f"calibration: expected 'paper' or 'released', got {calibration!r}.")
     return _importance(importance)
@@ -97,7 +105,22 @@ def from_features(
     weights: Mapping[str, float],
     map_size: tuple[int, int] | None = None,
 ) -> PerceptualQuality:
-    """:func:`perceptual_quality` behind its checks; of ``pictures`` (B, H, W, 3) only size and device are used."""
+    """:func:`perceptual_quality` behind its checks; of ``pictures`` (B, H, W, 3) only size and device are used.
+
+    Args:
+        model: the quality model: temperature, embeddings and bounds.
+        features: of the same pictures: tokens (B, 1 + h·w, C), class token first.
+        pictures: (B, H, W, 3); only size and device are used.
+        calibration: "paper" or "released".
+        weights: technical, rational, natural -> importance above 0.
+        map_size: (height, width) of the maps, pixels; None for the pictures' own.
+
+    Returns:
+        Scores (B,) and maps (B, H, W) float32 in [0, 1], on the device of ``pictures``.
+
+    Source: method, section 2; G-Refine (arXiv 2404.18343), PQ-Map: PS = s_0 · Π_f min(s_f / β_f, 1), and PQ(x) likewise
+        at every patch.
+    """
     if calibration == "paper":
         preference, small, mode = _paper(model, features, weights)
         bounds = _weighted(model.perceptual_bounds.score, weights)
@@ -127,6 +150,8 @@ def worst_region(small: Tensor) -> Tensor:
 
     Returns:
         (B,) float32 in [0, 1].
+
+    Source: ours; the paper has the mean over the picture (PS) alone.
     """
     means = F.avg_pool2d(small.float(), kernel_size=3, stride=1, padding=1, count_include_pad=False)
     return means.flatten(1).amin(dim=1).clamp(0.0, 1.0)

@@ -83,9 +83,15 @@ def plan_refinement(
             if it is not known: then its bar is not asked.
         region_bar: ``worst_region`` from which on a picture passes, in [0, 1]; 0: it is not asked.
 
+    Returns:
+        What to do, and why in words.
+
     Raises:
         InputError: a score or number that is not finite or out of range, ``stage1_min`` over ``stage1_max``, an
             unknown mode.
+
+    Source: method, section 6; G-Refine (arXiv 2404.18343), refiner: 20 steps in two halves; mode "paper". The strength
+        that grows with the defects, the bars and "gated" are ours.
     """
     ps = number(perceptual_score, "perceptual_score", 0.0, 1.0)
     as_ = number(alignment_score, "alignment_score", 0.0, 1.0)

@@ -60,6 +60,8 @@ def calibrate(
 
     Raises:
         InputError: a bad quantile, a sample that is no picture with a prompt, or no content phrase in any of them.
+
+    Source: method, section 3.3; how bounds are set is ours.
     """
     if isinstance(quantile, bool) or not isinstance(quantile, int | float) or not 0.0 < quantile < 1.0:
         raise InputError(f"quantile: expected a number above 0 and below 1, got {quantile!r}.")
@@ -125,6 +127,8 @@ def calibrate_with_truth(
     Raises:
         InputError: a sample of another form, not one truth for each phrase, or phrases of one sort missing in all of
             them: then nothing can be told apart, and :func:`calibrate` is the way.
+
+    Source: method, section 3.3; how bounds are set is ours.
     """
     choice(scoring, "scoring", SCORINGS)
     known: dict[str, list[tuple[Defect, float, float]]] = {name: [] for name in SCORINGS}
@@ -153,6 +157,8 @@ def best_bound(unmatched: Sequence[float], matched: Sequence[float]) -> tuple[fl
 
     Args:
         unmatched, matched: scores in [0, 1], at least one of each.
+
+    Source: ours.
     """
     wrong, right = (torch.tensor(sorted(scores), dtype=torch.float64) for scores in (unmatched, matched))
     every = torch.cat([wrong, right]).unique()

@@ -88,6 +88,8 @@ def alignment_quality(
     Raises:
         InputError: bad pictures, prompts that are no strings, not one for each picture or longer than
             ``scoring.MOST_CHARACTERS``, or an unknown option.
+
+    Source: method, section 3; G-Refine (arXiv 2404.18343), AQ-Map. Options beside the paper's are named above.
     """
     quality_model(model)
     options = AlignmentOptions(
@@ -161,8 +163,13 @@ def assess(
         alignment_calibration: what :func:`alignment_quality` calls ``calibration``, the bounds of AQ-Map.
         map_size: (height, width) of the maps of both, pixels; None for the pictures' own.
 
+    Returns:
+        Both results; their maps are of ``map_size``, on the device of ``images``.
+
     Raises:
         InputError: as :func:`perceptual_quality` and :func:`alignment_quality`.
+
+    Source: method, sections 2 and 3; G-Refine (arXiv 2404.18343), PQ-Map and AQ-Map, which share one image encoder.
     """
     quality_model(model)
     options = AlignmentOptions(

@@ -27,7 +27,19 @@ Similarities = Mapping[str, float]
 
 
 def beats(own: float, other: float, temperature: float) -> float:
-    """Softmax over two texts, the first one's share: ``σ(τ·(own − other))``."""
+    """Softmax over two texts, the first one's share: ``σ(τ·(own − other))``.
+
+    Args:
+        own: cosine of the text, in [-1, 1].
+        other: cosine of the other one.
+        temperature: τ, CLIP's ``logit_scale.exp()`` (about 100) or the calibration's.
+
+    Returns:
+        In [0, 1]; 0.5 where both fit as well.
+
+    Source: method, section 3.3; G-Refine (arXiv 2404.18343), AQ-Map, as read here: softmax over a text and the empty
+        string.
+    """
     return _sigmoid(temperature * (own - other))
 
 
@@ -37,6 +49,9 @@ def share(own: float, others: Iterable[float], temperature: float) -> float | No
     In [0, 1], 0.5 where the text fits as well as the others do, whatever their number. One of them that fits much
     better (the colour that the thing really has) pulls it down, but only by its part of the average: another thing that
     the picture shows as well does not hide the one that is asked for. None where there is nothing to compare with.
+
+    Source: method, section 3.3; ours: scores by contrast, which do not saturate at CLIP's temperature as a softmax
+        against the empty string does.
     """
     logits = [temperature * other for other in others]
     if not logits:
@@ -51,7 +66,19 @@ def _sigmoid(value: float) -> float:
 
 
 def head_score(texts: PhraseTexts, similarity: Similarities, temperature: float, scoring: Scoring) -> float:
-    """an_i: is the thing there at all? Against the empty string, or against other nouns."""
+    """an_i: is the thing there at all? Against the empty string, or against other nouns.
+
+    Args:
+        texts: of one phrase.
+        similarity: text -> cosine similarity with the picture's class feature, in [-1, 1].
+        temperature: τ, CLIP's ``logit_scale.exp()`` (about 100) or the calibration's.
+        scoring: "contrast" or "softmax".
+
+    Returns:
+        an_i in [0, 1].
+
+    Source: method, section 3.3; G-Refine (arXiv 2404.18343), AQ-Map: the score of a phrase's noun; "contrast" is ours.
+    """
     own = similarity[texts.head]
     if scoring == "contrast":
         found = share(own, (similarity[noun] for noun in texts.nouns), temperature)
@@ -69,6 +96,18 @@ def phrase_score(
     phrase against itself with others of the same kind in the modifier's place; never above ``head`` (as_i ≤ an_i: what
     is not there is not as described either), and equal to it for a bare noun. Modifiers of no known kind are exchanged
     for common adjectives, verbs for other actions, compound nouns for other nouns.
+
+    Args:
+        texts: of one phrase.
+        head: its an_i in [0, 1].
+        similarity: text -> cosine similarity with the picture's class feature, in [-1, 1].
+        temperature: τ, CLIP's ``logit_scale.exp()`` (about 100) or the calibration's.
+        scoring: "contrast" or "softmax".
+
+    Returns:
+        as_i in [0, 1].
+
+    Source: method, section 3.3; G-Refine (arXiv 2404.18343), AQ-Map: the score of a phrase; "contrast" is ours.
     """
     own = similarity[texts.text]
     if scoring == "softmax":
@@ -81,7 +120,20 @@ def phrase_score(
 
 
 def prompt_score(own: float, empty: float, captions: Iterable[float], temperature: float, scoring: Scoring) -> float:
-    """as_T: the prompt as a whole, against the empty string, or against captions of other pictures."""
+    """as_T: the prompt as a whole, against the empty string, or against captions of other pictures.
+
+    Args:
+        own: cosine of the prompt, in [-1, 1].
+        empty: cosine of the empty string.
+        captions: cosines of captions of other pictures.
+        temperature: τ, CLIP's ``logit_scale.exp()`` (about 100) or the calibration's.
+        scoring: "contrast" or "softmax".
+
+    Returns:
+        as_T in [0, 1].
+
+    Source: method, section 3.3; G-Refine (arXiv 2404.18343), AQ-Map: the score of the whole prompt; "contrast" is ours.
+    """
     if scoring == "contrast":
         found = share(own, captions, temperature)
         if found is not None:
@@ -134,6 +186,9 @@ def measure(
 
     Without ``options.syntax`` a prompt has the one phrase of :func:`as_one_phrase`: as_1 = as_T, and an_1 = 1, since
     nothing tells its noun from the rest.
+
+    Source: method, section 3.2; G-Refine (arXiv 2404.18343), AQ-Map: aq_i(x) = F(x) · (T(P_i) − T("")), the empty
+        string being the redundant feature of Li et al., CLIP Surgery (arXiv 2304.05653).
     """
     unit = features.unit
     if unit.shape[0] != len(trees):

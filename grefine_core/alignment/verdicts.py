@@ -32,7 +32,7 @@ def judge(
     bounds: Bounds,
     missing_at: MissingAt = "ancestor",
 ) -> tuple[PhraseQuality, ...]:
-    """The verdict on every phrase of one picture.
+    """Return the verdict on every phrase of one picture.
 
     Args:
         phrases: those of the tree, in order.
@@ -41,6 +41,13 @@ def judge(
         bounds: β_n and β_p.
         missing_at: where a missing thing is marked: where its nearest "ancestor" in the picture is, where its "own" map
             is, or on the whole "image".
+
+    Returns:
+        One verdict for each phrase, in order. ``deficit`` is 1 − an_i / β_n of a missing noun, 1 − as_i / β_p of a
+        wrong modifier.
+
+    Source: method, section 3.4; G-Refine (arXiv 2404.18343), AQ-Map: noun unmatched below β_n, drawn where its ancestor
+        is; else adjective unmatched below β_p, redrawn where it is.
     """
     known: dict[int, int | None] = {}
     present = [score is not None and score[1] >= bounds.noun for score in scores]
@@ -69,6 +76,18 @@ def ancestor_region(
     """The nearest ancestor that is in the picture; None (the whole image) if there is none. Cycles end the search.
 
     ``known``: answers of earlier calls for the same phrases, added to: chains of ancestors are long in long prompts.
+
+    Args:
+        phrases: of one tree.
+        present: whether the thing of each phrase is in the picture.
+        index: the phrase whose ancestor is looked for.
+        known: answers of earlier calls.
+
+    Returns:
+        The ancestor's index, or None.
+
+    Source: method, sections 3.4 and 3.5; G-Refine (arXiv 2404.18343), AQ-Map: a missing thing is drawn where its
+        ancestor is.
     """
     known = {} if known is None else known
     seen = {index}
@@ -88,7 +107,13 @@ def ancestor_region(
 
 
 def weight(deficit: float) -> float:
-    """How much of its region an unmatched phrase marks, from ``WEIGHT_FLOOR`` to 1, growing with the deficit."""
+    """Return how much of its region an unmatched phrase marks, from ``WEIGHT_FLOOR`` to 1, growing with the deficit.
+
+    Args:
+        deficit: in [0, 1]; clamped to it.
+
+    Source: method, section 3.5; how the weight grows is ours.
+    """
     return WEIGHT_FLOOR + (1.0 - WEIGHT_FLOOR) * min(max(deficit, 0.0), 1.0)
 
 
@@ -96,6 +121,16 @@ def defect_map(verdicts: Sequence[PhraseQuality], maps: Sequence[Tensor | None],
     """The defect map (h, w) in [0, 1] of one picture: the weighted sum of the unmatched phrases' regions, at most 1.
 
     All zeros where every phrase is matched.
+
+    Args:
+        verdicts: on the phrases of one picture.
+        maps: similarity map (h, w) in [0, 1] of each phrase, None where not measured.
+        grid: (h, w) in patches.
+
+    Returns:
+        (h, w) float32 in [0, 1].
+
+    Source: method, section 3.5; G-Refine (arXiv 2404.18343), AQ-Map: every unmatched phrase adds its region.
     """
     total = torch.zeros(grid)
     for verdict in verdicts:
@@ -108,7 +143,17 @@ def defect_map(verdicts: Sequence[PhraseQuality], maps: Sequence[Tensor | None],
 
 def region_map(similarity: Tensor) -> Tensor:
     """Similarities of patches (h, w) -> [0, 1], lowest to highest; all ones where they are all alike, since then no
-    place is better than another."""
+    place is better than another.
+
+    Args:
+        similarity: (h, w), any range.
+
+    Returns:
+        (h, w) in [0, 1].
+
+    Source: method, section 3.5; Li et al., CLIP Surgery (arXiv 2304.05653): similarity maps, scaled from their lowest
+        to their highest value.
+    """
     low, high = similarity.min(), similarity.max()
     if float(high - low) < 1e-6:
         return torch.ones_like(similarity)
@@ -120,6 +165,14 @@ def ratio(score: tuple[float, float], bounds: Bounds, penalty: Penalty = DEFAULT
 
     "phrase": ``min(as_i / β_p, 1)``, as the paper has it. A bare noun that is missing costs nothing there where
     β_p ≤ as_i = an_i < β_n; "weakest", ``min(as_i / β_p, an_i / β_n, 1)``, counts it.
+
+    Args:
+        score: (as_i, an_i), each in [0, 1].
+        bounds: β_n and β_p, above 0.
+        penalty: "phrase" or "weakest".
+
+    Source: method, section 3.6; G-Refine (arXiv 2404.18343), AQ-Map: the factor min(as_i / β_p, 1) of AS. "weakest" is
+        ours.
     """
     found = min(score[0] / bounds.phrase, 1.0)
     return min(found, score[1] / bounds.noun) if penalty == "weakest" else found
@@ -130,6 +183,17 @@ def alignment_score(prompt: float, ratios: Sequence[float], aggregate: Aggregate
 
     "product": all of them, as the paper has it; "geometric": their geometric mean, which does not fall with the mere
     length of a prompt; "min": the worst one.
+
+    Args:
+        prompt: as_T in [0, 1].
+        ratios: of the phrases, each in [0, 1].
+        aggregate: "product", "geometric" or "min".
+
+    Returns:
+        AS in [0, 1].
+
+    Source: method, section 3.6; G-Refine (arXiv 2404.18343), AQ-Map: AS = as_T · Π_i min(as_i / β_p, 1). The other two
+        aggregates are ours.
     """
     if not ratios:
         return prompt

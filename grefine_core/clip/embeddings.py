@@ -153,7 +153,19 @@ def save_embedding_set(
 
 
 def assemble(prefix: Tensor, context: Tensor, suffix: Tensor) -> Tensor:
-    """Put a learned pair together: prefix, first 8 of the context, the name (3), last 8 of the context, the rest."""
+    """Put a learned pair together: prefix, first 8 of the context, the name (3), last 8 of the context, the rest.
+
+    Args:
+        prefix: (2, 1, W), start of text.
+        context: (2, 16, W), what was learned.
+        suffix: (2, 60, W), the name, end of text and padding.
+
+    Returns:
+        (2, 77, W): index 0 is the good prompt, 1 the bad one.
+
+    Source: the authors' released embeddings (Q-Future/Q-Refine), prompts learned as in CoOp with the class name in the
+        middle.
+    """
     return torch.cat([prefix, context[:, :8], suffix[:, :3], context[:, 8:], suffix[:, 3:]], dim=1)
 
 
@@ -294,6 +306,9 @@ def cask(preference: Tensor, bounds: Mapping[str, float]) -> Tensor:
 
     Returns:
         (…), in [0, 1].
+
+    Source: method, section 2; G-Refine (arXiv 2404.18343), PQ-Map: the cask effect, by which a defect can only lower
+        the result.
     """
     result = (preference[0] / bounds["overall"]).clamp(max=1.0)
     for name, value in zip(FACTORS[1:], preference[1:], strict=True):
@@ -302,7 +317,17 @@ def cask(preference: Tensor, bounds: Mapping[str, float]) -> Tensor:
 
 
 def log_cask(log_preference: Tensor, bounds: Mapping[str, float]) -> Tensor:
-    """Logarithm of :func:`cask` from the logarithms of the preferences (4, …): exact also where these are tiny."""
+    """Logarithm of :func:`cask` from the logarithms of the preferences (4, …): exact also where these are tiny.
+
+    Args:
+        log_preference: (4, …), logarithms of probabilities of *good*, at most 0.
+        bounds: β of each factor, above 0.
+
+    Returns:
+        (…) float, at most 0.
+
+    Source: method, section 2; G-Refine (arXiv 2404.18343), PQ-Map: the cask effect, in logarithms.
+    """
     total = log_preference.new_zeros(log_preference.shape[1:])
     for name, value in zip(FACTORS, log_preference, strict=True):
         total = total + (value - math.log(bounds[name])).clamp(max=0.0)

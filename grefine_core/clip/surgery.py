@@ -34,6 +34,9 @@ def encode_image(clip: nn.Module, pixel_values: Tensor, blocks: int = DEFAULT_BL
 
     Raises:
         InputError: not a ViT of open_clip, pictures of another shape, or ``blocks`` out of range.
+
+    Source: method, section 1; Li et al., CLIP Surgery (arXiv 2304.05653): V-V attention in a second path without MLPs;
+        used by G-Refine (arXiv 2404.18343) for its maps.
     """
     visual = vision_tower(clip)
     check_pixels(pixel_values, visual)
@@ -107,6 +110,15 @@ def positional_embedding(visual: Any, grid: tuple[int, int]) -> Tensor:
     """Positional embeddings (1 + h·w, width) for a grid of h×w patches; the model's own ones where the grid is its own.
 
     Other grids are interpolated bilinearly (corners not aligned, no antialiasing); the class position is kept.
+
+    Args:
+        visual: an open_clip VisionTransformer.
+        grid: (h, w) in patches.
+
+    Returns:
+        (1 + h·w, width) in the type of the model's own; the class position stays as it is.
+
+    Source: method, section 1; bilinear interpolation to other grids is ours.
     """
     own: Tensor = visual.positional_embedding
     own_grid = getattr(visual, "grid_size", None)

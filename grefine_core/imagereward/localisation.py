@@ -42,6 +42,9 @@ def token_gradients(network: ImageRewardNetwork, tokens: Tensor, ids: Tensor, ma
 
     Returns:
         (n, L, N − 1) float32, from 0 on; 0 for padding.
+
+    Source: Li et al., ALBEF (arXiv 2107.07651): Grad-CAM on cross-attention; here of ImageReward's reward (arXiv
+        2304.05977).
     """
     return _gradients(network, tokens, ids, mask, [layer])[0]
 
@@ -51,6 +54,14 @@ def gradient_maps(network: ImageRewardNetwork, tokens: Tensor, ids: Tensor, mask
 
     The mean over the middle layers and over the tokens of a text, without its start and end; as ALBEF localises
     referring expressions, each text is read alone.
+
+    Args:
+        network: an ImageReward network.
+        tokens: (N, vision width) of one picture, class token first.
+        ids: (n, L) token ids.
+        mask: (n, L), 1 for a token, 0 for padding.
+
+    Source: Li et al., ALBEF (arXiv 2107.07651); the mean over the middle layers is ours.
     """
     layers = list(middle_layers(network.sizes.text_layers))
     mean = torch.stack(_gradients(network, tokens, ids, mask, layers)).mean(0)
@@ -68,6 +79,13 @@ def value_features(network: ImageRewardNetwork, pixel_values: Tensor, blocks: in
 
     The class token comes from the ordinary path; the patch tokens take the new one, which adds
     ``projection(softmax(v vᵀ · d^-0.5) v)`` in each of the last ``blocks`` blocks, v from the ordinary path.
+
+    Args:
+        network: an ImageReward network.
+        pixel_values: (B, 3, n, n), normalised.
+        blocks: last blocks with V-V attention.
+
+    Source: Li et al., CLIP Surgery (arXiv 2304.05653), in BLIP's image encoder.
     """
     vision: Any = network.vision_model
     weight = network.vision_proj.weight
@@ -88,13 +106,28 @@ def value_features(network: ImageRewardNetwork, pixel_values: Tensor, blocks: in
 
 @torch.no_grad()
 def joint_patches(network: ImageRewardNetwork, states: Tensor) -> Tensor:
-    """Unit features of patches in BLIP's joint space, float32: (B, 1 + h·w, vision width) -> (B, h·w, joint width)."""
+    """Unit features of patches in BLIP's joint space, float32: (B, 1 + h·w, vision width) -> (B, h·w, joint width).
+
+    Args:
+        network: an ImageReward network.
+        states: (B, 1 + h·w, vision width), class token first.
+
+    Source: Li et al., BLIP (arXiv 2201.12086): the space of its image-text contrastive loss.
+    """
     return F.normalize(network.vision_proj(states[:, 1:]).float(), dim=-1)
 
 
 @torch.no_grad()
 def joint_texts(network: ImageRewardNetwork, ids: Tensor, mask: Tensor) -> Tensor:
-    """Unit features (n, joint width) float32 of texts read without a picture."""
+    """Unit features (n, joint width) float32 of texts read without a picture.
+
+    Args:
+        network: an ImageReward network.
+        ids: (n, L) token ids.
+        mask: (n, L), 1 for a token, 0 for padding.
+
+    Source: Li et al., BLIP (arXiv 2201.12086): the space of its image-text contrastive loss.
+    """
     states = network.text_states(ids, mask, None).last_hidden_state
     return F.normalize(network.text_proj(states[:, 0]).float(), dim=-1)
 
@@ -114,6 +147,8 @@ def slice_rewards(network: ImageRewardNetwork, tokens: Tensor, ids: Tensor, mask
 
     Returns:
         (h·h,) float32.
+
+    Source: ours: ImageReward's reward (arXiv 2304.05977) of a part of the picture's tokens.
     """
     side = network.sizes.side
     window = min(window, side)

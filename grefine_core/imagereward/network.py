@@ -193,12 +193,32 @@ class ImageRewardNetwork(nn.Module):
         )
 
     def reward(self, text_cls: Tensor) -> Tensor:
-        """Rewards (B,) of the text encoder's class tokens (B, text width), after looking at the picture."""
+        """Rewards (B,) of the text encoder's class tokens (B, text width), after looking at the picture.
+
+        Args:
+            text_cls: (B, text width).
+
+        Returns:
+            (B,), mean 0 and standard deviation 1 over the authors' data.
+
+        Source: Xu et al., ImageReward (arXiv 2304.05977), and its published code for mean and deviation.
+        """
         raw: Tensor = self.mlp(text_cls)[:, 0].float()
         return (raw - REWARD_MEAN) / REWARD_STD
 
     def forward(self, pixel_values: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Rewards (B,) of pictures (B, 3, n, n) for texts (B, L), one each."""
+        """Rewards (B,) of pictures (B, 3, n, n) for texts (B, L), one each.
+
+        Args:
+            pixel_values: (B, 3, n, n), normalised as CLIP's.
+            input_ids: (B, L) token ids.
+            attention_mask: (B, L), 1 for a token, 0 for padding.
+
+        Returns:
+            (B,) float, no bounds; higher is better.
+
+        Source: Xu et al., ImageReward (arXiv 2304.05977).
+        """
         embeds = self.image_embeds(pixel_values)
         return self.reward(self.text_states(input_ids, attention_mask, embeds).last_hidden_state[:, 0])
 

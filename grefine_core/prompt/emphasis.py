@@ -175,6 +175,15 @@ def raise_weights(prompt: str, targets: Sequence[tuple[int, int, float]]) -> str
     A range that fills its own ``(…:w)`` group gets a new number there, any other its own parentheses; a number sets the
     weight whatever stands around it. The result is read the host's way once more, and an edit that would change
     anything but the weights it is for is left out.
+
+    Args:
+        prompt: in the host's syntax.
+        targets: (start, end, weight) each, offsets into ``prompt``, the end exclusive.
+
+    Returns:
+        The prompt with new weights, to two decimals.
+
+    Source: ours, for the syntax of ComfyUI's prompts.
     """
     edits = _edits(prompt, targets)
     if not edits:
@@ -316,6 +325,10 @@ def places(original: str, prompt: str) -> dict[int, int] | None:
     """Return offset in ``original`` -> offset in ``prompt`` of every character that the host reads as text.
 
     ``None`` if they are not the same text with other weights.
+
+    Args:
+        original: the prompt that was parsed.
+        prompt: the same with other weights.
     """
     before, after = characters(original), characters(prompt)
     if [character for _, character, _ in before] != [character for _, character, _ in after]:
@@ -324,7 +337,12 @@ def places(original: str, prompt: str) -> dict[int, int] | None:
 
 
 def move(spans: Iterable[tuple[int, int]], where: Mapping[int, int]) -> Spans:
-    """Return ``spans`` at their new places, as maximal ranges without markup in between."""
+    """Return ``spans`` at their new places, as maximal ranges without markup in between.
+
+    Args:
+        spans: (start, end) each, the end exclusive.
+        where: offset -> offset, see :func:`places`.
+    """
     moved: list[tuple[int, int]] = []
     for start, end in spans:
         for position in (where[old] for old in range(start, end) if old in where):
@@ -339,7 +357,14 @@ def move(spans: Iterable[tuple[int, int]], where: Mapping[int, int]) -> Spans:
 
 
 def repeat_phrases(prompt: str, phrases: Sequence[Phrase]) -> str:
-    """Return ``prompt`` with ``, <phrase>`` appended for every phrase that is not repeated at its end already."""
+    """Return ``prompt`` with ``, <phrase>`` appended for every phrase that is not repeated at its end already.
+
+    Args:
+        prompt: any text.
+        phrases: those to repeat, in order.
+
+    Source: ours, for text encoders that do not read weights (T5).
+    """
     first: dict[str, int] = {}
     for phrase in phrases:
         first.setdefault(_escaped(phrase.text), phrase.spans[-1][1])
@@ -434,8 +459,14 @@ def emphasize(
         maximum: weight of a phrase that is not there at all, from ``minimum`` to 10.
         style: ``"weight"`` or ``"repeat"``.
 
+    Returns:
+        The prompt; the very same string where nothing is emphasised.
+
     Raises:
         InputError: no string, no phrases or those of another prompt, numbers out of range, an unknown style.
+
+    Source: method, section 4; G-Refine (arXiv 2404.18343), refiner: unmatched phrases are emphasised before stage 1.
+        The weights' syntax is ComfyUI's.
     """
     if not isinstance(prompt, str):
         raise InputError(f"prompt: expected a string, got {type(prompt).__name__}.")

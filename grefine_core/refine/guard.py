@@ -93,6 +93,8 @@ def guard(
 
     Raises:
         InputError: shapes that do not match, a negative tolerance, a wrong number of prompts.
+
+    Source: method, section 6; ours, the paper has no guard.
     """
     old, new = as_canvas(before, "before"), as_canvas(after, "after")
     if old.shape[:3] != new.shape[:3]:

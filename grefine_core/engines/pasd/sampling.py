@@ -137,6 +137,12 @@ def tile_weights(height: int, width: int) -> Tensor:
     """Gaussian weights ``(height, width)`` float64 of a tile, highest in its middle.
 
     The middles are the published ones: (width - 1) / 2 across, height / 2 down.
+
+    Args:
+        height: rows of latent cells.
+        width: columns of latent cells.
+
+    Source: PASD's published pipeline (yangxy/PASD), as in Mixture of Diffusers (arXiv 2302.02412).
     """
     return torch.outer(_bell(height, height / 2), _bell(width, (width - 1) / 2))
 
@@ -153,6 +159,8 @@ def predict_tiled(predict: Predict, latents: Tensor, pictures: Tensor, tiling: T
 
     Returns:
         ``(B', 4, h, w)`` float32.
+
+    Source: PASD's published pipeline (yangxy/PASD): overlapping tiles, averaged by Gaussian weights at every step.
     """
     height, width = latents.shape[-2:]
     if not tiling.needed(height, width):
@@ -236,6 +244,8 @@ def denoise(
 
     Returns:
         ``(B, 4, h, w)`` float32, clean.
+
+    Source: PASD (arXiv 2308.14469) and its published pipeline: classifier-free guidance with a negative prompt.
     """
     hooks = hooks or Hooks()
     latents = latents.float()
@@ -304,6 +314,8 @@ def make_scheduler(config: dict[str, Any], steps: int, strength: float | None = 
 
     Raises:
         InputError: steps or strength out of range.
+
+    Source: Zhao et al., UniPC (arXiv 2302.04867), order 2, as in PASD's published pipeline. ``strength`` is ours.
     """
     from diffusers import UniPCMultistepScheduler
 
@@ -392,6 +404,8 @@ def full_start(latents: Tensor, noise: Noise, scheduler: Any, added_noise_level:
 
     Raises:
         InputError: a noise level that the model does not have.
+
+    Source: PASD's published pipeline (yangxy/PASD), ``added_noise_level``.
     """
     alphas = scheduler.alphas_cumprod
     start = _noised(latents, noise.first, alphas[int(scheduler.timesteps[0])])
@@ -405,7 +419,18 @@ def full_start(latents: Tensor, noise: Noise, scheduler: Any, added_noise_level:
 
 
 def mild_start(latents: Tensor, noise: Noise, scheduler: Any) -> Tensor:
-    """The start of a mild pass: noised once, to the first level of ``scheduler`` (made with a strength)."""
+    """The start of a mild pass: noised once, to the first level of ``scheduler`` (made with a strength).
+
+    Args:
+        latents: ``(B, 4, h, w)``, scaled.
+        noise: standard normal, of the same shape; its first draw is used.
+        scheduler: made with a strength.
+
+    Returns:
+        ``(B, 4, h, w)``.
+
+    Source: SDEdit (arXiv 2108.01073).
+    """
     sigma = scheduler.sigmas[0].to(latents)
     return (latents + sigma * noise.first.to(latents)) / (sigma**2 + 1.0).sqrt()
 
@@ -448,6 +473,8 @@ def sample(
     Raises:
         InputError: steps, strength or noise level out of range.
         GRefineError: out of memory even in small tiles, with what to do.
+
+    Source: PASD (arXiv 2308.14469), as Stage 2 of G-Refine (arXiv 2404.18343).
     """
     hooks = hooks or Hooks()
     scheduler = make_scheduler(model.scheduler_config, steps, strength)

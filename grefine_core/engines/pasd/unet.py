@@ -34,7 +34,10 @@ def pixel_attention(
     linear: bool = False,
     upcast: bool = False,
 ) -> Any:
-    """A stock transformer that reads a residual of ``context`` channels instead of a text (variant ``pasd``)."""
+    """A stock transformer that reads a residual of ``context`` channels instead of a text (variant ``pasd``).
+
+    Source: PASD (arXiv 2308.14469): pixel-aware cross-attention.
+    """
     from diffusers.models.transformers.transformer_2d import Transformer2DModel
 
     return Transformer2DModel(
@@ -54,6 +57,8 @@ def add_context_attention(attention: Any, context: int) -> None:
 
     ``attention`` gets ``proj_in_plus``, each of its blocks ``norm2_plus`` and ``attn2_plus``; only
     :func:`attend_with_context` uses them.
+
+    Source: PASD (arXiv 2308.14469), as in the published light variant.
     """
     from diffusers.models.attention_processor import Attention
 
@@ -81,6 +86,8 @@ def attend_with_context(attention: Any, hidden: Tensor, states: Tensor, residual
 
     Returns:
         ``(b, c, h, w)``.
+
+    Source: PASD (arXiv 2308.14469), as in the published light variant.
     """
     context = flatten(attention.proj_in_plus(residual))
     x = flatten(attention.proj_in(attention.norm(hidden)))
@@ -157,6 +164,8 @@ def build_controlnet(config: dict[str, Any], *, rrdb: bool = False) -> Any:
     """A ControlNet from the arguments of diffusers' ``ControlNetModel``, untrained.
 
     The six ``to_rgbs`` tensors of the published files belong to heads that only training uses, and are not built.
+
+    Source: PASD (arXiv 2308.14469): degradation removal and ControlNet.
     """
     from diffusers import ControlNetModel
 
@@ -267,6 +276,8 @@ class PasdUNet(nn.Module):
 
         Raises:
             InputError: another number of residuals than skips, or SDXL's conditions are missing.
+
+        Source: PASD (arXiv 2308.14469).
         """
         states, residuals = encoder_hidden_states, list(down_block_additional_residuals)
         time = self._time(sample, timestep, added_cond_kwargs)
