@@ -67,7 +67,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--variants", nargs="*", metavar="NAME", help="only these of a refinement sweep")
     parser.add_argument("--resume", action="store_true", help="keep the records that are there")
     parser.add_argument("--weights", type=Path, metavar="DIR", help="the miniature models; default: the shipped ones")
-    parser.add_argument("--judges", type=Path, metavar="DIR", help="the judges; default: the shipped ones")
+    parser.add_argument("--judges", type=Path, metavar="DIR", help="the evaluators; default: the shipped ones")
     parser.add_argument("--work", type=Path, default=RESULTS / "miniature-records", metavar="DIR", help="for records")
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="for the results")
     parser.add_argument("--seed", type=int, default=1, help="of the refinement")
@@ -88,7 +88,7 @@ def make_run(options: argparse.Namespace) -> Run:
         split=options.split,
         scenes=options.scenes,
         weights=options.weights,
-        judges=options.judges,
+        evaluators=options.judges,
         work=options.work,
         out=options.out,
         choices=read_choices(options.weights),

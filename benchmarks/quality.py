@@ -201,16 +201,16 @@ def batch_against_singles(options: argparse.Namespace, batch: int = 8) -> dict[s
 
 
 def prompt_texts_of(quality: Any, trees: list[Any]) -> list[str]:
-    """The texts that a new prompt needs: all but the model's banks, which stay known."""
+    """The texts that a new prompt needs: all but the model's contrast vocabulary, which stays known."""
     from grefine_core.alignment.texts import prompt_texts
 
-    words = quality.banks
-    banks = {entry.name for entry in words.things} | set(words.captions)
+    words = quality.contrast_vocabulary
+    known = {entry.name for entry in words.things} | set(words.captions)
     found: dict[str, None] = {}
     for tree in trees:
-        texts = prompt_texts(tree, quality.token_count, quality.context_length, "contrast", banks=words)
+        texts = prompt_texts(tree, quality.token_count, quality.context_length, "contrast", contrast_vocabulary=words)
         found.update(dict.fromkeys(texts))
-    return [text for text in found if text not in banks]
+    return [text for text in found if text not in known]
 
 
 def timed(task: Callable[[], None], device: str, clock: str = "wall") -> float:

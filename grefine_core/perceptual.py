@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BOUNDS", "FACTORS", "PerceptualQuality", "load_embedding_set", "load_embeddings", "perceptual_quality"]
 
-PerceptualCalibration = Literal["paper", "released"]
+PerceptualFormula = Literal["paper", "released"]
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class PerceptualQuality:
     """1 − PQ: high where the picture is bad."""
     worst_region: Tensor
     """(B,) float32 in [0, 1]: the lowest mean of PQ over any 3 × 3 neighbouring patches; high is good. Ours, not the
-    paper's: PS averages over the picture, so a hole in a good one hardly lowers it. With the "released" calibration,
+    paper's: PS averages over the picture, so a hole in a good one hardly lowers it. With the "released" formula,
     which stretches every map from 0 to 1, it compares no pictures with each other."""
 
 
 def perceptual_quality(
     model: QualityModel,
     images: Tensor,
-    calibration: PerceptualCalibration = "paper",
+    formula: PerceptualFormula = "paper",
     importance: Sequence[float] | Mapping[str, float] = (1.0, 1.0, 1.0),
     *,
     features: ImageFeatures | None = None,
@@ -59,7 +59,7 @@ def perceptual_quality(
     Args:
         model: the quality model.
         images: (B, H, W, 3) float32 in [0, 1]; never written to.
-        calibration: "paper" (unit features, CLIP's temperature, a bound for each factor, the map of all factors), or
+        formula: "paper" (unit features, CLIP's temperature, a bound for each factor, the map of all factors), or
             "released", which reproduces the numbers of the authors' script: features divided by their norm over the
             tokens, raw dot products, the technical bound for all, the map of the overall factor alone.
         importance: factors on the bounds of technical, rational, natural, each above 0; the authors' script also names
@@ -72,27 +72,27 @@ def perceptual_quality(
         Score (B,), factors, quality map and defect map (B, H, W), worst region (B,), on the device of ``images``.
 
     Raises:
-        InputError: bad pictures, an unknown calibration, or a bad importance.
+        InputError: bad pictures, an unknown formula, or a bad importance.
 
     Source: method, section 2; G-Refine (arXiv 2404.18343), PQ-Map: cask effect of overall and three defect factors; the
         bounds β are the means on AGIN. "released": the authors' inference script (Q-Future/Q-Refine). The worst region
         is ours.
     """
     quality_model(model)
-    weights = check_options(calibration, importance)
+    weights = check_options(formula, importance)
     pictures = as_images(images)
     features = features or model.features_of(pictures)
-    return from_features(model, features, pictures, calibration, weights, map_size)
+    return from_features(model, features, pictures, formula, weights, map_size)
 
 
-def check_options(calibration: object, importance: object) -> dict[str, float]:
+def check_options(formula: object, importance: object) -> dict[str, float]:
     """Return the importance of each defect factor, after checking both options.
 
     Raises:
         InputError: an unknown formula, or an importance that is not three finite numbers above 0.
     """
-    if calibration not in ("paper", "released"):
-        raise InputError(f"calibration: expected 'paper' or 'released', got {calibration!r}.")
+    if formula not in ("paper", "released"):
+        raise InputError(f"formula: expected 'paper' or 'released', got {formula!r}.")
     return _importance(importance)
 
 
@@ -101,7 +101,7 @@ def from_features(
     model: QualityModel,
     features: ImageFeatures,
     pictures: Tensor,
-    calibration: PerceptualCalibration,
+    formula: PerceptualFormula,
     weights: Mapping[str, float],
     map_size: tuple[int, int] | None = None,
 ) -> PerceptualQuality:
@@ -111,7 +111,7 @@ def from_features(
         model: the quality model: temperature, embeddings and bounds.
         features: of the same pictures: tokens (B, 1 + h·w, C), class token first.
         pictures: (B, H, W, 3); only size and device are used.
-        calibration: "paper" or "released".
+        formula: "paper" or "released".
         weights: technical, rational, natural -> importance above 0.
         map_size: (height, width) of the maps, pixels; None for the pictures' own.
 
@@ -121,7 +121,7 @@ def from_features(
     Source: method, section 2; G-Refine (arXiv 2404.18343), PQ-Map: PS = s_0 · Π_f min(s_f / β_f, 1), and PQ(x) likewise
         at every patch.
     """
-    if calibration == "paper":
+    if formula == "paper":
         preference, small, mode = _paper(model, features, weights)
         bounds = _weighted(model.perceptual_bounds.score, weights)
     else:

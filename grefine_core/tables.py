@@ -1,4 +1,4 @@
-"""Tables of prompts and opinions in the forms that data sets come in: CSV, TSV, JSON, JSON lines, Excel."""
+"""Tables of prompts and ratings in the forms that data sets come in: CSV, TSV, JSON, JSON lines, Excel."""
 
 from __future__ import annotations
 

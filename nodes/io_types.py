@@ -36,7 +36,7 @@ def prompt_input(tooltip: str) -> Any:
 def perceptual_inputs() -> list[Any]:
     """`formula` and the three `importance_*` inputs."""
     low, high = IMPORTANCE_RANGE
-    fields = [
+    inputs = [
         io.Combo.Input(
             "formula",
             options=list(FORMULAS),
@@ -52,7 +52,7 @@ def perceptual_inputs() -> list[Any]:
         "natural": "an unnatural look (colours, light)",
     }
     for factor, what in explained.items():
-        fields.append(
+        inputs.append(
             io.Float.Input(
                 f"importance_{factor}",
                 default=1.0,
@@ -63,7 +63,7 @@ def perceptual_inputs() -> list[Any]:
                 **known(io.Float.Input, advanced=True),
             )
         )
-    return fields
+    return inputs
 
 
 def alignment_inputs() -> list[Any]:

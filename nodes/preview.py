@@ -70,12 +70,12 @@ def cards(lines: Iterable[Sequence[Line]], pictures: Iterable[Tensor] = ()) -> d
             They are files no larger than `SIDE` in the host's temporary folder, which it empties at its start.
     """
     listed = [_shortened(each) for each in lines]
-    shown: list[Card] = [{"lines": each} for each in listed[:MOST]]
+    previewed: list[Card] = [{"lines": each} for each in listed[:MOST]]
     if len(listed) > MOST:
-        shown.append({"lines": [line(f"and {len(listed) - MOST} more pictures", "faint")]})
-    for card, picture in zip(shown[:MOST], pictures, strict=False):
+        previewed.append({"lines": [line(f"and {len(listed) - MOST} more pictures", "faint")]})
+    for card, picture in zip(previewed[:MOST], pictures, strict=False):
         card["picture"] = _save(picture)
-    return {KEY: shown}
+    return {KEY: previewed}
 
 
 def _shortened(lines: Sequence[Line]) -> list[Line]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..grefine_core.alignment import banks_path, calibration_path
+from ..grefine_core.alignment import calibration_path, contrast_vocabulary_path
 from ..grefine_core.clip.loading import load_quality_model
 from ..grefine_core.clip.quality_model import QualityModel
 from ..grefine_core.errors import InputError
@@ -171,7 +171,7 @@ class GRefineLoadQualityModel(io.ComfyNode):
             paths = _files(clip_name, embeddings, calibration, alignment_encoder)
         except InputError:  # a linked name, not known yet, or a missing file, which `execute` will name
             return "unknown"
-        words = banks_path(paths[0])  # found by the loader itself, if it is there
+        words = contrast_vocabulary_path(paths[0])  # found by the loader itself, if it is there
         tops = [path for path in (*paths, *_beside(paths[3]), words if words.is_file() else None) if path is not None]
         files = [path for top in tops for path in (sorted(top.iterdir()) if top.is_dir() else [top])]
         stamps = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files]
@@ -252,4 +252,4 @@ def _beside(encoder: Path | None) -> list[Path]:
     any."""
     if encoder is None:
         return []
-    return [path for path in (encoder.with_suffix(".json"), banks_path(encoder)) if path.is_file()]
+    return [path for path in (encoder.with_suffix(".json"), contrast_vocabulary_path(encoder)) if path.is_file()]

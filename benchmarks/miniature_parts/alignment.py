@@ -29,7 +29,7 @@ WHOLE = "whole prompt at once"
 
 def ways(run: Run) -> dict[str, dict[str, Any]]:
     """Every way of measuring: keywords of ``alignment_quality``."""
-    perceptual = ("calibration", "importance")
+    perceptual = ("formula", "importance")
     chosen = {name: value for name, value in run.choices.assessment().items() if name not in perceptual}
     calibration = run.quality().calibration
     scoring = chosen["scoring"] or (calibration.scoring if calibration else SCORINGS[0])

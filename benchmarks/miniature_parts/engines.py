@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from grefine_research.evaluation.cache import Memo
+from grefine_research.evaluation.cache import EngineCache
 
 T = TypeVar("T")
 
@@ -119,7 +119,7 @@ class SideBySide:
         pipe.unet = self.meeting
 
     def map(self, work: Callable[[Any, T], None], items: Sequence[T]) -> None:
-        """``work(memo, item)`` for all items; the first error is raised."""
+        """``work(cache, item)`` for all items; the first error is raised."""
         if not items:
             return
         self.meeting.enter(min(self._together, len(items)))
@@ -134,7 +134,7 @@ class SideBySide:
                         if not waiting:
                             return
                         item = waiting.pop()
-                    work(Memo(self.inpainter), item)
+                    work(EngineCache(self.inpainter), item)
             finally:
                 self.meeting.leave()
 

@@ -1,4 +1,4 @@
-"""What the independent judges and the clean scene say of a picture."""
+"""What the independent evaluators and the clean scene say of a picture."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch import Tensor
 
 from benchmarks.miniature_parts.cases import Case
 from benchmarks.miniature_parts.stats import psnr, ssim
-from grefine_research.miniature.evaluators import Judges
+from grefine_research.miniature.evaluators import Evaluators
 from grefine_research.miniature.evaluators.severity import inside, overall
 from grefine_research.miniature.sample import FACTORS
 
 
-def judge(case: Case, images: list[Tensor], judges: Judges) -> list[dict[str, Any]]:
-    """Judge versions of one picture.
+def evaluate(case: Case, images: list[Tensor], evaluators: Evaluators) -> list[dict[str, Any]]:
+    """Evaluate versions of one picture.
 
     Args:
         case: the truth.
-        images: (1, H, W, 3) each; equal ones are judged once.
-        judges: both.
+        images: (1, H, W, 3) each; equal ones are evaluated once.
+        evaluators: both.
 
     Returns:
         For each version: "severity" of the whole picture; "inside", one for each defect of the case (None for alignment
@@ -31,7 +31,7 @@ def judge(case: Case, images: list[Tensor], judges: Judges) -> list[dict[str, An
     """
     distinct = {image.numpy().tobytes(): image for image in images}
     stacked = torch.cat(list(distinct.values()))
-    maps, sights = judges.severity.maps(stacked), judges.contents.look(stacked)
+    maps, sights = evaluators.severity.maps(stacked), evaluators.contents.look(stacked)
     totals = overall(maps).tolist()
     found = {}
     for place, (key, image) in enumerate(distinct.items()):

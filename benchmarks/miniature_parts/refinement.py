@@ -1,4 +1,4 @@
-"""Refines the defective scenes in every row, and has the results judged."""
+"""Refines the defective scenes in every row, and has the results evaluated."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tqdm import tqdm
 
 from benchmarks.miniature_parts.cases import Case, make_case
 from benchmarks.miniature_parts.engines import SideBySide
-from benchmarks.miniature_parts.judging import judge
+from benchmarks.miniature_parts.judging import evaluate
 from benchmarks.miniature_parts.rows import FULL, METHODS, Refiner, row_name
 from benchmarks.miniature_parts.run import Run
 from benchmarks.miniature_parts.store import Store
 from grefine_core.miniature.loading import load_miniature_inpainter
-from grefine_research.evaluation.cache import Memo
+from grefine_research.evaluation.cache import EngineCache
 from grefine_research.evaluation.store import Record
-from grefine_research.miniature.evaluators import load_judges
+from grefine_research.miniature.evaluators import load_evaluators
 
 SHEET = 12
 """Scenes on the sheet: the first by number."""
@@ -29,15 +29,15 @@ def run_refinement(run: Run, methods: tuple[str, ...] = METHODS, name: str = "re
     store = Store(run.work / run.split / f"{name}.jsonl", run.fingerprint("refinement"), run.resume)
     missing = store.missing(run.scenes)
     if missing:
-        judges = load_judges(run.judges)
+        evaluators = load_evaluators(run.evaluators)
         quality, assess = run.quality(), run.assess()
         bar = tqdm(total=len(missing), desc=f"{name} ({run.split})", mininterval=5)
 
-        def one(memo: Memo, index: int) -> None:
+        def one(cache: EngineCache, index: int) -> None:
             case = make_case(run, "refinement", index)
-            refiner = Refiner(quality, memo, run.choices.options, assess, run.seed + index)
+            refiner = Refiner(quality, cache, run.choices.options, assess, run.seed + index)
             record, images = _rows_of(case, refiner, methods)
-            versions = judge(case, [case.image, *images.values()], judges)
+            versions = evaluate(case, [case.image, *images.values()], evaluators)
             record["before"] = versions[0]
             for row, judged in zip(images, versions[1:], strict=True):
                 record["rows"][row].update(judged)

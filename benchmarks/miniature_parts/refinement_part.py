@@ -16,7 +16,7 @@ from benchmarks.miniature_parts.stats import ranks, ratio
 from grefine_research.evaluation.statistics import Estimate, bootstrap, mean
 from grefine_research.evaluation.store import Record
 from grefine_research.evaluation.tables import Table, figure
-from grefine_research.miniature.evaluators import Judges, load_judges
+from grefine_research.miniature.evaluators import Evaluators, load_evaluators
 from grefine_research.miniature.sample import FACTORS
 
 BEFORE = "before"
@@ -29,17 +29,17 @@ class Figures:
 
     Args:
         records: of ``run_refinement``.
-        judges: their threshold, noise and jitter.
+        evaluators: their threshold, noise and jitter.
         resamples: of every bootstrap.
     """
 
-    def __init__(self, records: Sequence[Record], judges: Judges, resamples: int) -> None:
+    def __init__(self, records: Sequence[Record], evaluators: Evaluators, resamples: int) -> None:
         self.records, self.resamples = records, resamples
-        self.threshold, self.noise, self.jitter = judges.threshold, judges.noise, judges.jitter
+        self.threshold, self.noise, self.jitter = evaluators.threshold, evaluators.noise, evaluators.jitter
         self.rows = [row for row in ROWS if row in records[0]["rows"]]
 
     def judged(self, record: Record, row: str) -> dict[str, Any]:
-        """What the judges said of one row, or of the picture before."""
+        """What the evaluators said of one row, or of the picture before."""
         found: dict[str, Any] = record["before"] if row == BEFORE else record["rows"][row]
         return found
 
@@ -141,8 +141,8 @@ class Figures:
 def refinement_part(run: Run) -> Part:
     """Everything about the refinement against its targets."""
     records = run_refinement(run)
-    judges = load_judges(run.judges)
-    figures = Figures(records, judges, run.resamples)
+    evaluators = load_evaluators(run.evaluators)
+    figures = Figures(records, evaluators, run.resamples)
     full = row_name(FULL, True)
     tables = figures.rank_tables()
     targets = [Target("defective pictures that are refined", 0.90, figures.changed(full), percent=True)]
@@ -164,10 +164,10 @@ def refinement_part(run: Run) -> Part:
         [_defect_table(figures), _picture_table(figures), _rank_table(figures, tables, full)],
         {"areas": [record["plan"].get("area") for record in records]},
         [
-            f"The contents judge says yes from {judges.threshold:.3f} on. A rise of the judged severity counts above "
-            f"{judges.noise:.3f}, the most that it sees in nineteen of twenty clean validation pictures. A phrase "
-            f"counts as lost where its answer falls more than {judges.jitter:.3f} below the threshold: slight blur or "
-            "noise moves one answer in twenty by that.",
+            f"The contents judge says yes from {evaluators.threshold:.3f} on. A rise of the judged severity counts "
+            f"above {evaluators.noise:.3f}, the most that it sees in nineteen of twenty clean validation pictures. "
+            f"A phrase counts as lost where its answer falls more than {evaluators.jitter:.3f} below the threshold: "
+            "slight blur or noise moves one answer in twenty by that.",
             "Ranks among all rows and per picture, 1 is best, ties share: by the judged severity of the whole picture, "
             "by the judge's mean answer over all phrases, by PSNR to the clean scene; the mean of the three.",
         ],

@@ -27,7 +27,7 @@ class Run:
         split: "test", or "validation" to choose on.
         scenes: of each part.
         weights: folder of the miniature models; None for the usual one.
-        judges: folder of the judges; None for the usual one.
+        evaluators: folder of the evaluators; None for the usual one.
         work: folder of the records.
         out: folder of the results.
         choices: options of the method, from the models' folder.
@@ -42,7 +42,7 @@ class Run:
     split: Split = "test"
     scenes: int = 500
     weights: Path | None = None
-    judges: Path | None = None
+    evaluators: Path | None = None
     work: Path = RESULTS / "miniature-records"
     out: Path = RESULTS
     choices: Choices = field(default_factory=Choices)
@@ -70,12 +70,12 @@ class Run:
     def fingerprint(self, part: str) -> str:
         """Tells records of other models, scenes or choices from this run's."""
         from grefine_core.miniature.loading import weights_folder
-        from grefine_research.miniature.evaluators import find_judges
+        from grefine_research.miniature.evaluators import find_evaluators
 
         digest = hashlib.blake2b(digest_size=6)
         place = self.weights or weights_folder()
         files = [] if part == "language" else sorted(place.glob("*"))
-        files += sorted(find_judges(self.judges).glob("*")) if part == "refinement" else []
+        files += sorted(find_evaluators(self.evaluators).glob("*")) if part == "refinement" else []
         for file in files:
             if file.suffix in (".safetensors", ".json") and file.name != "choices.json":
                 digest.update(file.name.encode() + file.read_bytes())
@@ -103,7 +103,7 @@ def changed_model(model: QualityModel, *, blocks: int | None = None) -> QualityM
         blocks=blocks,
         name=model.name,
         perceptual_bounds=model.perceptual_bounds,
-        **({"banks": model.banks} if hasattr(model, "banks") else {}),
+        **({"contrast_vocabulary": model.contrast_vocabulary} if hasattr(model, "contrast_vocabulary") else {}),
     )
 
 

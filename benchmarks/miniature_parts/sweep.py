@@ -22,7 +22,7 @@ from grefine_core.errors import InputError
 from grefine_core.refine.protocols import RefineOptions
 from grefine_research.evaluation.statistics import mean
 from grefine_research.evaluation.tables import Table, figure
-from grefine_research.miniature.evaluators import load_judges
+from grefine_research.miniature.evaluators import load_evaluators
 from grefine_research.miniature.sample import FACTORS
 
 #: Areas of the clean pictures' masks, and thresholds, that are looked at.
@@ -128,7 +128,7 @@ def _region_bars(run: Run) -> Table:
 
 
 def _refinements(run: Run, variants: Sequence[str]) -> Table:
-    judges = load_judges(run.judges)
+    evaluators = load_evaluators(run.evaluators)
     rows = []
     for name in variants:
         if name not in VARIANTS:
@@ -136,7 +136,7 @@ def _refinements(run: Run, variants: Sequence[str]) -> Table:
         options = VARIANTS[name](run.choices.options)
         other = replace(run, choices=replace(run.choices, options=options), loaded=run.loaded)
         records = run_refinement(other, (FULL,), "sweep-" + re.sub(r"\W+", "-", name))
-        figures = Figures(records, judges, 200)
+        figures = Figures(records, evaluators, 200)
         for guarded in (True, False):
             row = row_name(FULL, guarded)
             falls = [f"{figures.fall(row, kind).value:.2f}" for kind in FACTORS]

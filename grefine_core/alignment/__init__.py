@@ -7,25 +7,31 @@ from .calibration import Bounds, Calibration, calibration_path, find_calibration
 from .options import AlignmentOptions
 from .quality import Assessment, alignment_quality, assess
 from .results import AlignmentQuality, PhraseQuality
-from .texts import Banks, NounGroup, banks_path, find_banks, shipped_banks
+from .texts import (
+    ContrastVocabulary,
+    NounGroup,
+    contrast_vocabulary_path,
+    find_contrast_vocabulary,
+    shipped_contrast_vocabulary,
+)
 
 __all__ = [
     "AlignmentOptions",
     "AlignmentQuality",
     "Assessment",
-    "Banks",
     "Bounds",
     "Calibration",
+    "ContrastVocabulary",
     "NounGroup",
     "PhraseQuality",
     "Truth",
     "alignment_quality",
     "assess",
-    "banks_path",
     "calibrate",
     "calibrate_with_truth",
     "calibration_path",
-    "find_banks",
+    "contrast_vocabulary_path",
     "find_calibration",
-    "shipped_banks",
+    "find_contrast_vocabulary",
+    "shipped_contrast_vocabulary",
 ]

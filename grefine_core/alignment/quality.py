@@ -13,14 +13,23 @@ from torch import Tensor
 
 from ..checks import quality_model
 from ..clip.quality_model import ImageFeatures, QualityModel
-from ..perceptual import PerceptualCalibration, check_options, from_features
+from ..perceptual import PerceptualFormula, check_options, from_features
 from ..prompt.syntax.tree import PromptTree
 from ..tensors import as_images
 from .calibration import Calibration, Scoring
 from .options import AlignmentOptions
 from .results import AlignmentQuality, Interrupt
 from .scoring import as_one_phrase, measure_pictures, measured_by, trees_of
-from .verdicts import DEFAULT_PENALTY, Aggregate, MissingAt, Penalty, alignment_score, defect_map, judge, ratio
+from .verdicts import (
+    DEFAULT_PENALTY,
+    Aggregate,
+    MissingAt,
+    Penalty,
+    alignment_score,
+    classify_phrases,
+    defect_map,
+    ratio,
+)
 
 if TYPE_CHECKING:
     from ..perceptual import PerceptualQuality
@@ -119,7 +128,7 @@ def _measured(
     verdicts, scores, maps = [], [], []
     for parsed, one in zip(trees, measured, strict=True):
         judged = parsed if options.syntax else as_one_phrase(parsed, options.include_style)
-        verdict = judge(judged.phrases, one.scores, one.maps, bounds, options.missing_at)
+        verdict = classify_phrases(judged.phrases, one.scores, one.maps, bounds, options.missing_at)
         ratios = [ratio(score, bounds, options.penalty) for score in one.scores if score is not None]
         verdicts.append(verdict)
         scores.append(alignment_score(one.prompt, ratios, options.aggregate))
@@ -141,7 +150,7 @@ def assess(
     images: Tensor,
     prompt: str | Sequence[str] | None = None,
     *,
-    calibration: PerceptualCalibration = "paper",
+    formula: PerceptualFormula = "paper",
     importance: Sequence[float] | Mapping[str, float] = (1.0, 1.0, 1.0),
     scoring: Scoring | None = None,
     aggregate: Aggregate = "product",
@@ -159,7 +168,7 @@ def assess(
     """PQ-Map and AQ-Map of the same pictures from one image encode; arguments as in the two functions.
 
     Args:
-        calibration: of :func:`perceptual_quality`, "paper" or "released".
+        formula: of :func:`perceptual_quality`, "paper" or "released".
         alignment_calibration: what :func:`alignment_quality` calls ``calibration``, the bounds of AQ-Map.
         map_size: (height, width) of the maps of both, pixels; None for the pictures' own.
 
@@ -183,12 +192,12 @@ def assess(
         subtract_empty,
         penalty,
     )
-    weights = check_options(calibration, importance)
+    weights = check_options(formula, importance)
     pictures = as_images(images)
     trees = trees_of(prompt, tree, len(pictures))
     features = model.features_of(pictures)
     return Assessment(
-        perceptual=from_features(model, features, pictures, calibration, weights, map_size),
+        perceptual=from_features(model, features, pictures, formula, weights, map_size),
         alignment=_measured(model, features, pictures, trees, options, map_size, interrupt),
     )
 

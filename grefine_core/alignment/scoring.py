@@ -195,7 +195,12 @@ def measure(
         raise InputError(f"tree: {len(trees)} prompts for {unit.shape[0]} pictures.")
     tau = model.temperature if options.temperature is None else options.temperature
     parts = prompt_parts(
-        trees, model.token_count, model.context_length, options, banks=model.banks, interrupt=interrupt
+        trees,
+        model.token_count,
+        model.context_length,
+        options,
+        contrast_vocabulary=model.contrast_vocabulary,
+        interrupt=interrupt,
     )
     found = [Collected() for _ in trees]
     for part in parts:

@@ -53,7 +53,8 @@ class NounGroup:
 
 @dataclass(frozen=True)
 class NounEntry:
-    """One thing of the noun bank: its name, its synonyms, the words for its group (with all members, if close)."""
+    """One thing of the contrast vocabulary: its name, its synonyms, the words for its group (with all members, if
+    close)."""
 
     name: str
     synonyms: frozenset[str]
@@ -61,7 +62,7 @@ class NounEntry:
 
 
 @dataclass(frozen=True)
-class Banks:
+class ContrastVocabulary:
     """The words that one model is asked about. Nouns and modifiers in lower case.
 
     Raises:
@@ -82,7 +83,7 @@ class Banks:
 
     def __post_init__(self) -> None:
         if not self.nouns or not any(group.members for group in self.nouns.values()):
-            raise InputError("banks: no nouns.")
+            raise InputError("contrast_vocabulary: no nouns.")
         for name, group in self.nouns.items():
             _check_words(f"nouns of {name!r}", group.names)
             for member in group.members:
@@ -140,8 +141,8 @@ class Banks:
         """At most ``count`` words of the same kind that mean something else, the commonest first; always the same.
 
         Left out: words that mean nearly the same as the word, or as one chosen already, and words that the prompt
-        itself uses (``mentioned``). For compound nouns the nouns of the bank, spread evenly. None for a kind without
-        words.
+        itself uses (``mentioned``). For compound nouns the nouns of the vocabulary, spread evenly. None for a kind
+        without words.
         """
         if kind == "noun":
             nouns = self.other_nouns(word, mentioned)
@@ -172,30 +173,30 @@ class Banks:
         return write_text(Path(path), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
     @classmethod
-    def load(cls, path: str | Path) -> Banks:
+    def load(cls, path: str | Path) -> ContrastVocabulary:
         """Read a file that :meth:`save` wrote, or one written by hand after ``data/banks.json``.
 
         Raises:
-            ModelFileError: missing, damaged, or something else than banks; says what is wrong and where.
+            ModelFileError: missing, damaged, or no contrast vocabulary; says what is wrong and where.
         """
         file = Path(path).expanduser()
         try:
             content = read_json(file)
         except FileNotFoundError as error:
-            raise ModelFileError(f"banks: {file} does not exist; check the path.") from error
+            raise ModelFileError(f"contrast_vocabulary: {file} does not exist; check the path.") from error
         except (OSError, ValueError) as error:
-            raise ModelFileError(f"banks: {file} cannot be read as JSON ({error}).") from error
+            raise ModelFileError(f"contrast_vocabulary: {file} cannot be read as JSON ({error}).") from error
         if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise ModelFileError(f"banks: {file} is no file of contrast words of G-Refine ({FORMAT}).")
+            raise ModelFileError(f"contrast_vocabulary: {file} is no file of contrast words of G-Refine ({FORMAT}).")
         try:
             return cls._from_json(content)
         except KeyError as error:
-            raise ModelFileError(f"banks: {file} is incomplete: it has no {error}.") from error
+            raise ModelFileError(f"contrast_vocabulary: {file} is incomplete: it has no {error}.") from error
         except (InputError, AttributeError, TypeError) as error:
-            raise ModelFileError(f"banks: {file} is damaged ({error}).") from error
+            raise ModelFileError(f"contrast_vocabulary: {file} is damaged ({error}).") from error
 
     @classmethod
-    def _from_json(cls, content: Mapping[str, Any]) -> Banks:
+    def _from_json(cls, content: Mapping[str, Any]) -> ContrastVocabulary:
         nouns = {
             name: NounGroup(
                 tuple(_words(member, f"nouns of {name!r}") for member in group["members"]),
@@ -216,35 +217,37 @@ class Banks:
 
 
 @lru_cache(maxsize=1)
-def shipped_banks() -> Banks:
-    """The banks that come with the package, for CLIP models of the open world."""
-    return Banks.load(_SHIPPED)
+def shipped_contrast_vocabulary() -> ContrastVocabulary:
+    """The contrast vocabulary that comes with the package, for CLIP models of the open world."""
+    return ContrastVocabulary.load(_SHIPPED)
 
 
-def banks_path(weights: str | Path) -> Path:
-    """Where the banks of a weight file lie: ``<stem>.banks.json`` beside it."""
+def contrast_vocabulary_path(weights: str | Path) -> Path:
+    """Where the contrast vocabulary of a weight file lies: ``<stem>.banks.json`` beside it."""
     return Path(weights).expanduser().with_suffix(".banks.json")
 
 
-def find_banks(weights: str | Path) -> Banks | None:
-    """The banks beside a weight file; None if there are none."""
-    file = banks_path(weights)
-    return Banks.load(file) if file.is_file() else None
+def find_contrast_vocabulary(weights: str | Path) -> ContrastVocabulary | None:
+    """The contrast vocabulary beside a weight file; None if there is none."""
+    file = contrast_vocabulary_path(weights)
+    return ContrastVocabulary.load(file) if file.is_file() else None
 
 
-def as_banks(value: object) -> Banks:
-    """Banks as they are or from their file; None for the shipped ones.
+def as_contrast_vocabulary(value: object) -> ContrastVocabulary:
+    """A contrast vocabulary as it is or from its file; None for the shipped one.
 
     Raises:
         InputError: something else.
-        ModelFileError: as :meth:`Banks.load`.
+        ModelFileError: as :meth:`ContrastVocabulary.load`.
     """
     if value is None:
-        return shipped_banks()
+        return shipped_contrast_vocabulary()
     if isinstance(value, str | Path) and str(value).strip():
-        return Banks.load(value)
-    if not isinstance(value, Banks):
-        raise InputError(f"banks: expected Banks, the path of their file, or None, got {value!r:.80}.")
+        return ContrastVocabulary.load(value)
+    if not isinstance(value, ContrastVocabulary):
+        raise InputError(
+            f"contrast_vocabulary: expected a ContrastVocabulary, the path of its file, or None, got {value!r:.80}."
+        )
     return value
 
 
@@ -352,7 +355,7 @@ def prompt_texts(
     template: str = "{}",
     include_style: bool = False,
     *,
-    banks: Banks | None = None,
+    contrast_vocabulary: ContrastVocabulary | None = None,
     syntax: bool = True,
 ) -> PromptTexts:
     """Collect the texts of one prompt.
@@ -364,10 +367,10 @@ def prompt_texts(
         scoring: contrast texts are only needed for "contrast".
         template: wording around phrases, heads and what contrasts them; ``{}`` stands for the text.
         include_style: whether style tags are measured, too.
-        banks: what the texts are contrasted with; None for the shipped ones.
+        contrast_vocabulary: what the texts are contrasted with; None for the shipped ones.
         syntax: False collects no phrases, the prompt as a whole alone.
     """
-    contrasts = _contrasts(scoring, banks)
+    contrasts = _contrasts(scoring, contrast_vocabulary)
     whole = _whole_texts(tree, count, limit, contrasts)
     return replace(whole, phrases=tuple(_phrases_texts(tree, contrasts, template, include_style)) if syntax else ())
 
@@ -378,7 +381,7 @@ def prompt_parts(
     limit: int,
     options: AlignmentOptions,
     *,
-    banks: Banks | None = None,
+    contrast_vocabulary: ContrastVocabulary | None = None,
     interrupt: Callable[[], None] | None = None,
 ) -> Iterator[dict[int, PromptTexts]]:
     """The texts of prompts, part by part; see :func:`prompt_texts`.
@@ -389,7 +392,7 @@ def prompt_parts(
         ``interrupt`` is called between them, and while long prompts are cut into pieces; what it raises stops the work.
     """
     check = interrupt or (lambda: None)
-    contrasts = _contrasts(options.way, banks)
+    contrasts = _contrasts(options.way, contrast_vocabulary)
 
     def counted(text: str) -> int:
         check()
@@ -414,23 +417,27 @@ def prompt_parts(
     yield part
 
 
-def _contrasts(scoring: Scoring, banks: Banks | None) -> Banks | None:
+def _contrasts(scoring: Scoring, contrast_vocabulary: ContrastVocabulary | None) -> ContrastVocabulary | None:
     """The words that texts are contrasted with; None where the scoring needs none."""
     if scoring != "contrast":
         return None
-    return shipped_banks() if banks is None else banks
+    return shipped_contrast_vocabulary() if contrast_vocabulary is None else contrast_vocabulary
 
 
-def _whole_texts(tree: PromptTree, count: Callable[[str], int], limit: int, banks: Banks | None) -> PromptTexts:
+def _whole_texts(
+    tree: PromptTree, count: Callable[[str], int], limit: int, vocabulary: ContrastVocabulary | None
+) -> PromptTexts:
     """The texts of a prompt as a whole, without its phrases."""
     pieces = prompt_pieces(tree, count, limit)
     own = {text for text, _ in pieces}
-    captions = tuple(text for text in banks.captions if text not in own) if banks is not None and pieces else ()
+    captions = (
+        tuple(text for text in vocabulary.captions if text not in own) if vocabulary is not None and pieces else ()
+    )
     return PromptTexts(pieces, (), captions)
 
 
 def _phrases_texts(
-    tree: PromptTree, banks: Banks | None, template: str, include_style: bool
+    tree: PromptTree, vocabulary: ContrastVocabulary | None, template: str, include_style: bool
 ) -> Iterator[PhraseTexts | None]:
     nouns = frozenset(
         word.text for phrase in tree for word in phrase.words if word.tag.startswith("NN") or word == phrase.head
@@ -438,7 +445,7 @@ def _phrases_texts(
     words = frozenset(word.text for phrase in tree for word in phrase.words)
     for phrase in tree:
         measured = include_style or not phrase.is_style
-        yield _phrase_texts(phrase, banks, nouns, words, template) if measured else None
+        yield _phrase_texts(phrase, vocabulary, nouns, words, template) if measured else None
 
 
 def prompt_pieces(tree: PromptTree, count: Callable[[str], int], limit: int) -> tuple[tuple[str, int], ...]:
@@ -484,19 +491,21 @@ def _greedy(text: str, borders: list[int], count: Callable[[str], int], limit: i
 
 
 def _phrase_texts(
-    phrase: Phrase, banks: Banks | None, nouns: frozenset[str], words: frozenset[str], template: str
+    phrase: Phrase, vocabulary: ContrastVocabulary | None, nouns: frozenset[str], words: frozenset[str], template: str
 ) -> PhraseTexts:
-    """The texts of one phrase; those that contrast it only with ``banks``."""
+    """The texts of one phrase; those that contrast it only with ``vocabulary``."""
     text, head = phrase.text, phrase.head.text
     others: tuple[str, ...] = ()
     variants: list[tuple[str, ...]] = []
-    if banks is not None:
-        others = tuple(template.format(noun) for noun in banks.other_nouns(head, nouns))
+    if vocabulary is not None:
+        others = tuple(template.format(noun) for noun in vocabulary.other_nouns(head, nouns))
         for index, word in enumerate(phrase.words):
-            kind = None if word == phrase.head or len(variants) == MODIFIERS else banks.kind_of(word.text, word.tag)
+            kind = (
+                None if word == phrase.head or len(variants) == MODIFIERS else vocabulary.kind_of(word.text, word.tag)
+            )
             if kind is None:
                 continue
-            exchanged = banks.others_of_kind(word.text, kind, VARIANTS, words)
+            exchanged = vocabulary.others_of_kind(word.text, kind, VARIANTS, words)
             if not exchanged:
                 continue
             before = [other.text for other in phrase.words[:index]]

@@ -25,7 +25,7 @@ WEIGHT_FLOOR = 0.5
 """Weight of a phrase that only just fails: its region has to show at all; a deficit of 1 weighs 1."""
 
 
-def judge(
+def classify_phrases(
     phrases: Sequence[Phrase],
     scores: Sequence[tuple[float, float] | None],
     maps: Sequence[Tensor | None],

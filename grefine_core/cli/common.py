@@ -92,7 +92,7 @@ def measure_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """
     chosen: dict[str, Any] = {
         **getattr(arguments, "assessment", {}),
-        "calibration": arguments.formula,
+        "formula": arguments.formula,
         "aggregate": arguments.aggregate,
         "include_style": arguments.include_style,
     }

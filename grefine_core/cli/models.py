@@ -228,7 +228,7 @@ def _fetched(entry: ModelEntry, folder: str | None, host: Path | None) -> dict[s
 
         fetched = download(entry, folder, progress, host=host)
     note = "tensors checked" if fetched.sha256 is None else f"sha256 {fetched.sha256} (hash not recorded)"
-    if fetched.hash_known or fetched.hash_announced:
+    if fetched.hash_known or fetched.hash_from_hub:
         note = "hash checked" if fetched.hash_known else "hash is the one that the hub announces"
     return {
         "id": entry.id,

@@ -102,7 +102,7 @@ def refine_picture(
             assess=partial(assess, **chosen),
         )
     # The guard has encoded this picture already: its factors cost next to nothing.
-    after = perceptual_quality(model, outcome.image, chosen["calibration"], chosen.get("importance", (1.0, 1.0, 1.0)))
+    after = perceptual_quality(model, outcome.image, chosen["formula"], chosen.get("importance", (1.0, 1.0, 1.0)))
     report = replace(
         outcome.reports[0],
         notes=(*notes, *picture.notes, *outcome.reports[0].notes),

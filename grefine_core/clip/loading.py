@@ -13,7 +13,7 @@ from torch import nn
 
 from ..alignment.calibration import Calibration, find_calibration
 from ..alignment.scoring import measured_by
-from ..alignment.texts import Banks, find_banks
+from ..alignment.texts import ContrastVocabulary, find_contrast_vocabulary
 from ..errors import InputError, ModelFileError
 from ..files import read_json
 from ..memory import put_on
@@ -255,7 +255,7 @@ def load_quality_model(
     *,
     folders: Folders = None,
     cache_size: int | None = None,
-    banks: str | Path | Banks | None = None,
+    contrast_vocabulary: str | Path | ContrastVocabulary | None = None,
     blocks: int | None = None,
     alignment_encoder: str | Path | ImageReward | None = None,
     alignment_maps: str | None = None,
@@ -277,8 +277,8 @@ def load_quality_model(
             with an ``alignment_encoder`` of a file, the one beside that file.
         folders: where to look for weights; None for ``model_folders()``.
         cache_size: pictures whose features are kept.
-        banks: the words that AQ-Map contrasts phrases with, or their file; None: ``<stem>.banks.json`` beside the
-            weights, if it is there, else those that come with the package.
+        contrast_vocabulary: the words that AQ-Map contrasts phrases with, or their file; None: ``<stem>.banks.json``
+            beside the weights, if it is there, else those that come with the package.
         blocks: last blocks with V-V attention; None for CLIP Surgery's six, 0 for an ordinary encode.
         alignment_encoder: what AQ-Map measures with: None or "clip" for this CLIP, "imagereward" for ImageReward's
             weights, looked for as these are, or the path of such weights, or an ``ImageReward`` in memory.
@@ -289,7 +289,8 @@ def load_quality_model(
 
     Raises:
         InputError: an unknown model, device, type or resolution, or embeddings of another text encoder.
-        ModelFileError: weights or embeddings not found, damaged, or of another model; calibration or banks damaged.
+        ModelFileError: weights or embeddings not found, damaged, or of another model; calibration or contrast
+            vocabulary damaged.
     """
     if dtype not in (torch.float32, torch.float16, torch.bfloat16):
         raise InputError(f"dtype: expected float32, float16 or bfloat16, got {dtype}.")
@@ -312,7 +313,7 @@ def load_quality_model(
         name=_short_name(architecture),
         perceptual_bounds=load_perceptual_bounds(embeddings),
         factor_features=load_text_features(embeddings),
-        banks=find_banks(file) if banks is None else banks,
+        contrast_vocabulary=find_contrast_vocabulary(file) if contrast_vocabulary is None else contrast_vocabulary,
         alignment_encoder=encoder,
         **options,
     )

@@ -39,7 +39,7 @@ from .tokenizer import with_long_words
 if TYPE_CHECKING:
     from ..alignment.calibration import Calibration
     from ..alignment.options import AlignmentEncoder
-    from ..alignment.texts import Banks
+    from ..alignment.texts import ContrastVocabulary
 
 
 # A small bounded store of features, least recently used first out.
@@ -205,7 +205,7 @@ class QualityModel:
         blocks: last blocks with V-V attention; 0 is an ordinary encode.
         name: what to call the model in reports and calibration files.
         perceptual_bounds: β of PQ-Map; None for those in the embeddings' file, else the paper's.
-        banks: the words that AQ-Map contrasts phrases with; None for the shipped ones.
+        contrast_vocabulary: the words that AQ-Map contrasts phrases with; None for the shipped ones.
         factor_features: factor -> (2, C), what the embeddings mean to a text encoder that was trained with them; None
             for those in the embeddings' file, else what this model's text encoder makes of them.
         alignment_encoder: what AQ-Map measures with instead of this CLIP (``grefine_core.imagereward``), with words of
@@ -229,11 +229,11 @@ class QualityModel:
         blocks: int = DEFAULT_BLOCKS,
         name: str | None = None,
         perceptual_bounds: PerceptualBounds | None = None,
-        banks: Banks | str | Path | None = None,
+        contrast_vocabulary: ContrastVocabulary | str | Path | None = None,
         factor_features: Mapping[str, Tensor] | None = None,
         alignment_encoder: AlignmentEncoder | None = None,
     ) -> None:
-        from ..alignment.texts import as_banks
+        from ..alignment.texts import as_contrast_vocabulary
 
         if not isinstance(clip, nn.Module):
             raise InputError(f"clip: expected an open_clip model, got {type(clip).__name__}.")
@@ -247,7 +247,7 @@ class QualityModel:
         self.embeddings = self._checked_embeddings(embeddings)
         self.perceptual_bounds = perceptual_bounds or load_perceptual_bounds(embeddings)
         self.calibration = calibration
-        self.banks = as_banks(banks)
+        self.contrast_vocabulary = as_contrast_vocabulary(contrast_vocabulary)
         self._tuned = self._checked_features(factor_features or load_text_features(embeddings))
         if alignment_encoder is not None and not callable(getattr(alignment_encoder, "measure", None)):
             raise InputError(

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..alignment.texts import Banks, find_banks
+from ..alignment.texts import ContrastVocabulary, find_contrast_vocabulary
 from ..errors import InputError, ModelFileError
 from ..memory import put_on
 from ..models.files import check, existing_file, read_tensors, shapes_of, to_floats
@@ -86,7 +86,7 @@ def load_image_reward(
     dtype: torch.dtype = torch.float32,
     *,
     folders: Folders = None,
-    banks: Banks | str | Path | None = None,
+    contrast_vocabulary: ContrastVocabulary | str | Path | None = None,
     **options: Any,
 ) -> ImageReward:
     """Load ImageReward as an encoder of AQ-Map.
@@ -98,8 +98,8 @@ def load_image_reward(
         device: where to put the weights.
         dtype: float32, float16 or bfloat16.
         folders: where to look for the vocabulary; None for ``model_folders()``.
-        banks: the words that phrases are contrasted with, or their file; None: ``<stem>.banks.json`` beside the
-            weights, if it is there, else those that come with the package.
+        contrast_vocabulary: the words that phrases are contrasted with, or their file; None: ``<stem>.banks.json``
+            beside the weights, if it is there, else those that come with the package.
         options: further arguments of :class:`ImageReward` (``maps``, ``view``, …).
 
     Raises:
@@ -114,7 +114,7 @@ def load_image_reward(
     return ImageReward(
         network,
         TextTokenizer(tokens, sizes.text_length),
-        banks=find_banks(file) if banks is None else banks,
+        contrast_vocabulary=find_contrast_vocabulary(file) if contrast_vocabulary is None else contrast_vocabulary,
         **{"name": file.stem, **options},
     )
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..alignment.options import AlignmentOptions
 from ..alignment.results import Interrupt, Measurement
 from ..alignment.scoring import Collected, as_one_phrase, beats, phrase_scores, prompt_score
-from ..alignment.texts import EMPTY, Banks, PromptTexts, as_banks, prompt_parts
+from ..alignment.texts import EMPTY, ContrastVocabulary, PromptTexts, as_contrast_vocabulary, prompt_parts
 from ..alignment.verdicts import region_map
 from ..checks import choice, whole_number
 from ..clip.preprocess import OPENAI_MEAN, OPENAI_STD, Geometry, normalise, preprocess
@@ -53,7 +53,12 @@ def measure_rewards(
     """
     tau = encoder.temperature if options.temperature is None else options.temperature
     parts = prompt_parts(
-        trees, encoder.token_count, encoder.context_length, options, banks=encoder.banks, interrupt=interrupt
+        trees,
+        encoder.token_count,
+        encoder.context_length,
+        options,
+        contrast_vocabulary=encoder.contrast_vocabulary,
+        interrupt=interrupt,
     )
     pictures_seen = encoder.see(pictures)
     found = [Collected() for _ in trees]
@@ -152,14 +157,14 @@ class ImageReward:
     Args:
         network: put into evaluation mode; its weights are never changed.
         tokenizer: the one that belongs to it.
-        banks: the words that phrases are contrasted with, or their file; None for the shipped ones.
+        contrast_vocabulary: the words that phrases are contrasted with, or their file; None for the shipped ones.
         maps: how a phrase is found in the picture, see ``localisation``: "gradient" × attention of the reward,
             "values" (V-V attention, BLIP's joint space), or "slices" (the reward of one part of the picture at a time;
             by far the slowest).
         view: what AQ-Map shows the network of a picture that is not square: the "whole", resized to a square as for
             CLIP, so that a map covers all of it; or the centre "crop" that the network was trained with.
-        nouns: other nouns at most that a head noun is contrasted with, spread evenly over the bank. Every text costs a
-            pass here, where CLIP has it at hand.
+        nouns: other nouns at most that a head noun is contrasted with, spread evenly over the contrast vocabulary.
+            Every text costs a pass here, where CLIP has it at hand.
         absolute: score a prompt as a whole by its reward itself, against the average picture's (0), for which the
             network was trained; False: as phrases are scored.
         window: for "slices": patches in a row of a part.
@@ -175,7 +180,7 @@ class ImageReward:
         network: ImageRewardNetwork,
         tokenizer: TextTokenizer,
         *,
-        banks: Banks | str | Path | None = None,
+        contrast_vocabulary: ContrastVocabulary | str | Path | None = None,
         maps: Localisation = "gradient",
         view: View = "whole",
         nouns: int = 48,
@@ -191,7 +196,7 @@ class ImageReward:
             )
         self.network = network.eval()
         self.tokenizer = tokenizer
-        self.banks = as_banks(banks)
+        self.contrast_vocabulary = as_contrast_vocabulary(contrast_vocabulary)
         self.maps = choice(maps, "maps", LOCALISATIONS)
         self.view = choice(view, "view", VIEWS)
         self.nouns = whole_number(nouns, "nouns", 1, 100_000)

@@ -64,7 +64,7 @@ class Choices:
     def assessment(self) -> dict[str, Any]:
         """The keywords for ``assess``."""
         keywords: dict[str, Any] = {
-            "calibration": self.calibration,
+            "formula": self.calibration,
             "importance": self.importance,
             "aggregate": self.aggregate,
             "scoring": self.scoring,

@@ -43,7 +43,7 @@ class NotTheRestError(Exception):
 
 
 class NothingLeftError(Exception):
-    """The server says that all of the file is there already; ``sha256`` is what it announced, if anything."""
+    """The server says that all of the file is there already; ``sha256`` is what its metadata say, if anything."""
 
     def __init__(self, sha256: str | None) -> None:
         super().__init__()
@@ -201,8 +201,8 @@ class Verification:
     """Computed if the entry has one to compare with, or on request."""
     hash_known: bool
     """Whether the hash was compared with a recorded one; else only names and shapes were."""
-    hash_announced: bool = False
-    """Whether it was compared with what the server announced while the file was fetched."""
+    hash_from_hub: bool = False
+    """Whether it was compared with the hub's metadata while the file was fetched."""
 
 
 def verify_file(
@@ -338,7 +338,8 @@ class _WrongError(Exception):
 def _receive(
     entry: ModelEntry, url: str, part: BinaryIO, target: Path, progress: DownloadProgress | None, timeout: float
 ) -> str | None:
-    """Fetch into ``part``, from where an earlier attempt stopped if the server can do that; the announced sha256."""
+    """Fetch into ``part``, from where an earlier attempt stopped if the server can do that; the sha256 of the hub's
+    metadata."""
     done, note = part.tell(), _note(target)
     version = note.read_text(encoding="utf-8") if note.is_file() else ""
 
@@ -417,14 +418,14 @@ def _write(target: Path, write: Callable[[], object]) -> None:
         ) from error
 
 
-def _verified(entry: ModelEntry, target: Path, announced: str | None) -> Verification:
+def _verified(entry: ModelEntry, target: Path, hub_sha256: str | None) -> Verification:
     try:
         checked = verify_file(_part(target), entry, compute_hash=True, name=target.name)
     except ModelFileError as error:
         raise _WrongError(str(error)) from error
-    if announced is not None and checked.sha256 != announced:
-        raise _WrongError(f"sha256 is {checked.sha256}, but {announced} was announced with the file.")
-    return replace(checked, path=target, hash_announced=announced is not None)
+    if hub_sha256 is not None and checked.sha256 != hub_sha256:
+        raise _WrongError(f"sha256 is {checked.sha256}, but {hub_sha256} is in the hub's metadata.")
+    return replace(checked, path=target, hash_from_hub=hub_sha256 is not None)
 
 
 def _place(entry: ModelEntry, target: Path, checked: Verification) -> Verification:

@@ -28,7 +28,7 @@ _CONTRACTIONS = ("s", "t", "re", "ve", "m", "ll", "d")
 _REACH = 256
 
 
-class Seams:
+class TokenBoundaries:
     """Answers, for one prompt, whether a cut at an offset is clean."""
 
     def __init__(self, prompt: str, spans: list[Span]) -> None:
@@ -204,7 +204,7 @@ def _edits(prompt: str, targets: Sequence[tuple[int, int, float]]) -> list[_Edit
     for span in tags:
         if span.kind not in ("text", "escape"):
             wanted[span.start : span.end] = [0.0] * (span.end - span.start)
-    seams = Seams(prompt, tags)
+    boundaries = TokenBoundaries(prompt, tags)
     reading = read(prompt)
     edits = []
     for segment in reading.segments:
@@ -214,7 +214,7 @@ def _edits(prompt: str, targets: Sequence[tuple[int, int, float]]) -> list[_Edit
             # "not below" and not "at least": a weight of nan is nobody's to repair.
             if not segment.weight < target - CLOSE_ENOUGH or not math.isfinite(segment.weight):
                 continue
-            cut = seams.tighten(start, end, segment)
+            cut = boundaries.tighten(start, end, segment)
             if cut is not None:
                 edit = _edit(prompt, reading, segment, *cut, target)
                 # Parentheses that the host took for text: among them it takes more of them for text, too.
@@ -321,7 +321,7 @@ def characters(prompt: str) -> list[tuple[int, str, float]]:
 Spans = tuple[tuple[int, int], ...]
 
 
-def places(original: str, prompt: str) -> dict[int, int] | None:
+def span_mapping(original: str, prompt: str) -> dict[int, int] | None:
     """Return offset in ``original`` -> offset in ``prompt`` of every character that the host reads as text.
 
     ``None`` if they are not the same text with other weights.
@@ -336,21 +336,21 @@ def places(original: str, prompt: str) -> dict[int, int] | None:
     return {old[0]: new[0] for old, new in zip(before, after, strict=True)}
 
 
-def move(spans: Iterable[tuple[int, int]], where: Mapping[int, int]) -> Spans:
+def map_spans(spans: Iterable[tuple[int, int]], mapping: Mapping[int, int]) -> Spans:
     """Return ``spans`` at their new places, as maximal ranges without markup in between.
 
     Args:
         spans: (start, end) each, the end exclusive.
         where: offset -> offset, see :func:`places`.
     """
-    moved: list[tuple[int, int]] = []
+    mapped: list[tuple[int, int]] = []
     for start, end in spans:
-        for position in (where[old] for old in range(start, end) if old in where):
-            if moved and moved[-1][1] == position:
-                moved[-1] = (moved[-1][0], position + 1)
+        for position in (mapping[old] for old in range(start, end) if old in mapping):
+            if mapped and mapped[-1][1] == position:
+                mapped[-1] = (mapped[-1][0], position + 1)
             else:
-                moved.append((position, position + 1))
-    return tuple(moved)
+                mapped.append((position, position + 1))
+    return tuple(mapped)
 
 
 # Emphasis by repetition, for text encoders that do not know weights.
@@ -476,11 +476,11 @@ def emphasize(
     if low > high:
         raise InputError(f"minimum: {low:g} is over maximum {high:g}; the weight must rise with the deficit.")
     unmatched = []
-    moved: dict[str, dict[int, int] | None] = {}
+    mappings: dict[str, dict[int, int] | None] = {}
     for index, verdict in enumerate(_listed(phrases)):
         if verdict.defect == "none" or verdict.phrase.is_style:
             continue
-        spans = _spans_here(prompt, verdict, index, moved)
+        spans = _spans_here(prompt, verdict, index, mappings)
         deficit = number(verdict.deficit, f"phrases[{index}].deficit", 0.0, 1.0)
         unmatched.append((verdict.phrase, spans, round(low + (high - low) * deficit, 2)))
     if not unmatched:
@@ -504,20 +504,20 @@ def _listed(phrases: Iterable[PhraseVerdict]) -> list[PhraseVerdict]:
     return listed
 
 
-def _spans_here(prompt: str, verdict: PhraseVerdict, index: int, moved: dict[str, dict[int, int] | None]) -> Spans:
+def _spans_here(prompt: str, verdict: PhraseVerdict, index: int, mappings: dict[str, dict[int, int] | None]) -> Spans:
     """Where a phrase stands in ``prompt``, also if that is what an earlier emphasis made of the phrase's own prompt.
 
-    Phrases that were parsed from another prompt are refused: their spans would put weights anywhere. ``moved`` holds
-    the places that are known already, by original prompt: finding them reads both prompts whole.
+    Phrases that were parsed from another prompt are refused: their spans would put weights anywhere. ``mappings`` holds
+    those that are known already, by original prompt: finding them reads both prompts whole.
     """
     spans = verdict.phrase.spans
     original = getattr(verdict.phrase, "prompt", "")
     if original and original != prompt:
-        if original not in moved:
-            moved[original] = places(original, prompt)
-        where = moved[original]
-        if where is not None:
-            return move(spans, where)
+        if original not in mappings:
+            mappings[original] = span_mapping(original, prompt)
+        mapping = mappings[original]
+        if mapping is not None:
+            return map_spans(spans, mapping)
     written = "".join(prompt[start:end] for start, end in spans)
     fits = all(0 <= start < end <= len(prompt) for start, end in spans)
     if not fits or _letters(written) != _letters(verdict.phrase.text):

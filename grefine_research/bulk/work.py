@@ -67,9 +67,7 @@ class Scoring:
         # Which texts are encoded together decides the last digits: nothing may be remembered of other pictures.
         self._quality.clear_cache()
         if not task.prompt:
-            chosen = {
-                name: self._assessment[name] for name in ("calibration", "importance") if name in self._assessment
-            }
+            chosen = {name: self._assessment[name] for name in ("formula", "importance") if name in self._assessment}
             return _perceptual(perceptual_quality(self._quality, picture.image, **chosen))
         both = assess(self._quality, picture.image, task.prompt, **self._assessment)
         row = {**_perceptual(both.perceptual), "alignment": float(both.alignment.score[0])}

@@ -192,7 +192,7 @@ def _tasks(arguments: argparse.Namespace) -> list[Task]:
     if arguments.dataset != "parquet":
         return tasks_of(data_options.open_data(arguments))
     if arguments.table or arguments.scale:
-        raise InputError("--table, --scale: Parquet files have their prompts in them, and opinions are not asked for.")
+        raise InputError("--table, --scale: Parquet files have their prompts in them, and ratings are not asked for.")
     columns = data_options.named(arguments.column, "--column")
     return parquet_tasks(arguments.data, images=arguments.images, columns=columns, limit=arguments.limit)
 
@@ -240,6 +240,6 @@ def _fingerprint(arguments: argparse.Namespace) -> str:
         model_fingerprint(model.module),
         tensor_fingerprint(**model.embeddings),
         "" if encoder is None else model_fingerprint(getattr(encoder, "module", model.module)),
-        [model.resolution, model.blocks, model.perceptual_bounds, model.calibration, model.banks],
+        [model.resolution, model.blocks, model.perceptual_bounds, model.calibration, model.contrast_vocabulary],
     ]
     return hashlib.blake2b(str(parts).encode("utf-8", "replace"), digest_size=16).hexdigest()

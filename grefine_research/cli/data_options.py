@@ -28,7 +28,7 @@ def add_data_options(parser: argparse.ArgumentParser, more: tuple[str, ...] = ()
     group.add_argument(
         "--data", required=True, metavar="FOLDER", help="its folder (csv: also the table; miniature: drawn into it)"
     )
-    group.add_argument("--table", metavar="FILE", help="prompts and opinions, where they are not in their usual place")
+    group.add_argument("--table", metavar="FILE", help="prompts and ratings, where they are not in their usual place")
     group.add_argument("--images", metavar="FOLDER", help="pictures, where they are not in their usual place")
     group.add_argument(
         "--column",

@@ -11,7 +11,7 @@ def add_command(commands: Any) -> None:
     """Add the command with its two halves."""
     parser = commands.add_parser(
         "evaluate",
-        help="measure indicators against opinions, and pictures before and after refinement",
+        help="measure indicators against ratings, and pictures before and after refinement",
         description="Makes the paper's tables on a data set: pages, CSV, JSON and plots in a folder, with all that "
         "they were made with. A run that was killed goes on where it was.",
     )

@@ -1,4 +1,4 @@
-"""``grefine evaluate indicators``: indicators against human opinions, the paper's Tables 6 and 7."""
+"""``grefine evaluate indicators``: indicators against human ratings, the paper's Tables 6 and 7."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ def add_command(halves: Any) -> None:
     """Add the half and its options."""
     parser = halves.add_parser(
         "indicators",
-        help="indicators against opinions (Tables 6, 7)",
-        description="Scores every picture with every indicator and correlates the scores with the data set's opinions: "
+        help="indicators against ratings (Tables 6, 7)",
+        description="Scores every picture with every indicator and correlates the scores with the data set's ratings: "
         "SROCC, PLCC, PLCC after a logistic fit, each with a bootstrap interval; for all, by generator, by split.",
     )
     evaluate_options.add_shared_options(parser)
     evaluate_options.add_indicator_options(parser, "those of Tables 6 and 7")
     parser.add_argument(
-        "--perceptual-score", metavar="NAME", help="opinion for perceptual indicators; default: perception, else mos"
+        "--perceptual-score", metavar="NAME", help="rating for perceptual indicators; default: perception, else mos"
     )
     parser.add_argument(
-        "--alignment-score", metavar="NAME", help="opinion for alignment indicators; default: alignment, else mos"
+        "--alignment-score", metavar="NAME", help="rating for alignment indicators; default: alignment, else mos"
     )
     parser.set_defaults(run=run)
 
@@ -34,9 +34,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Write ``indicators.md``, ``.csv``, ``.json``, plots, every picture's scores, and what it was made with."""
     from ..evaluation import paper
     from ..evaluation.indicators import ALIGNMENT, FACTORS, OWN, PERCEPTUAL
-    from ..evaluation.plots import plot_opinions
+    from ..evaluation.plots import plot_ratings
     from ..evaluation.ratings import evaluate_indicators
-    from ..evaluation.ratings_report import NAME, as_json, write_opinions
+    from ..evaluation.ratings_report import NAME, as_json, write_ratings
 
     evaluate_options.settle(arguments)
     context = evaluate_options.make_context(arguments)
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     evaluate_options.manifest(
         arguments, folder / f"{NAME}_run.json", dataset, specs, obstacles, [*refinement, "seed", "no_guard"]
     )
-    plots = plot_opinions(result, folder)
-    page = write_opinions(result, folder)
+    plots = plot_ratings(result, folder)
+    page = write_ratings(result, folder)
     evaluate_options.print_result(arguments, as_json(result), page, plots)
     return evaluate_options.finish(result.failures, dataset, obstacles, {spec.name: spec.title for spec in specs})

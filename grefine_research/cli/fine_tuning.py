@@ -38,7 +38,7 @@ def fine_tune(
     arguments: argparse.Namespace,
     encoder: Any,
     dataset: Dataset,
-    opinions: Mapping[str, float],
+    ratings: Mapping[str, float],
     target: Path,
     work: Path,
     launch: Launch,
@@ -56,8 +56,8 @@ def fine_tune(
 
     options = training_options(arguments, RewardTuningOptions())
     sides = held_back(dataset, arguments.validation_share, arguments.seed)
-    training, validation = ([key for key in opinions if key in side] for side in sides)
-    of = f"{model_fingerprint(encoder.network)} {options} {sorted(opinions.items())} {sorted(validation)}"
+    training, validation = ([key for key in ratings if key in side] for side in sides)
+    of = f"{model_fingerprint(encoder.network)} {options} {sorted(ratings.items())} {sorted(validation)}"
     name = hashlib.blake2b(of.encode(), digest_size=4).hexdigest()
     with tqdm(desc="Fine-tuning", unit="picture", disable=None if launch.main else True, file=sys.stderr) as bar:
         finished = 0
@@ -75,7 +75,7 @@ def fine_tune(
         found = tune_image_reward(
             encoder,
             dataset,
-            opinions,
+            ratings,
             training,
             validation,
             options,

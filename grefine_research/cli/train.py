@@ -12,9 +12,9 @@ def add_command(commands: Any) -> None:
     """Add the command with its two halves."""
     parser = commands.add_parser(
         "train",
-        help="train the quality indicators on pictures with opinions",
+        help="train the quality indicators on pictures with ratings",
         description="Trains PQ-Map's embeddings (pq), or sets AQ-Map's bounds (aq), on a data set of generated "
-        "pictures with prompts and opinions. A training that was killed goes on where it was.",
+        "pictures with prompts and ratings. A training that was killed goes on where it was.",
     )
     halves = parser.add_subparsers(dest="half", required=True, metavar="pq|aq")
     add_pq(halves)

@@ -1,4 +1,4 @@
-"""``grefine train aq``: the bounds of AQ-Map, from pictures with opinions on how well they show their prompts."""
+"""``grefine train aq``: the bounds of AQ-Map, from pictures with ratings on how well they show their prompts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 Figures = dict[str, dict[str, float]]
 
-_OPINIONS = ("alignment", "mos")
+_RATINGS = ("alignment", "mos")
 _SHARE = 0.1
 """Of the pictures, held back where the data set has no split."""
 
@@ -46,13 +46,13 @@ def add_command(halves: Any) -> None:
         "aq",
         help="set the bounds of AQ-Map",
         description="Measures every picture against its prompt once, keeps the raw scores on disk, and sets the bounds "
-        "under which a phrase counts as missed so that the alignment score follows the opinions best. With ImageReward "
-        "in CLIP's place its image encoder may learn from the opinions first. Without opinions, from good pictures "
+        "under which a phrase counts as missed so that the alignment score follows the ratings best. With ImageReward "
+        "in CLIP's place its image encoder may learn from the ratings first. Without ratings, from good pictures "
         "alone: grefine calibrate.",
     )
     add_data_options(parser)
     group = parser.add_argument_group("labels")
-    group.add_argument("--score", metavar="SCORE", help="opinion on alignment; default: alignment, else mos")
+    group.add_argument("--score", metavar="SCORE", help="rating on alignment; default: alignment, else mos")
     group.add_argument("--validation-limit", type=int, default=600, metavar="N", help="miniature: pictures of the test")
     group.add_argument(
         "--aggregate", choices=("product", "geometric", "min"), default="product", help="how phrases make up the score"
@@ -62,7 +62,7 @@ def add_command(halves: Any) -> None:
     group.add_argument(
         "--fine-tune",
         action="store_true",
-        help="let ImageReward's image encoder learn from the opinions first (with --alignment-encoder)",
+        help="let ImageReward's image encoder learn from the ratings first (with --alignment-encoder)",
     )
     group.add_argument(
         "--encoder-output",
@@ -97,8 +97,8 @@ def run(arguments: argparse.Namespace) -> int:
     model = common.load_model(arguments)
     tuning: dict[str, Any] = {}
     if tuned is not None:
-        opinions = opinions_of(arguments, dataset)
-        tuning = fine_tune(arguments, model.alignment_encoder, dataset, opinions, tuned, work, launch)
+        ratings = ratings_of(arguments, dataset)
+        tuning = fine_tune(arguments, model.alignment_encoder, dataset, ratings, tuned, work, launch)
     with tqdm(desc="Measuring", unit="picture", disable=None if launch.main else True, file=sys.stderr) as bar:
 
         def measured(done: int, total: int) -> None:
@@ -111,7 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not launch.main:
         return 0
     report_skipped(dataset, work / f"{target.stem}.skipped.json")
-    fit = _from_truth if dataset.kind == "miniature" else _from_opinions
+    fit = _from_truth if dataset.kind == "miniature" else _from_ratings
     calibration, figures = fit(arguments, scored, dataset, measured_by(model))
     calibration.save(target)
     log = {
@@ -166,16 +166,16 @@ def _open(arguments: argparse.Namespace) -> Dataset:
     return replace(parts[0], examples=tuple(example for part in parts for example in part.examples))
 
 
-def opinions_of(arguments: argparse.Namespace, dataset: Dataset) -> dict[str, float]:
-    """Key -> opinion on alignment in [0, 1], of the pictures that have one.
+def ratings_of(arguments: argparse.Namespace, dataset: Dataset) -> dict[str, float]:
+    """Key -> rating on alignment in [0, 1], of the pictures that have one.
 
     Raises:
-        InputError: the data set has no such opinions.
+        InputError: the data set has no such ratings.
     """
-    score = arguments.score or next((name for name in _OPINIONS if name in dataset.scales), "alignment")
+    score = arguments.score or next((name for name in _RATINGS if name in dataset.scales), "alignment")
     if score not in dataset.scales:
         raise InputError(
-            f"--score {score}: {dataset.name} has {', '.join(dataset.scales) or 'no scores'}. Without opinions, set "
+            f"--score {score}: {dataset.name} has {', '.join(dataset.scales) or 'no scores'}. Without ratings, set "
             "the bounds from pictures that match their prompts: grefine calibrate."
         )
     known = zip(dataset.examples, dataset.unit_scores(score), strict=True)
@@ -192,16 +192,16 @@ def _with_prompts(dataset: Dataset) -> Dataset:
     return replace(dataset, examples=kept, skipped=(*dataset.skipped, *without))
 
 
-def _from_opinions(
+def _from_ratings(
     arguments: argparse.Namespace, scored: Sequence[Scored], dataset: Dataset, model: str
 ) -> tuple[Calibration, Figures]:
     import torch
 
-    from ..training.alignment_bounds import fit_to_opinions, scores_of
+    from ..training.alignment_bounds import fit_to_ratings, scores_of
     from ..training.correlation import srocc
     from ..training.data import held_back
 
-    opinions = opinions_of(arguments, dataset)
+    ratings = ratings_of(arguments, dataset)
     training, validation = held_back(dataset, arguments.validation_share, arguments.seed)
     test = {example.key for example in dataset.examples if example.split == "test"}
     sides = {
@@ -210,14 +210,14 @@ def _from_opinions(
     }
 
     def labels(ones: Sequence[Scored]) -> Tensor:
-        return torch.tensor([opinions.get(one.key, float("nan")) for one in ones])
+        return torch.tensor([ratings.get(one.key, float("nan")) for one in ones])
 
     def figure(ones: Sequence[Scored], chosen: Calibration) -> float:
         bounds = chosen.bounds[chosen.scoring]
         return srocc(scores_of(ones, chosen.scoring, bounds, arguments.aggregate), labels(ones))
 
     ones = sides["trained on"]
-    calibration = fit_to_opinions(ones, labels(ones), aggregate=arguments.aggregate, model=model)
+    calibration = fit_to_ratings(ones, labels(ones), aggregate=arguments.aggregate, model=model)
     return calibration, _compared("SROCC", sides, calibration, figure)
 
 

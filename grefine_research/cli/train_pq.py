@@ -1,4 +1,4 @@
-"""``grefine train pq``: the learned prompts of PQ-Map, from pictures with opinions."""
+"""``grefine train pq``: the learned prompts of PQ-Map, from pictures with ratings."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def add_command(halves: Any) -> None:
         "pq",
         help="learn the prompts of PQ-Map",
         description="The image encoder is frozen: pictures are encoded once and kept on disk, then epochs take "
-        "seconds. With one opinion a picture all factors learn together through the overall score; factors with "
+        "seconds. With one rating a picture all factors learn together through the overall score; factors with "
         "labels of their own learn from these.",
     )
     add_data_options(parser)
     group = parser.add_argument_group("labels")
     group.add_argument(
-        "--mos", metavar="SCORE", help="the opinion that PS is to follow; default: perception, else mos; none: no such"
+        "--mos", metavar="SCORE", help="the rating that PS is to follow; default: perception, else mos; none: no such"
     )
     group.add_argument(
         "--factor", action="append", default=[], metavar="FACTOR=SCORE", help="a label of one factor; repeatable"
@@ -61,7 +61,7 @@ def add_command(halves: Any) -> None:
     group.add_argument(
         "--overall",
         choices=("joint", "own"),
-        help="the overall factor learns through PS alone (as published), or from the opinion as well; default: joint, "
+        help="the overall factor learns through PS alone (as published), or from the rating as well; default: joint, "
         "for miniature own",
     )
     add_weights_options(parser)

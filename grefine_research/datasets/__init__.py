@@ -1,4 +1,4 @@
-"""Data sets of generated pictures with prompts and opinions, each brought to the same records."""
+"""Data sets of generated pictures with prompts and ratings, each brought to the same records."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ class Columns:
         return self
 
     def only(self, rows: Sequence[Row]) -> Columns:
-        """Without the scores and the prompt that the table has not: test splits come without opinions."""
+        """Without the scores and the prompt that the table has not: test splits come without ratings."""
         there = {name for row in rows[:50] for name in row}
         scores = {score: column for score, column in self.scores.items() if column in there}
         return replace(self, scores=scores, prompt=self.prompt if self.prompt in there else None)

@@ -42,7 +42,7 @@ def open_dataset(
         kind: one of :data:`KINDS`.
         root: the data set's folder, as unpacked. For "csv" the table itself will do; for "miniature" a folder that the
             pictures are drawn into.
-        table: file with prompts and opinions, where it is not in its usual place.
+        table: file with prompts and ratings, where it is not in its usual place.
         images: folder of the pictures, likewise.
         split: only examples of this split ("train", "validation", "test").
         columns: for "csv" and "folder": ``image``, ``prompt``, ``group``, ``split`` or a score's name -> column of the

@@ -1,4 +1,4 @@
-"""Databases of opinions on generated pictures, in the layouts that they are published in.
+"""Databases of ratings on generated pictures, in the layouts that they are published in.
 
 Of AGIQA-3K the table itself was at hand. The layouts of the others are from their authors' pages and from programs that
 read them; ``docs/training.md`` says which is which.
@@ -35,8 +35,8 @@ def agiqa_3k(into: Collector, table: Path | None, images: Path | None) -> None:
 
 def aigiqa_20k(into: Collector, table: Path | None, images: Path | None) -> None:
     """AIGIQA-20K in the split of the NTIRE 2024 challenge: ``info_train``, ``info_val``, ``info_test`` (CSV or Excel)
-    with name, prompt and one opinion, pictures in ``train``, ``val``, ``test``. Splits that are not there are left out,
-    and so are opinions that were not published for validation and test."""
+    with name, prompt and one rating, pictures in ``train``, ``val``, ``test``. Splits that are not there are left out,
+    and so are ratings that were not published for validation and test."""
     parts = []
     for folder, split in (("train", "train"), ("val", "validation"), ("test", "test")):
         files = [into.root / f"info_{folder}{suffix}" for suffix in (".csv", ".xlsx")]

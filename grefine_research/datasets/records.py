@@ -1,4 +1,4 @@
-"""What every data set is brought to: pictures with prompts and opinions, and what had to be left out."""
+"""What every data set is brought to: pictures with prompts and ratings, and what had to be left out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Example:
     prompt: str = ""
     """What it was asked to show; empty where the data set has no prompts."""
     scores: Mapping[str, float] = field(default_factory=dict)
-    """Opinions as published, raw: ``perception``, ``alignment``, ``mos``, or a factor of PQ-Map; finite numbers. Those
+    """Ratings as published, raw: ``perception``, ``alignment``, ``mos``, or a factor of PQ-Map; finite numbers. Those
     that this picture lacks are not among them. :attr:`Dataset.scales` has their ranges."""
     group: str | None = None
     """The generator that made it."""
@@ -39,7 +39,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Scale:
-    """The range in which opinions were given."""
+    """The range in which ratings were given."""
 
     low: float
     high: float
@@ -79,7 +79,7 @@ class Dataset:
         return replace(self, examples=tuple(example for example in self.examples if example.split == split))
 
     def unit_scores(self, score: str) -> list[float | None]:
-        """One opinion of every example in [0, 1], 1 is good; None where it has none."""
+        """One rating of every example in [0, 1], 1 is good; None where it has none."""
         scale = self.scales.get(score)
         return [
             None if scale is None or score not in example.scores else scale.unit(example.scores[score])

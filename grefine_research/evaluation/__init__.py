@@ -1,4 +1,4 @@
-"""Evaluation: the paper's tables. Indicators against opinions (Tables 6, 7), pictures before and after (2 to 5, 8)."""
+"""Evaluation: the paper's tables. Indicators against ratings (Tables 6, 7), pictures before and after (2 to 5, 8)."""
 
 from __future__ import annotations
 

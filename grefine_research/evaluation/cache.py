@@ -10,13 +10,13 @@ from torch import Tensor
 
 
 class Restoring:
-    """The restorer's side of a ``Memo``."""
+    """The restorer's side of a ``EngineCache``."""
 
-    def __init__(self, memo: Memo, restorer: Any) -> None:
-        self.size_multiple, self.min_side, self.restore = restorer.size_multiple, restorer.min_side, memo.restore
+    def __init__(self, cache: EngineCache, restorer: Any) -> None:
+        self.size_multiple, self.min_side, self.restore = restorer.size_multiple, restorer.min_side, cache.restore
 
 
-class Memo:
+class EngineCache:
     """Inpainter and restorer of one picture; remembers its answers.
 
     Args:

@@ -1,4 +1,4 @@
-"""How well an indicator follows human opinions: the paper's Tables 6 and 7."""
+"""How well an indicator follows human ratings: the paper's Tables 6 and 7."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PARAMETERS = 4
 
 @dataclass(frozen=True)
 class Correlation:
-    """Of one indicator with one opinion, over ``count`` pictures."""
+    """Of one indicator with one rating, over ``count`` pictures."""
 
     count: int
     srocc: Estimate
@@ -49,26 +49,26 @@ def _gradient(scores: Floats, b1: float, b2: float, b3: float, b4: float) -> Flo
     return np.stack([share, 1.0 - share, -slope, -slope * (scores - b3) / width * np.sign(b4)], axis=1)
 
 
-def fit_logistic(scores: Floats, opinions: Floats) -> tuple[float, float, float, float] | None:
+def fit_logistic(scores: Floats, ratings: Floats) -> tuple[float, float, float, float] | None:
     """Fit :func:`logistic` by least squares (``scipy.optimize.curve_fit``).
 
-    From the customary start, the ranges of both, upside down where the scores fall with the opinions.
+    From the customary start, the ranges of both, upside down where the scores fall with the ratings.
 
     Args:
         scores: (N,) of the indicator.
-        opinions: (N,).
+        ratings: (N,).
 
     Returns:
         β1 … β4, or None: fewer than five pictures, constant scores, or no convergence.
     """
     from scipy.optimize import OptimizeWarning, curve_fit
 
-    if len(scores) <= PARAMETERS or np.ptp(scores) == 0 or np.ptp(opinions) == 0:
+    if len(scores) <= PARAMETERS or np.ptp(scores) == 0 or np.ptp(ratings) == 0:
         return None
     # On standardised scores: the indicators' scales differ by orders of magnitude.
     middle, spread = float(np.mean(scores)), float(np.std(scores))
-    high, low = float(np.max(opinions)), float(np.min(opinions))
-    if spearman(scores, opinions) < 0:
+    high, low = float(np.max(ratings)), float(np.min(ratings))
+    if spearman(scores, ratings) < 0:
         high, low = low, high
     first = (high, low, 0.0, 0.25)
     try:
@@ -76,7 +76,7 @@ def fit_logistic(scores: Floats, opinions: Floats) -> tuple[float, float, float,
             warnings.simplefilter("ignore", OptimizeWarning)  # says that the covariance, unused here, is not known
             warnings.simplefilter("ignore", RuntimeWarning)
             x = (scores - middle) / spread
-            found, _ = curve_fit(logistic, x, opinions, p0=first, jac=_gradient, maxfev=10_000)
+            found, _ = curve_fit(logistic, x, ratings, p0=first, jac=_gradient, maxfev=10_000)
     except RuntimeError:
         return None
     b1, b2, b3, b4 = (float(value) for value in found)
@@ -84,13 +84,13 @@ def fit_logistic(scores: Floats, opinions: Floats) -> tuple[float, float, float,
 
 
 def correlate(
-    scores: Sequence[float] | Floats, opinions: Sequence[float] | Floats, resamples: int = 1000, seed: int = SEED
+    scores: Sequence[float] | Floats, ratings: Sequence[float] | Floats, resamples: int = 1000, seed: int = SEED
 ) -> Correlation:
-    """Correlations of an indicator's scores with opinions, with intervals over resampled pictures.
+    """Correlations of an indicator's scores with ratings, with intervals over resampled pictures.
 
     Args:
         scores: (N,); higher is meant to be better.
-        opinions: (N,). Pictures for which one of both is NaN do not count.
+        ratings: (N,). Pictures for which one of both is NaN do not count.
         resamples: of the bootstrap. The curve stays the one that was fitted to all pictures: fitted anew to a resample
             of few, it would follow each of them.
         seed: of the bootstrap.
@@ -98,9 +98,9 @@ def correlate(
     Raises:
         InputError: different lengths.
     """
-    one, two = np.asarray(scores, np.float64), np.asarray(opinions, np.float64)
+    one, two = np.asarray(scores, np.float64), np.asarray(ratings, np.float64)
     if one.shape != two.shape or one.ndim != 1:
-        raise InputError(f"scores, opinions: expected one number each for every picture, got {one.shape}, {two.shape}.")
+        raise InputError(f"scores, ratings: expected one number each for every picture, got {one.shape}, {two.shape}.")
     known = np.isfinite(one) & np.isfinite(two)
     one, two = one[known], two[known]
     count = len(one)

@@ -14,7 +14,7 @@ from grefine_core.files import written_whole
 
 from .before_after import ORIGINAL, BeforeAfter
 from .correlation import logistic
-from .ratings import ALL, Line, Opinions
+from .ratings import ALL, Line, RatingResults
 from .statistics import Estimate
 
 logger = logging.getLogger(__name__)
@@ -41,8 +41,8 @@ def _save(chart: Any, pyplot: Any, path: Path) -> Path:
     return path
 
 
-def plot_opinions(result: Opinions, out: Path) -> list[Path]:
-    """SROCC of every indicator with the paper's beside it, and scores against opinions with the fitted curves."""
+def plot_ratings(result: RatingResults, out: Path) -> list[Path]:
+    """SROCC of every indicator with the paper's beside it, and scores against ratings with the fitted curves."""
     lines = [line for line in result.lines if line.part == ALL and math.isfinite(line.found.srocc.value)]
     pyplot = _pyplot() if lines else None
     if pyplot is None:
@@ -56,8 +56,8 @@ def _srocc(pyplot: Any, lines: Sequence[Line], out: Path) -> Path:
         _bar(axes, place, line.found.srocc)
         if line.paper_srocc is not None:
             axes.plot(line.paper_srocc, place, "D", color=_THEIRS, markersize=6)
-    axes.set_yticks(range(len(lines)), [f"{line.spec.title} / {line.opinion}" for line in reversed(lines)])
-    axes.set(xlabel="SROCC with opinions, 95 % interval")
+    axes.set_yticks(range(len(lines)), [f"{line.spec.title} / {line.rating}" for line in reversed(lines)])
+    axes.set(xlabel="SROCC with ratings, 95 % interval")
     axes.axvline(0.0, color="black", linewidth=0.6)
     if any(line.paper_srocc is not None for line in lines):
         axes.plot([], [], "D", color=_THEIRS, label="the paper's")
@@ -72,7 +72,7 @@ def _bar(axes: Any, place: int, estimate: Estimate) -> None:
         axes.plot([estimate.low, estimate.high], [place, place], color="black", linewidth=1.2)
 
 
-def _scatter(pyplot: Any, result: Opinions, lines: Sequence[Line], out: Path) -> Path:
+def _scatter(pyplot: Any, result: RatingResults, lines: Sequence[Line], out: Path) -> Path:
     wide = min(4, len(lines))
     tall = math.ceil(len(lines) / wide)
     chart, grid = pyplot.subplots(tall, wide, figsize=(3.0 * wide, 2.6 * tall), dpi=110, squeeze=False)
@@ -81,15 +81,15 @@ def _scatter(pyplot: Any, result: Opinions, lines: Sequence[Line], out: Path) ->
         axes.axis("off")
     for axes, line in zip(grid.flat, lines, strict=False):
         values = values_of[line.spec.name]
-        both = [one for one in result.dataset.examples if one.key in values and line.opinion in one.scores]
+        both = [one for one in result.dataset.examples if one.key in values and line.rating in one.scores]
         scores = np.asarray([values[one.key] for one in both])
-        axes.scatter(scores, [one.scores[line.opinion] for one in both], s=4, alpha=0.4, color=_OURS, linewidths=0)
+        axes.scatter(scores, [one.scores[line.rating] for one in both], s=4, alpha=0.4, color=_OURS, linewidths=0)
         if line.found.curve is not None:
             at = np.linspace(scores.min(), scores.max(), 200)
             sign = -1.0 if line.spec.lower_is_better else 1.0
             axes.plot(at, logistic(sign * at, *line.found.curve), color=_LINE, linewidth=1.4)
         axes.set_title(line.spec.title, fontsize=9)
-        axes.set_ylabel(line.opinion, fontsize=8)
+        axes.set_ylabel(line.rating, fontsize=8)
         axes.tick_params(labelsize=7)
     chart.tight_layout()
     return _save(chart, pyplot, out / "indicators_scatter.png")

@@ -1,4 +1,4 @@
-"""Indicators against human opinions: the paper's Tables 6 and 7, and the same for every generator and every split."""
+"""Indicators against human ratings: the paper's Tables 6 and 7, and the same for every generator and every split."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .scoring import Failure, Item, Scored, score_items
 from .statistics import SEED
 
 USUAL: dict[Kind, tuple[str, ...]] = {"perceptual": ("perception", "mos"), "alignment": ("alignment", "mos")}
-"""Opinions that an indicator is compared with: the first that the data set has."""
+"""Ratings that an indicator is compared with: the first that the data set has."""
 ALL, GROUP, SPLIT = "all", "group", "split"
 
 
@@ -25,7 +25,7 @@ class Line:
     """One indicator over one part of the pictures."""
 
     spec: Spec
-    opinion: str
+    rating: str
     part: str
     """``ALL``, ``GROUP`` or ``SPLIT``."""
     name: str
@@ -36,20 +36,20 @@ class Line:
 
 
 @dataclass
-class Opinions:
+class RatingResults:
     """What came of it."""
 
     dataset: Dataset
     scored: list[Scored]
     lines: list[Line]
-    opinions: dict[str, str | None]
-    """Indicator -> the opinion it was compared with, None where the data set has none."""
+    ratings: dict[str, str | None]
+    """Indicator -> the rating it was compared with, None where the data set has none."""
     database: str = ""
     failures: list[Failure] = field(default_factory=list)
 
 
-def opinion_for(spec: Spec, dataset: Dataset, chosen: Mapping[Kind, str | None]) -> str | None:
-    """The opinion that an indicator is compared with.
+def rating_for(spec: Spec, dataset: Dataset, chosen: Mapping[Kind, str | None]) -> str | None:
+    """The rating that an indicator is compared with.
 
     Raises:
         InputError: one was named that the data set does not have.
@@ -59,9 +59,7 @@ def opinion_for(spec: Spec, dataset: Dataset, chosen: Mapping[Kind, str | None])
     named = chosen.get(spec.kind)
     if named is not None:
         if named not in dataset.scales:
-            raise InputError(
-                f"{dataset.name}: has no opinions {named!r}; it has {', '.join(dataset.scales) or 'none'}."
-            )
+            raise InputError(f"{dataset.name}: has no ratings {named!r}; it has {', '.join(dataset.scales) or 'none'}.")
         return named
     return next((name for name in USUAL[spec.kind] if name in dataset.scales), None)
 
@@ -77,43 +75,43 @@ def evaluate_indicators(
     resamples: int = 1000,
     seed: int = SEED,
     resume: bool = True,
-) -> Opinions:
-    """Score every picture with every indicator and correlate the scores with the opinions.
+) -> RatingResults:
+    """Score every picture with every indicator and correlate the scores with the ratings.
 
     Args:
-        dataset: pictures with opinions.
+        dataset: pictures with ratings.
         specs: the indicators.
         context: what they are loaded with.
         records: folder of the records, from which a run that was ended goes on.
-        chosen: kind -> opinion, where it is not to be the usual one.
+        chosen: kind -> rating, where it is not to be the usual one.
         database: the paper's name of the data set, to stand its figures beside ours; "" if it has none.
         resamples: of every bootstrap.
         seed: of every bootstrap.
         resume: False forgets earlier records.
 
     Raises:
-        InputError: no opinions at all, or not those that were named.
+        InputError: no ratings at all, or not those that were named.
         GRefineError: our own quality model cannot be loaded.
     """
     if not dataset.scales:
-        raise InputError(f"{dataset.name}: has no opinions; indicators cannot be compared with anything.")
+        raise InputError(f"{dataset.name}: has no ratings; indicators cannot be compared with anything.")
     wanted = dict(chosen or {})
-    opinions = {spec.name: opinion_for(spec, dataset, wanted) for spec in specs}
+    ratings = {spec.name: rating_for(spec, dataset, wanted) for spec in specs}
     items = [Item(example.key, example.image, example.prompt) for example in dataset.examples]
-    result = Opinions(dataset, [], [], opinions, database)
+    result = RatingResults(dataset, [], [], ratings, database)
     for spec in specs:
-        opinion = opinions[spec.name]
-        if opinion is None:
-            scored = Scored(spec, obstacle="the data set has no opinion that it could be compared with")
+        rating = ratings[spec.name]
+        if rating is None:
+            scored = Scored(spec, obstacle="the data set has no rating that it could be compared with")
         else:
             scored = score_items(spec, items, context, records / f"{spec.name}.jsonl", resume=resume)
         result.scored.append(scored)
         result.failures += scored.failures
-        if opinion is not None and scored.obstacle is None:
+        if rating is not None and scored.obstacle is None:
             for part, name, examples in _parts(dataset):
-                found = _correlation(scored, examples, opinion, resamples, seed)
+                found = _correlation(scored, examples, rating, resamples, seed)
                 figures = paper_figures(spec, database) if part == ALL else (None, None)
-                result.lines.append(Line(spec, opinion, part, name, found, *figures))
+                result.lines.append(Line(spec, rating, part, name, found, *figures))
     return result
 
 
@@ -128,11 +126,11 @@ def _parts(dataset: Dataset) -> list[tuple[str, str, list[Example]]]:
     return parts
 
 
-def _correlation(scored: Scored, examples: Sequence[Example], opinion: str, resamples: int, seed: int) -> Correlation:
-    both = [one for one in examples if one.key in scored.values and opinion in one.scores]
+def _correlation(scored: Scored, examples: Sequence[Example], rating: str, resamples: int, seed: int) -> Correlation:
+    both = [one for one in examples if one.key in scored.values and rating in one.scores]
     sign = -1.0 if scored.spec.lower_is_better else 1.0
     values = [sign * scored.values[one.key] for one in both]
-    return correlate(values, [one.scores[opinion] for one in both], resamples, seed)
+    return correlate(values, [one.scores[rating] for one in both], resamples, seed)
 
 
 def paper_figures(spec: Spec, database: str) -> tuple[float | None, float | None]:

@@ -1,4 +1,4 @@
-"""The pages, tables and plots of indicators against opinions."""
+"""The pages, tables and plots of indicators against ratings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from grefine_core.files import write_text
 
 from . import paper
 from .indicators.protocol import Kind
-from .ratings import ALL, GROUP, SPLIT, Line, Opinions, paper_figures
+from .ratings import ALL, GROUP, SPLIT, Line, RatingResults, paper_figures
 from .scoring import Failure
 from .statistics import Estimate
 from .tables import Table, cell, figure, number, write_csv, write_json
@@ -26,7 +26,7 @@ NOTE = (
 )
 
 
-def write_opinions(result: Opinions, out: Path) -> Path:
+def write_ratings(result: RatingResults, out: Path) -> Path:
     """Write ``indicators.md``, ``.json``, ``.csv`` and ``indicators_scores.csv``; returns the page."""
     write_json(out / f"{NAME}.json", as_json(result))
     write_csv(out / f"{NAME}.csv", [_row(line) for line in result.lines], list(_HEADER))
@@ -34,7 +34,7 @@ def write_opinions(result: Opinions, out: Path) -> Path:
     return write_text(out / f"{NAME}.md", "\n".join(_page(result, out)) + "\n")
 
 
-def as_json(result: Opinions) -> dict[str, Any]:
+def as_json(result: RatingResults) -> dict[str, Any]:
     """Everything, for programs."""
     return {
         "dataset": result.dataset.name,
@@ -63,7 +63,7 @@ def _row(line: Line) -> dict[str, Any]:
         "indicator": line.spec.name,
         "title": line.spec.title,
         "kind": line.spec.kind,
-        "opinion": line.opinion,
+        "opinion": line.rating,
         "part": line.part,
         "name": line.name,
         "pictures": found.count,
@@ -74,9 +74,9 @@ def _row(line: Line) -> dict[str, Any]:
     return {**row, "paper_srocc": line.paper_srocc, "paper_plcc": line.paper_plcc}
 
 
-def _page(result: Opinions, out: Path) -> list[str]:
+def _page(result: RatingResults, out: Path) -> list[str]:
     dataset = result.dataset
-    lines = [f"# Indicators against opinions: {cell(dataset.name)}", "", f"{len(dataset)} pictures. {NOTE}", ""]
+    lines = [f"# Indicators against ratings: {cell(dataset.name)}", "", f"{len(dataset)} pictures. {NOTE}", ""]
     if result.database:
         lines += [
             f"The paper's figures are those of its Tables 6 and 7 for {result.database}; it does not say whether its "
@@ -98,7 +98,7 @@ def _page(result: Opinions, out: Path) -> list[str]:
     return lines + [line for name in shown for line in (f"![{name}]({name})", "")]
 
 
-def _absent(result: Opinions, kind: Kind) -> list[list[str]]:
+def _absent(result: RatingResults, kind: Kind) -> list[list[str]]:
     """Rows of the indicators that did not run, for which the paper has figures."""
     rows = []
     for scored in result.scored:
@@ -113,7 +113,7 @@ def _main(title: str, lines: Sequence[Line], more: list[list[str]]) -> list[str]
     rows = [
         [
             cell(line.spec.title),
-            line.opinion,
+            line.rating,
             *(figure(estimate, 4) for estimate in (line.found.srocc, line.found.plcc, line.found.plcc_fitted)),
             number(line.paper_srocc),
             number(line.paper_plcc),
@@ -150,7 +150,7 @@ def failures(failed: Sequence[Failure], skipped: Sequence[dict[str, str]]) -> li
     return Table("Failed", ("picture", "what", "why"), rows[:most], note, words=True).lines() if rows else []
 
 
-def _write_scores(result: Opinions, file: Path) -> None:
+def _write_scores(result: RatingResults, file: Path) -> None:
     scores = list(result.dataset.scales)
     ran = [scored for scored in result.scored if scored.obstacle is None]
     header = ["key", "group", "split", *(f"opinion:{name}" for name in scores), *(one.spec.name for one in ran)]

@@ -17,7 +17,7 @@ from grefine_core.memory import reason_of
 from grefine_core.refine.protocols import RefineOptions
 
 from ..datasets import Example
-from .cache import Memo
+from .cache import EngineCache
 from .scoring import Failure, Item, stamp
 from .store import Record, Store
 from .variants import Refiner, Row
@@ -135,14 +135,14 @@ def _refine_one(
     from grefine_core.alignment import assess
     from grefine_core.pictures import load_picture, save_like
 
-    memo = lru_cache(maxsize=1)(lambda: Memo(engines[0](), engines[1]()))
+    cache = lru_cache(maxsize=1)(lambda: EngineCache(engines[0](), engines[1]()))
     refiner = Refiner(
         work.quality,
-        memo,
+        cache,
         work.options,
         partial(assess, **work.assessment),
         seed_for(work.seed, example.key),
-        restorer=lambda: memo().restoring,
+        restorer=lambda: cache().restoring,
     )
     for row in rows:
         try:

@@ -114,7 +114,7 @@ class Refiner:
 
     Args:
         quality: the quality model.
-        engine: inpainter and restorer in one (``Memo``), or a function without arguments that loads it.
+        engine: inpainter and restorer in one (``EngineCache``), or a function without arguments that loads it.
         restorer: of stage 2, where that is another one; likewise.
         options: as chosen; ``guard`` in them is not asked.
         assess: both maps, as chosen.

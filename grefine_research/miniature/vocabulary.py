@@ -1,4 +1,4 @@
-"""The words of the miniature world as contrast banks: what its small CLIP can tell apart."""
+"""The words of the miniature world as a contrast vocabulary: what its small CLIP can tell apart."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from grefine_core.alignment.texts import Banks, NounGroup
+from grefine_core.alignment.texts import ContrastVocabulary, NounGroup
 from grefine_core.miniature.world import COLOURS, COUNTS, FORMS, GROUNDS, PATTERNS, THINGS
 
 from .captions import describe
@@ -18,14 +18,14 @@ CAPTIONS = 40
 _SEED = 101
 
 
-def world_banks() -> Banks:
-    """Return the banks of the miniature world; always the same.
+def world_vocabulary() -> ContrastVocabulary:
+    """Return the contrast vocabulary of the miniature world; always the same.
 
     Nouns are its forms, things and grounds; modifiers its colours, patterns, sizes and numbers, patterns with the empty
     word, since a form may be plain as well; captions those of training scenes.
     """
     sizes = tuple(tuple(dict.fromkeys(words)) for words in SIZE_WORDS.values())
-    return Banks(
+    return ContrastVocabulary(
         nouns={
             "form": NounGroup(_each(FORMS), names=("form", "shape", "figure")),
             "thing": NounGroup(_each(THINGS), names=("thing", "object")),
@@ -43,13 +43,14 @@ def world_banks() -> Banks:
     )
 
 
-def write_banks(path: str | Path) -> Path:
-    """Write the banks of the miniature world to a file; beside CLIP weights ``<stem>.banks.json`` is found by itself.
+def write_vocabulary(path: str | Path) -> Path:
+    """Write the contrast vocabulary of the miniature world to a file; beside CLIP weights ``<stem>.banks.json`` is
+    found by itself.
 
     Returns:
         The path. An older file is replaced as a whole.
     """
-    return world_banks().save(path)
+    return world_vocabulary().save(path)
 
 
 def _each(words: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:

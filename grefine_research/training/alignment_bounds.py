@@ -1,4 +1,4 @@
-"""Bounds of AQ-Map from raw scores: by opinions on pictures, or by what is known of every phrase."""
+"""Bounds of AQ-Map from raw scores: by ratings on pictures, or by what is known of every phrase."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Found:
         return 2 * self.hits / whole if whole else 0.0
 
 
-def fit_to_opinions(
+def fit_to_ratings(
     scored: Sequence[Scored],
     labels: Tensor,
     *,
@@ -49,11 +49,11 @@ def fit_to_opinions(
     model: str = "",
 ) -> Calibration:
     """Bounds under which a share of the phrases of good pictures falls; the share and the way of scoring are those
-    under which AS follows the opinions best (SROCC).
+    under which AS follows the ratings best (SROCC).
 
     Args:
         scored: raw scores of N pictures.
-        labels: (N,) opinions on alignment in [0, 1], NaN where there is none. Good pictures are those with nothing
+        labels: (N,) ratings on alignment in [0, 1], NaN where there is none. Good pictures are those with nothing
             wrong with them; where these are fewer than twenty, the best quarter.
         quantiles: shares to try, each above 0 and below 1.
         aggregate, penalty: how AS is made of the phrases.

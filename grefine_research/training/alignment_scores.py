@@ -120,7 +120,7 @@ def _state(model: QualityModel) -> str:
     """What scores depend on, beside pictures and prompts."""
     encoder: Any = encoder_of(model)
     network = model.module if encoder is None else encoder.module
-    words = repr(getattr(encoder, "banks", None) or model.banks)
+    words = repr(getattr(encoder, "contrast_vocabulary", None) or model.contrast_vocabulary)
     of = f"{model_fingerprint(network)} {model.resolution} {model.blocks} {words}"
     return hashlib.blake2b(of.encode(), digest_size=4).hexdigest()
 

@@ -19,7 +19,7 @@ _FEW = 20
 
 def good_rows(targets: Targets, tie: float) -> Tensor:
     """Which pictures (N,) bool have nothing wrong with them by any of their labels; where these are fewer than twenty,
-    because opinions hardly ever are perfect, the best quarter by their mean."""
+    because ratings hardly ever are perfect, the best quarter by their mean."""
     columns = torch.stack(list(targets.columns().values()))
     known = ~columns.isnan()
     labelled = known.any(0)

@@ -24,7 +24,7 @@ from .targets import Targets
 Overall = Literal["joint", "own"]
 
 #: Scores that speak of perceptual quality, the first one that a data set has is its MOS.
-OPINIONS = ("perception", "mos")
+RATINGS = ("perception", "mos")
 
 SHARD = 128
 """Pictures in one file of features: what a killed encoding loses at most."""
@@ -60,13 +60,13 @@ def labels_of(
     chosen = {name: name for name in FACTORS if name in there} | dict(factors or {})
     if unknown := [name for name in chosen if name not in FACTORS]:
         raise InputError(f"factor: {unknown[0]!r} is none of {', '.join(FACTORS)}.")
-    opinion = mos or next((name for name in OPINIONS if name in there), None)
-    found = Labels(None if opinion == "none" else opinion, chosen, overall)
+    rating = mos or next((name for name in RATINGS if name in there), None)
+    found = Labels(None if rating == "none" else rating, chosen, overall)
     if missing := [score for score in found.scores() if score not in there]:
         raise InputError(f"{dataset.name}: has no score {missing[0]!r}; it has {', '.join(there) or 'none'}.")
     if not found.scores():
         raise InputError(
-            f"{dataset.name}: has neither an opinion ({', '.join(OPINIONS)}) nor a label of a factor; it has "
+            f"{dataset.name}: has neither a rating ({', '.join(RATINGS)}) nor a label of a factor; it has "
             f"{', '.join(there) or 'no scores'}. Name one (--mos, --factor), or its column (--column)."
         )
     return found

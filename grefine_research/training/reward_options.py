@@ -15,7 +15,7 @@ from .precision import Precision
 @dataclass(frozen=True)
 class RewardTuningOptions:
     """How ImageReward's image encoder is fine-tuned. The paper initialises AQ-Map's image encoder from ImageReward and
-    fine-tunes it on opinions; how is not published **[choice]**.
+    fine-tunes it on ratings; how is not published **[choice]**.
 
     Raises:
         InputError: a value out of range.

@@ -1,4 +1,4 @@
-"""Fine-tuning ImageReward's image encoder on opinions about alignment (paper, section on AQ-Map; method, section 7).
+"""Fine-tuning ImageReward's image encoder on ratings of alignment (paper, section on AQ-Map; method, section 7).
 
 Several processes share every batch. Pairs are ranked over the whole batch all the same: each process computes the
 rewards of its own pictures, all rewards are exchanged, and gradients are added up, so the number of processes changes
@@ -72,7 +72,7 @@ def tune_image_reward(
     Args:
         model: with the weights to start from.
         dataset: pictures that can be read as a whole, with their prompts.
-        labels: key -> opinion in [0, 1], 1 is good.
+        labels: key -> rating in [0, 1], 1 is good.
         training, validation: keys; of the latter there may be none, then the last epoch is kept.
         options: all choices; None for the defaults.
         launch: this process among several; all are called alike.
@@ -197,7 +197,7 @@ class _Work:
 
     @torch.no_grad()
     def srocc(self, keys: Sequence[str]) -> float | None:
-        """Of rewards with opinions, over the pictures of all processes; None without pictures."""
+        """Of rewards with ratings, over the pictures of all processes; None without pictures."""
         if not keys:
             return None
         own = self.own(keys)

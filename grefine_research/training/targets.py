@@ -29,7 +29,7 @@ class Targets:
     factors: Mapping[str, Tensor] = field(default_factory=dict)
     """Factor -> (N,)."""
     mos: Tensor | None = None
-    """(N,), overall opinion, brought to [0, 1] by the caller."""
+    """(N,), overall rating, brought to [0, 1] by the caller."""
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.factors if name not in FACTORS]

@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from grefine_core.alignment.texts import shipped_banks, singular
+from grefine_core.alignment.texts import shipped_contrast_vocabulary, singular
 from grefine_core.clip.embeddings import PerceptualBounds
 from grefine_core.clip.quality_model import ImageFeatures
 from grefine_core.prompt.syntax.tree import Phrase, PromptTree, Word
@@ -37,7 +37,7 @@ class PlantedModel:
         self.temperature = temperature
         self.calibration = None
         self.perceptual_bounds = PerceptualBounds()
-        self.banks = shipped_banks()
+        self.contrast_vocabulary = shipped_contrast_vocabulary()
         self.name = "planted"
         self.warned: set[str] = set()
         self.context_length = 12

@@ -136,9 +136,9 @@ def test_what_a_missing_noun_costs(planted, tree):
 
 def test_both_maps_take_the_same_switches(planted, balloon_tree):
     model = planted([("green meadow", "stone castle")])
-    for ways in ({"syntax": False}, {"missing_at": "own"}, {"subtract_empty": False}, {"penalty": "weakest"}):
-        both = assess(model, model.picture(0), tree=balloon_tree, **ways).alignment
-        alone = alignment_quality(model, model.picture(0), tree=balloon_tree, **ways)
+    for options in ({"syntax": False}, {"missing_at": "own"}, {"subtract_empty": False}, {"penalty": "weakest"}):
+        both = assess(model, model.picture(0), tree=balloon_tree, **options).alignment
+        alone = alignment_quality(model, model.picture(0), tree=balloon_tree, **options)
         torch.testing.assert_close(both.defect_map, alone.defect_map, rtol=0, atol=1e-4)
         torch.testing.assert_close(both.score, alone.score, rtol=0, atol=1e-4)
         assert both.phrases == alone.phrases

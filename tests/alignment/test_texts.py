@@ -7,7 +7,7 @@ import re
 import pytest
 
 from grefine_core.alignment.scoring import beats, share
-from grefine_core.alignment.texts import Banks, NounGroup, prompt_pieces, prompt_texts
+from grefine_core.alignment.texts import ContrastVocabulary, NounGroup, prompt_pieces, prompt_texts
 from grefine_core.prompt.markup import strip_markup
 
 
@@ -51,13 +51,13 @@ def test_the_same_texts_every_time(tree):
 
 
 def test_the_models_own_banks(tree):
-    banks = Banks(
+    contrast_vocabulary = ContrastVocabulary(
         {"form": NounGroup((("star",), ("ring",)), names=("shape",)), "ground": NounGroup((("snow",), ("sand",)))},
         {"colour": ("red", "blue", "green"), "pattern": ("striped", "dotted", "")},
         captions=("a star on snow", "a ring on sand"),
     )
     parsed = tree("a striped red ring on sand", ("striped/JJ red/JJ ring/NN*", None), ("sand/NN*", 0))
-    texts = prompt_texts(parsed, count, 77, "contrast", banks=banks)
+    texts = prompt_texts(parsed, count, 77, "contrast", contrast_vocabulary=contrast_vocabulary)
     ring, sand = texts.phrases
     assert ring.nouns == sand.nouns == ("star", "snow")
     patterns, colours = ring.variants
@@ -65,7 +65,7 @@ def test_the_models_own_banks(tree):
     assert colours == ("striped blue ring", "striped green ring")
     assert texts.captions == ("a star on snow", "a ring on sand")
     old = tree("two old stars", ("two/CD old/JJ stars/NNS*", None))
-    assert prompt_texts(old, count, 77, "contrast", banks=banks).phrases[0].variants == ()
+    assert prompt_texts(old, count, 77, "contrast", contrast_vocabulary=contrast_vocabulary).phrases[0].variants == ()
 
 
 def test_a_prompt_without_its_tree(tree):

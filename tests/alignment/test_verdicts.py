@@ -7,7 +7,14 @@ import torch
 
 from grefine_core import alignment_quality, assess
 from grefine_core.alignment import Bounds, Calibration
-from grefine_core.alignment.verdicts import alignment_score, ancestor_region, defect_map, judge, region_map, weight
+from grefine_core.alignment.verdicts import (
+    alignment_score,
+    ancestor_region,
+    classify_phrases,
+    defect_map,
+    region_map,
+    weight,
+)
 from grefine_core.errors import InputError
 
 GOOD = ("red balloon", "stone castle")
@@ -155,7 +162,7 @@ def test_region_maps():
 
 def test_the_sum_of_regions_stays_in_range(balloon_tree):
     maps = [torch.ones(2, 2), torch.ones(2, 2)]
-    verdicts = judge(balloon_tree.phrases, [(0.0, 0.0), (0.0, 0.9)], maps, Bounds(0.5, 0.5))
+    verdicts = classify_phrases(balloon_tree.phrases, [(0.0, 0.0), (0.0, 0.9)], maps, Bounds(0.5, 0.5))
     assert [verdict.defect for verdict in verdicts] == ["noun", "modifier"]
     assert torch.equal(defect_map(verdicts, maps, (2, 2)), torch.ones(2, 2))
 

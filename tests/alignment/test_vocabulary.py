@@ -1,4 +1,4 @@
-"""Contrast banks: what does not contrast what, kinds of modifiers, the file, damaged files."""
+"""Contrast vocabulary: what does not contrast what, kinds of modifiers, the file, damaged files."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import json
 
 import pytest
 
-from grefine_core.alignment import Banks, NounGroup, banks_path, find_banks, shipped_banks
-from grefine_core.alignment.texts import as_banks, singular
+from grefine_core.alignment import (
+    ContrastVocabulary,
+    NounGroup,
+    contrast_vocabulary_path,
+    find_contrast_vocabulary,
+    shipped_contrast_vocabulary,
+)
+from grefine_core.alignment.texts import as_contrast_vocabulary, singular
 from grefine_core.errors import InputError, ModelFileError
 
-SMALL = Banks(
+SMALL = ContrastVocabulary(
     nouns={
         "form": NounGroup((("star",), ("ring", "hoop")), ("shape",)),
         "person": NounGroup((("man",), ("woman",)), close=True),
@@ -23,30 +29,30 @@ SMALL = Banks(
 
 
 def test_the_banks_are_large_and_without_doubles():
-    banks = shipped_banks()
-    names = [entry.name for entry in banks.things]
+    vocabulary = shipped_contrast_vocabulary()
+    names = [entry.name for entry in vocabulary.things]
     assert len(names) >= 150
     assert len(set(names)) == len(names)
-    assert len(set(banks.captions)) == len(banks.captions) >= 40
-    assert all(len(set(words)) == len(words) for words in banks.modifiers.values())
-    assert {"colour", "material", "size", "pattern", "texture", "number"} <= set(banks.modifiers)
+    assert len(set(vocabulary.captions)) == len(vocabulary.captions) >= 40
+    assert all(len(set(words)) == len(words) for words in vocabulary.modifiers.values())
+    assert {"colour", "material", "size", "pattern", "texture", "number"} <= set(vocabulary.modifiers)
 
 
 @pytest.mark.parametrize("head", ["dog", "Dogs", "puppy", "hound", "PUPPIES"])
 def test_synonyms_of_the_head_do_not_contrast_it(head):
-    others = shipped_banks().other_nouns(head)
+    others = shipped_contrast_vocabulary().other_nouns(head)
     assert "dog" not in others
     assert {"cat", "car", "castle"} <= set(others)
 
 
 def test_groups_and_close_members():
-    assert not {"dog", "cat", "dragon"} & set(shipped_banks().other_nouns("animals"))
-    assert not {"man", "woman", "girl", "boy"} & set(shipped_banks().other_nouns("girl"))
-    assert {"man", "woman"} <= set(shipped_banks().other_nouns("dog"))
+    assert not {"dog", "cat", "dragon"} & set(shipped_contrast_vocabulary().other_nouns("animals"))
+    assert not {"man", "woman", "girl", "boy"} & set(shipped_contrast_vocabulary().other_nouns("girl"))
+    assert {"man", "woman"} <= set(shipped_contrast_vocabulary().other_nouns("dog"))
 
 
 def test_other_things_of_the_prompt_do_not_contrast_either():
-    assert "sofa" not in shipped_banks().other_nouns("dog", ["couches"])
+    assert "sofa" not in shipped_contrast_vocabulary().other_nouns("dog", ["couches"])
 
 
 @pytest.mark.parametrize(
@@ -69,18 +75,18 @@ def test_other_things_of_the_prompt_do_not_contrast_either():
     ],
 )
 def test_kinds(word, tag, kind):
-    assert shipped_banks().kind_of(word, tag) == kind
+    assert shipped_contrast_vocabulary().kind_of(word, tag) == kind
 
 
 def test_exchanged_words_mean_something_else():
-    others = shipped_banks().others_of_kind("red", "colour", 10, ["a", "red", "balloon", "blue", "sky"])
+    others = shipped_contrast_vocabulary().others_of_kind("red", "colour", 10, ["a", "red", "balloon", "blue", "sky"])
     assert len(others) == 10
     assert not {"red", "crimson", "scarlet", "blue"} & set(others)
     assert {"green", "yellow", "black", "white"} <= set(others)
     assert not {"gray", "grey"} <= set(others)
-    assert others == shipped_banks().others_of_kind("Red", "colour", 10, ["blue"])
-    assert not {"large", "giant", "big"} & set(shipped_banks().others_of_kind("huge", "size", 10))
-    assert "dog" not in shipped_banks().others_of_kind("dog", "noun", 10)
+    assert others == shipped_contrast_vocabulary().others_of_kind("Red", "colour", 10, ["blue"])
+    assert not {"large", "giant", "big"} & set(shipped_contrast_vocabulary().others_of_kind("huge", "size", 10))
+    assert "dog" not in shipped_contrast_vocabulary().others_of_kind("dog", "noun", 10)
 
 
 @pytest.mark.parametrize(
@@ -105,27 +111,27 @@ def test_kinds_without_words_exchange_nothing():
 
 def test_the_file(tmp_path):
     weights = tmp_path / "deep" / "small.clip.safetensors"
-    path = banks_path(weights)
+    path = contrast_vocabulary_path(weights)
     assert path.name == "small.clip.banks.json"
-    assert find_banks(weights) is None
+    assert find_contrast_vocabulary(weights) is None
     assert SMALL.save(path) == path
     assert [file.name for file in path.parent.iterdir()] == [path.name]
-    loaded = find_banks(weights)
-    assert loaded == Banks.load(path) == as_banks(path) == SMALL
+    loaded = find_contrast_vocabulary(weights)
+    assert loaded == ContrastVocabulary.load(path) == as_contrast_vocabulary(path) == SMALL
     assert loaded.note == SMALL.note
     assert loaded.other_nouns("hoops", ["man"]) == ("star",)
-    shipped = shipped_banks().save(tmp_path / "shipped.json")
-    assert Banks.load(shipped) == shipped_banks()
+    shipped = shipped_contrast_vocabulary().save(tmp_path / "shipped.json")
+    assert ContrastVocabulary.load(shipped) == shipped_contrast_vocabulary()
 
 
 def test_little_is_enough(tmp_path):
     path = tmp_path / "own.banks.json"
     content = {"format": "grefine-banks-1", "nouns": {"animal": {"members": [["dog"], ["cat"]]}}, "modifiers": {}}
     path.write_text(json.dumps(content), encoding="utf-8")
-    banks = Banks.load(path)
-    assert banks.other_nouns("dogs") == ("cat",)
-    assert banks.captions == ()
-    assert banks.others_of_kind("red", "colour", 10) == ()
+    vocabulary = ContrastVocabulary.load(path)
+    assert vocabulary.other_nouns("dogs") == ("cat",)
+    assert vocabulary.captions == ()
+    assert vocabulary.others_of_kind("red", "colour", 10) == ()
 
 
 def test_damaged_files(tmp_path):
@@ -152,15 +158,15 @@ def test_damaged_files(tmp_path):
         path = tmp_path / f"{name}.json"
         path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
         with pytest.raises(ModelFileError, match=message) as error:
-            Banks.load(path)
+            ContrastVocabulary.load(path)
         assert f"{name}.json" in str(error.value)
     with pytest.raises(ModelFileError, match="does not exist"):
-        Banks.load(tmp_path / "missing.json")
+        ContrastVocabulary.load(tmp_path / "missing.json")
 
 
 def test_what_banks_may_be_given_as():
-    assert as_banks(None) is shipped_banks()
-    assert as_banks(SMALL) is SMALL
+    assert as_contrast_vocabulary(None) is shipped_contrast_vocabulary()
+    assert as_contrast_vocabulary(SMALL) is SMALL
     for bad in (3, ["star"], "", {"nouns": {}}):
-        with pytest.raises(InputError, match="banks"):
-            as_banks(bad)
+        with pytest.raises(InputError, match="contrast_vocabulary"):
+            as_contrast_vocabulary(bad)

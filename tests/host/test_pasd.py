@@ -309,7 +309,7 @@ THEIRS = os.path.join(folder_paths.models_dir, "my pasd")
 folder_paths.add_model_folder_path("pasd", THEIRS)        # as extra_model_paths.yaml does, before packs load
 assert asyncio.run(nodes.load_custom_node(os.environ["GREFINE_PACK"])), "the pack did not load"
 part = lambda module: importlib.import_module(os.environ["GREFINE_PACK"].replace(".", "_x_") + "." + module)
-host, pasd, standins = part("nodes.host"), part("nodes.pasd"), part("tests.tiny_models.pasd")
+host, pasd, tiny_models = part("nodes.host"), part("nodes.pasd"), part("tests.tiny_models.pasd")
 result = {"folders": folder_paths.get_folder_paths("pasd")}
 
 def tell(call):
@@ -320,9 +320,9 @@ def tell(call):
 
 load = lambda **more: pasd.GRefineLoadPASD.execute(**{**LOAD, **more})[0]
 result["nothing there"] = tell(lambda: load(pasd=""))
-standins.write_pasd(THEIRS)
-standins.write_sd15(os.path.join(folder_paths.models_dir, "diffusers", "tiny sd15"))
-standins.write_sd15(os.path.join(folder_paths.models_dir, "diffusers", "deep", "down"))
+tiny_models.write_pasd(THEIRS)
+tiny_models.write_sd15(os.path.join(folder_paths.models_dir, "diffusers", "tiny sd15"))
+tiny_models.write_sd15(os.path.join(folder_paths.models_dir, "diffusers", "deep", "down"))
 result["listed"] = pasd.checkpoints()
 
 def loaded(patcher):

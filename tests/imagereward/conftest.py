@@ -70,12 +70,12 @@ def network(sizes, published) -> ImageRewardNetwork:
 
 
 @pytest.fixture(scope="session")
-def standin(tmp_path_factory) -> Path:
+def tiny_weights(tmp_path_factory) -> Path:
     """Files of an untrained ImageReward: weights, sizes, vocabulary."""
     return write_image_reward(tmp_path_factory.mktemp("imagereward"))
 
 
 @pytest.fixture
-def encoder(standin):
+def encoder(tiny_weights):
     """The stand-in, with empty caches and zeroed counters."""
-    return load_image_reward(standin / "ImageReward.safetensors")
+    return load_image_reward(tiny_weights / "ImageReward.safetensors")

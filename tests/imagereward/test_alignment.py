@@ -144,7 +144,7 @@ def test_long_blank_and_odd_prompts(model, pictures):
 
 
 def test_few_of_many_nouns_do(small_clip, encoder, pictures):
-    """Every text costs a pass for every picture: the bank is thinned, evenly."""
+    """Every text costs a pass for every picture: the vocabulary is thinned, evenly."""
     counts = []
     for nouns in (8, 1000):
         counted = ImageReward(encoder.network, encoder.tokenizer, nouns=nouns, cache_size=0)
@@ -155,7 +155,7 @@ def test_few_of_many_nouns_do(small_clip, encoder, pictures):
     assert counts[1] > 150
 
 
-def test_its_own_calibration(model, encoder, standin, pictures, tmp_path):
+def test_its_own_calibration(model, encoder, tiny_weights, pictures, tmp_path):
     samples = [(picture, "a red cup on a table") for picture in pictures]
     made = calibrate(model, samples)
     assert made.model == encoder.name == "ImageReward"
@@ -164,7 +164,7 @@ def test_its_own_calibration(model, encoder, standin, pictures, tmp_path):
     files = {"weights": clip / "clip.safetensors", "embeddings": clip / "pq_embeddings.safetensors"}
     for_clip = Calibration(bounds={"contrast": Bounds(0.1, 0.1), "softmax": Bounds(0.1, 0.1)}, pictures=1)
     for_clip.save(calibration_path(files["weights"]))
-    chosen = standin / "ImageReward.safetensors"
+    chosen = tiny_weights / "ImageReward.safetensors"
     assert load_quality_model(**files, alignment_encoder=chosen).calibration is None
     made.save(calibration_path(chosen))
     try:
@@ -175,11 +175,13 @@ def test_its_own_calibration(model, encoder, standin, pictures, tmp_path):
         calibration_path(chosen).unlink()
 
 
-def test_choosing_it_by_name(tmp_path, standin, monkeypatch):
+def test_choosing_it_by_name(tmp_path, tiny_weights, monkeypatch):
     clip = write_quality_model(tmp_path / "clip")
     files = {"weights": clip / "clip.safetensors", "embeddings": clip / "pq_embeddings.safetensors"}
     assert load_quality_model(**files, alignment_encoder="clip").alignment_encoder is None
-    found = load_quality_model(**files, alignment_encoder="imagereward", alignment_maps="values", folders=[standin])
+    found = load_quality_model(
+        **files, alignment_encoder="imagereward", alignment_maps="values", folders=[tiny_weights]
+    )
     assert found.alignment_encoder.maps == "values"
     assert list(found.networks) == [found.module, found.alignment_encoder.module]  # both are the host's to move
     with pytest.raises(ModelFileError, match="does not exist"):

@@ -117,14 +117,14 @@ def test_sizes_beside_the_weights(tmp_path, sizes):
         Sizes(text_heads=7)
 
 
-def test_what_is_not_there_is_said(tmp_path, standin, monkeypatch):
+def test_what_is_not_there_is_said(tmp_path, tiny_weights, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     with pytest.raises(ModelFileError, match="does not exist"):
         load_image_reward(tmp_path / "none.pt")
     with pytest.raises(ModelFileError, match=rf"ImageReward\.pt.*{tmp_path}.*models download imagereward"):
         find_image_reward([tmp_path])
-    assert find_image_reward([standin]) == standin / "ImageReward.safetensors"
+    assert find_image_reward([tiny_weights]) == tiny_weights / "ImageReward.safetensors"
     with pytest.raises(InputError, match="dtype"):
-        load_network(standin / "ImageReward.safetensors", dtype=torch.int8)
+        load_network(tiny_weights / "ImageReward.safetensors", dtype=torch.int8)
     with pytest.raises(InputError, match="maps"):
-        load_image_reward(standin / "ImageReward.safetensors", maps="guess")
+        load_image_reward(tiny_weights / "ImageReward.safetensors", maps="guess")

@@ -127,8 +127,8 @@ def test_where_it_is_looked_for(tmp_path, monkeypatch):
         assert find_vocabulary(weights, [elsewhere]) == path
 
 
-def test_a_vocabulary_of_another_network_is_refused(standin, tokenizer, encoder, file):
+def test_a_vocabulary_of_another_network_is_refused(tiny_weights, tokenizer, encoder, file):
     with pytest.raises(InputError, match="30524 tokens"):
         ImageReward(encoder.network, tokenizer)
     with pytest.raises(ModelFileError, match="30522 tokens"):
-        load_image_reward(standin / "ImageReward.safetensors", file)
+        load_image_reward(tiny_weights / "ImageReward.safetensors", file)

@@ -167,7 +167,7 @@ def test_an_error_in_the_network_reaches_every_thread():
 
 
 def test_an_answer_is_made_once():
-    from miniature_parts.engines import Memo
+    from miniature_parts.engines import EngineCache
 
     class Engine:
         size_multiple, min_side, native_side = 8, 8, 8
@@ -180,14 +180,14 @@ def test_an_answer_is_made_once():
         def restorer(self):
             return self
 
-    memo = Memo(Engine())
+    cache = EngineCache(Engine())
     picture, mask = torch.zeros(1, 8, 8, 3), torch.ones(1, 8, 8)
     request = {"prompt": "a", "strength": 0.5, "steps": 2, "seed": 1}
-    first = memo.inpaint(picture, mask, **request, index=0, progress=None)
+    first = cache.inpaint(picture, mask, **request, index=0, progress=None)
     first += 5.0
-    assert float(memo.inpaint(picture, mask, **request).max()) == 1.0
-    assert float(memo.inpaint(picture, mask, **{**request, "seed": 2}).max()) == 2.0
-    assert (memo.asked, memo.answered) == (3, 2)
+    assert float(cache.inpaint(picture, mask, **request).max()) == 1.0
+    assert float(cache.inpaint(picture, mask, **{**request, "seed": 2}).max()) == 2.0
+    assert (cache.asked, cache.answered) == (3, 2)
 
 
 def test_a_row_without_the_perceptual_map_knows_no_worst_region():
@@ -226,8 +226,8 @@ def test_a_row_without_the_perceptual_map_knows_no_worst_region():
 def test_all_parts_run_and_write_the_page(models, tmp_path, capsys):
     import miniature
 
-    weights, judges = models
-    common = ["--weights", str(weights), "--judges", str(judges), "--work", str(tmp_path / "records")]
+    weights, evaluators = models
+    common = ["--weights", str(weights), "--judges", str(evaluators), "--work", str(tmp_path / "records")]
     common += ["--out", str(tmp_path), "--resamples", "20", "--together", "2", "--dtype", "float32"]
     assert miniature.main([*common, "--scenes", "2"]) == 0
     page = (tmp_path / "miniature.md").read_text(encoding="utf-8")

@@ -28,15 +28,15 @@ class Handler(BaseHTTPRequestHandler):
     data = DATA
     ranges = True
     stop_after: int | None = None
-    announced: str | None = None
+    hub_sha256: str | None = None
     seen: list[str | None]
 
     def do_GET(self) -> None:
-        if self.announced is not None and self.path.startswith("/org/"):
+        if self.hub_sha256 is not None and self.path.startswith("/org/"):
             # As the hub does: the address of the file sends on to a store, and says what is in it.
             self.send_response(302)
             self.send_header("Location", f"/store{self.path}")
-            self.send_header("X-Linked-Etag", f'"{self.announced}"')
+            self.send_header("X-Linked-Etag", f'"{self.hub_sha256}"')
             self.end_headers()
             return
         self.path = self.path.removeprefix("/store")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from grefine_core.alignment.calibration import Calibration
-from grefine_core.alignment.texts import Banks
+from grefine_core.alignment.texts import ContrastVocabulary
 from grefine_core.clip.embeddings import PerceptualBounds
 from grefine_core.clip.loading import by_name, load_clip
 from grefine_core.errors import GRefineError, ModelFileError
@@ -29,7 +29,7 @@ def test_every_reader_says_that_it_is_no_json(tmp_path, text):
     file.write_text(text)
     with pytest.raises(ValueError):
         parse_json(text)
-    for read in (Calibration.load, Banks.load, lambda f: sizes_of(f.with_suffix(".pt"))):
+    for read in (Calibration.load, ContrastVocabulary.load, lambda f: sizes_of(f.with_suffix(".pt"))):
         with pytest.raises(ModelFileError, match=r"weights\.json"):
             read(file)
     with pytest.raises(ModelFileError, match="embeddings"):

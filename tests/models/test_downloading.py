@@ -98,31 +98,31 @@ def test_shipped_files_are_not_fetched(tmp_path):
 
 
 def test_the_hash_that_the_hub_announces_is_checked(server, tmp_path):
-    server.announced = hashlib.sha256(DATA).hexdigest()
+    server.hub_sha256 = hashlib.sha256(DATA).hexdigest()
     found = download(ENTRY, tmp_path)
-    assert (found.hash_known, found.hash_announced) == (False, True)
+    assert (found.hash_known, found.hash_from_hub) == (False, True)
     found.path.unlink()
     damaged = bytearray(DATA)
     damaged[-1] ^= 1  # the same names and shapes: nothing else would notice
     server.data = bytes(damaged)
-    with pytest.raises(ModelFileError, match=rf"thrown away.*{server.announced} was announced"):
+    with pytest.raises(ModelFileError, match=rf"thrown away.*{server.hub_sha256} is in the hub's metadata"):
         download(ENTRY, tmp_path)
     assert names(tmp_path) == []
 
 
 def test_an_interrupted_download_is_continued_behind_a_redirection(server, tmp_path):
-    server.announced = hashlib.sha256(DATA).hexdigest()
+    server.hub_sha256 = hashlib.sha256(DATA).hexdigest()
     server.stop_after = 100_000
     with pytest.raises(ModelFileError, match="again to continue"):
         download(ENTRY, tmp_path)
     server.stop_after = None
-    assert download(ENTRY, tmp_path).hash_announced
+    assert download(ENTRY, tmp_path).hash_from_hub
     assert server.seen == [None, "bytes=100000-"]
 
 
 def test_a_beginning_of_another_file_is_given_up(server, tmp_path):
     """Continued, it would have the right length and the wrong content."""
-    server.announced = hashlib.sha256(DATA).hexdigest()
+    server.hub_sha256 = hashlib.sha256(DATA).hexdigest()
     (tmp_path / "tiny.safetensors.part").write_bytes(DATA[:50_000][::-1])
     assert download(ENTRY, tmp_path).path.read_bytes() == DATA
     assert server.seen == ["bytes=50000-", None]

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from grefine_core import Calibration, alignment_quality, load_quality_model, perceptual_quality
-from grefine_core.alignment import Banks, NounGroup, calibration_path, shipped_banks
+from grefine_core.alignment import ContrastVocabulary, NounGroup, calibration_path, shipped_contrast_vocabulary
 from grefine_core.clip.loading import load_clip
 from grefine_core.errors import InputError, ModelFileError
 from grefine_core.models.files import to_open_clip
@@ -276,22 +276,28 @@ def test_a_calibration_beside_the_weights_is_found(folder, caplog):
 
 
 def test_banks_beside_the_weights_are_found(folder):
-    assert load(folder).banks is shipped_banks()
-    words = Banks({"form": NounGroup((("star",), ("ring",)))}, {"colour": ("red", "blue")}, captions=("a red star",))
+    assert load(folder).contrast_vocabulary is shipped_contrast_vocabulary()
+    words = ContrastVocabulary(
+        {"form": NounGroup((("star",), ("ring",)))}, {"colour": ("red", "blue")}, captions=("a red star",)
+    )
     words.save(folder / "clip.banks.json")
-    assert load(folder).banks == words
-    other = Banks({"animal": NounGroup((("dog",), ("cat",)))}, {})
+    assert load(folder).contrast_vocabulary == words
+    other = ContrastVocabulary({"animal": NounGroup((("dog",), ("cat",)))}, {})
     other.save(folder / "own.json")
-    assert load(folder, banks=folder / "own.json").banks == load(folder, banks=other).banks == other
+    assert (
+        load(folder, contrast_vocabulary=folder / "own.json").contrast_vocabulary
+        == load(folder, contrast_vocabulary=other).contrast_vocabulary
+        == other
+    )
     with pytest.raises(ModelFileError, match=r"none\.json does not exist"):
-        load(folder, banks=folder / "none.json")
+        load(folder, contrast_vocabulary=folder / "none.json")
     (folder / "clip.banks.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ModelFileError, match=r"clip\.banks\.json"):
         load(folder)
 
 
 def test_prompts_are_contrasted_with_the_models_banks(folder, pictures):
-    words = Banks({"form": NounGroup((("star",), ("ring",), ("cross",)))}, {"colour": ("red", "blue")})
+    words = ContrastVocabulary({"form": NounGroup((("star",), ("ring",), ("cross",)))}, {"colour": ("red", "blue")})
     words.save(folder / "clip.banks.json")
     loaded = load(folder)
     alignment_quality(loaded, pictures[:1], "a red star")

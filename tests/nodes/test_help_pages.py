@@ -122,11 +122,11 @@ def test_the_maps_in_the_pictures_mean_something():
     from grefine_core.miniature.loading import load_choices, load_miniature_quality_model
     from grefine_research.miniature.generator import make_sample
 
-    quality, ways = load_miniature_quality_model(), load_choices().assessment()
+    quality, chosen = load_miniature_quality_model(), load_choices().assessment()
     for index, kind in ((164, "perceptual"), (29, "alignment")):
         sample = make_sample("test", index)
         image = torch.from_numpy(np.clip(sample.image, 0, 1)).float()[None]
-        found = getattr(assess(quality, image, sample.caption.prompt, **ways), kind).defect_map[0]
+        found = getattr(assess(quality, image, sample.caption.prompt, **chosen), kind).defect_map[0]
         wrong = torch.from_numpy(np.max([defect.mask for defect in sample.defects], axis=0)) > 0.5
         assert found[wrong].mean() > 2 * found[~wrong].mean()
         assert found[wrong].max() > 0.95 * found.max()

@@ -62,7 +62,7 @@ def test_a_measure_hands_all_options_to_the_core(options, monkeypatch):
     )
     assert measure("model", torch.zeros(1, 2, 2, 3), ["a hat"]) == "measured"
     assert seen == {
-        "calibration": "released",
+        "formula": "released",
         "importance": (1.0, 0.6, 0.8),
         "scoring": "softmax",
         "aggregate": "product",

@@ -9,7 +9,7 @@ from grefine_core.report import sheet
 
 
 @pytest.fixture(scope="module")
-def shown(pack):
+def preview(pack):
     return pack("nodes.preview")
 
 
@@ -26,29 +26,29 @@ def entry(pack):
         (0.5, 0.5001, "", "PS: 0.500 → 0.500 (+0.000)"),
     ],
 )
-def test_scores_are_coloured_by_what_became_of_them(shown, old, new, kind, text):
-    assert shown.change("PS", old, new) == {"text": text, "kind": kind}
+def test_scores_are_coloured_by_what_became_of_them(preview, old, new, kind, text):
+    assert preview.change("PS", old, new) == {"text": text, "kind": kind}
 
 
-def test_decisions_say_where_and_why(shown, entry):
+def test_decisions_say_where_and_why(preview, entry):
     scores = {"before": (0.5, 0.5), "after": (0.4, 0.5)}
-    refused = shown.decision(entry(1, (3, 4, 13, 24), False, **scores, reason="it fell"), "Stage 1")
+    refused = preview.decision(entry(1, (3, 4, 13, 24), False, **scores, reason="it fell"), "Stage 1")
     assert refused == {"text": "Stage 1, 20 × 10 at (4, 3): refused – it fell", "kind": "bad"}
-    kept = shown.decision(entry(2, None, True, **scores, reason="nothing falls"), "Stage 2")
+    kept = preview.decision(entry(2, None, True, **scores, reason="nothing falls"), "Stage 2")
     assert kept == {"text": "Stage 2, the whole picture: kept – nothing falls", "kind": "good"}
 
 
-def test_a_card_for_each_picture_and_an_end_to_them(shown):
-    found = shown.cards([shown.line(f"picture {index}")] for index in range(shown.MOST + 4))
+def test_a_card_for_each_picture_and_an_end_to_them(preview):
+    found = preview.cards([preview.line(f"picture {index}")] for index in range(preview.MOST + 4))
     assert list(found) == ["grefine"], "lists by key: the host joins those of several runs of a node"
-    assert len(found["grefine"]) == shown.MOST + 1
+    assert len(found["grefine"]) == preview.MOST + 1
     assert found["grefine"][-1]["lines"][0]["text"] == "and 4 more pictures"
 
 
-def test_a_card_is_no_book(shown):
-    (card,) = shown.cards([[shown.line(f"phrase {index}") for index in range(3000)]])["grefine"]
-    assert len(card["lines"]) == shown.MOST_LINES + 1
-    assert card["lines"][-1]["text"] == f"and {3000 - shown.MOST_LINES} more"
+def test_a_card_is_no_book(preview):
+    (card,) = preview.cards([[preview.line(f"phrase {index}") for index in range(3000)]])["grefine"]
+    assert len(card["lines"]) == preview.MOST_LINES + 1
+    assert card["lines"][-1]["text"] == f"and {3000 - preview.MOST_LINES} more"
 
 
 @pytest.mark.parametrize("shape", [(4097, 1), (1, 4097), (768, 768), (70, 101), (1000, 2000)])
@@ -61,7 +61,7 @@ def test_pictures_are_reduced_and_never_enlarged(shape):
     assert sheet.small(picture, 768).getpixel((0, 0)) == (128, 128, 128)
 
 
-def test_reducing_averages(shown):
-    checks = torch.zeros(2 * shown.SIDE, 2 * shown.SIDE)
+def test_reducing_averages(preview):
+    checks = torch.zeros(2 * preview.SIDE, 2 * preview.SIDE)
     checks[::2, ::2] = 1.0
-    assert sheet.small(checks, shown.SIDE).getextrema() == ((64, 64),) * 3
+    assert sheet.small(checks, preview.SIDE).getextrema() == ((64, 64),) * 3

@@ -8,7 +8,7 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def shaping(pack):
+def preview(pack):
     return pack("nodes.preview")
 
 
@@ -35,8 +35,8 @@ def phrases(pack):
     )
 
 
-def test_one_line_for_each_phrase(shaping, phrases):
-    assert shaping.phrase_lines(phrases).splitlines() == [
+def test_one_line_for_each_phrase(preview, phrases):
+    assert preview.phrase_lines(phrases).splitlines() == [
         "fox: matched (0.93)",
         "red balloon: not there (0.12), to be drawn in the region of 'fox'",
         "old tree: there, but not as described (0.30), to be redrawn in the region of 'old tree'",
@@ -45,12 +45,12 @@ def test_one_line_for_each_phrase(shaping, phrases):
     ]
 
 
-def test_style_takes_part_if_asked(shaping, phrases):
-    assert shaping.phrase_lines(phrases[-1:], include_style=True) == "8k: matched (1.00)"
+def test_style_takes_part_if_asked(preview, phrases):
+    assert preview.phrase_lines(phrases[-1:], include_style=True) == "8k: matched (1.00)"
 
 
-def test_a_prompt_without_phrases_is_said_to_have_none(shaping):
-    assert shaping.phrase_lines(()) == "The prompt names nothing to look for."
+def test_a_prompt_without_phrases_is_said_to_have_none(preview):
+    assert preview.phrase_lines(()) == "The prompt names nothing to look for."
 
 
 @pytest.fixture(scope="module")

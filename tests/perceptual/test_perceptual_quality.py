@@ -10,10 +10,10 @@ from grefine_core.clip.embeddings import BOUNDS, FACTORS
 from grefine_core.errors import InputError
 
 
-@pytest.mark.parametrize("calibration", ["paper", "released"])
-def test_shapes_and_ranges(quality, pictures, calibration):
+@pytest.mark.parametrize("formula", ["paper", "released"])
+def test_shapes_and_ranges(quality, pictures, formula):
     kept = pictures.clone()
-    found = perceptual_quality(quality, pictures, calibration)
+    found = perceptual_quality(quality, pictures, formula)
     assert found.score.shape == (3,)
     assert list(found.factors) == list(FACTORS)
     assert found.quality_map.shape == found.defect_map.shape == (3, 45, 70)
@@ -25,12 +25,12 @@ def test_shapes_and_ranges(quality, pictures, calibration):
     assert torch.equal(pictures, kept)
 
 
-@pytest.mark.parametrize("calibration", ["paper", "released"])
-def test_a_batch_gives_what_single_pictures_give(quality, pictures, calibration):
-    together = perceptual_quality(quality, pictures, calibration)
+@pytest.mark.parametrize("formula", ["paper", "released"])
+def test_a_batch_gives_what_single_pictures_give(quality, pictures, formula):
+    together = perceptual_quality(quality, pictures, formula)
     quality.clear_cache()
     for index, picture in enumerate(pictures):
-        alone = perceptual_quality(quality, picture, calibration)
+        alone = perceptual_quality(quality, picture, formula)
         torch.testing.assert_close(alone.score[0], together.score[index], atol=1e-5, rtol=0)
         torch.testing.assert_close(alone.quality_map[0], together.quality_map[index], atol=1e-5, rtol=0)
 
@@ -98,7 +98,7 @@ def test_not_a_model(pictures, model):
 
 
 def test_unknown_calibration(quality, pictures):
-    with pytest.raises(InputError, match="calibration"):
+    with pytest.raises(InputError, match="formula"):
         perceptual_quality(quality, pictures, "newest")
 
 

@@ -41,26 +41,26 @@ def test_a_hole_shows_and_a_single_patch_hardly():
     assert float(worst_region(corner)) == pytest.approx((3 * 0.9 + 0.1) / 4)  # over the patches that there are
 
 
-@pytest.mark.parametrize("calibration", ["paper", "released"])
-def test_every_picture_has_its_own(quality, pictures, calibration):
-    together = perceptual_quality(quality, pictures, calibration).worst_region
+@pytest.mark.parametrize("formula", ["paper", "released"])
+def test_every_picture_has_its_own(quality, pictures, formula):
+    together = perceptual_quality(quality, pictures, formula).worst_region
     assert (together.shape, together.dtype) == ((3,), torch.float32)
     assert together.min() >= 0
     assert together.max() <= 1
     assert together.unique().numel() == 3
     for index, picture in enumerate(pictures):
-        alone = perceptual_quality(quality, picture, calibration).worst_region
+        alone = perceptual_quality(quality, picture, formula).worst_region
         torch.testing.assert_close(alone[0], together[index], atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("calibration", ["paper", "released"])
-def test_it_is_that_of_the_map_before_it_is_enlarged(quality, pictures, calibration):
+@pytest.mark.parametrize("formula", ["paper", "released"])
+def test_it_is_that_of_the_map_before_it_is_enlarged(quality, pictures, formula):
     """With a picture of as many pixels as the model has patches nothing is enlarged: the map is the patches'."""
     features = quality.features_of(pictures)
     small = torch.zeros(3, *features.grid, 3)
-    found = perceptual_quality(quality, small, calibration, features=features)
+    found = perceptual_quality(quality, small, formula, features=features)
     assert found.worst_region.tolist() == pytest.approx([by_hand(each) for each in found.quality_map], abs=1e-6)
-    shown = perceptual_quality(quality, pictures, calibration)
+    shown = perceptual_quality(quality, pictures, formula)
     torch.testing.assert_close(shown.worst_region, found.worst_region, rtol=0, atol=1e-5)
 
 

@@ -51,7 +51,7 @@ def _identity(context: Context) -> str:
         model.blocks,
         model.perceptual_bounds,
         model.calibration,
-        model.banks,
+        model.contrast_vocabulary,
         sorted(context.assessment.items()),
     ]
     return json.dumps(parts, default=str)
@@ -60,7 +60,7 @@ def _identity(context: Context) -> str:
 def _perceptual(context: Context, factor: str | None) -> Indicator:
     from grefine_core.perceptual import perceptual_quality
 
-    chosen = {name: context.assessment[name] for name in ("calibration", "importance") if name in context.assessment}
+    chosen = {name: context.assessment[name] for name in ("formula", "importance") if name in context.assessment}
 
     def measure(model: QualityModel, image: Tensor, prompt: str) -> float:  # noqa: ARG001
         found = perceptual_quality(model, image, **chosen)
@@ -72,7 +72,7 @@ def _perceptual(context: Context, factor: str | None) -> Indicator:
 def _alignment(context: Context) -> Indicator:
     from grefine_core.alignment import alignment_quality
 
-    perceptual = ("calibration", "importance")
+    perceptual = ("formula", "importance")
     chosen = {name: value for name, value in context.assessment.items() if name not in perceptual}
 
     def measure(model: QualityModel, image: Tensor, prompt: str) -> float:

@@ -73,7 +73,7 @@ class Spec:
         needs_weights: what ``--weights NAME=FILE`` has to name; "" if nothing is needed.
         licence: of code and weights, for whoever wants to use it.
         paper: names that the paper's tables call it by.
-        target: opinion that it is compared with, where that is neither of the usual ones.
+        target: rating that it is compared with, where that is neither of the usual ones.
     """
 
     name: str

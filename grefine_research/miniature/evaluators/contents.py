@@ -62,7 +62,7 @@ def labels_of(item: Item) -> dict[str, int | None]:
     }
 
 
-class ContentsJudge(nn.Module):
+class ContentsEvaluator(nn.Module):
     """Tells kind and attributes of every cell, and the ground of the picture."""
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class Sight:
     shares: dict[str, Tensor]
 
     def answer(self, question: Question) -> float:
-        """How sure the judge is that the answer is yes, in [0, 1].
+        """How sure the evaluator is that the answer is yes, in [0, 1].
 
         The kind and all attributes have to be found in the same place: their shares are multiplied cell by cell,
         averaged over 3×3 cells and the best place counts; the root makes questions with more parts no harder.

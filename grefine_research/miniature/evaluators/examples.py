@@ -1,4 +1,4 @@
-"""What the judges learn from: pictures of one split with the truth about every cell."""
+"""What the evaluators learn from: pictures of one split with the truth about every cell."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class ExampleSet:
     def batch(self, rows: Sequence[int] | Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """Pictures (B, 3, H, W) in [0, 1] with their truth, half of them mirrored, a third a little soft or noisy.
 
-        What any autoencoder does to a picture is no defect: the judges have to bear it.
+        What any autoencoder does to a picture is no defect: the evaluators have to bear it.
         """
         chosen = torch.as_tensor(rows)
         images = self.images[chosen].permute(0, 3, 1, 2).float().div_(255.0)

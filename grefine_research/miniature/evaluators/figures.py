@@ -1,4 +1,4 @@
-"""How good the judges are, on validation scenes."""
+"""How good the evaluators are, on validation scenes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from grefine_core.miniature.world import HELD_BACK, KINDS
 
 from ...evaluation.statistics import auroc, spearman
 from ..sample import FACTORS
-from .contents import ATTRIBUTES, ContentsJudge, Question
+from .contents import ATTRIBUTES, ContentsEvaluator, Question
 from .examples import Example, make_example, unsharpen
-from .severity import SeverityJudge, inside, overall
+from .severity import SeverityEvaluator, inside, overall
 
 Floats = NDArray[np.float64]
 
 
-def severity_figures(judge: SeverityJudge, count: int) -> tuple[dict[str, Any], float]:
-    """Figures of the severity judge, and its noise: the 95 % quantile of what it sees in clean pictures.
+def severity_figures(evaluator: SeverityEvaluator, count: int) -> tuple[dict[str, Any], float]:
+    """Figures of the severity evaluator, and its noise: the 95 % quantile of what it sees in clean pictures.
 
     "cells": AUC of cells inside against cells outside; "strength": Spearman's correlation of the mean inside a defect
     with its strength; "picture": that of whole pictures with their severity.
@@ -34,7 +34,7 @@ def severity_figures(judge: SeverityJudge, count: int) -> tuple[dict[str, Any], 
     whole: list[float] = []
     totals: list[float] = []
     for part in _parts(count):
-        maps = judge.maps(_images(part))
+        maps = evaluator.maps(_images(part))
         whole += overall(maps).tolist()
         for example, one in zip(part, maps, strict=True):
             totals.append(example.total())
@@ -62,9 +62,9 @@ def severity_figures(judge: SeverityJudge, count: int) -> tuple[dict[str, Any], 
     return {**figures, "picture_srocc": spearman(whole, totals), "clean_mean": float(np.mean(clean))}, noise
 
 
-def contents_figures(judge: ContentsJudge, count: int) -> tuple[dict[str, Any], float, float]:
-    """Figures of the contents judge, the answer from which on it says yes, and by how much slight blur or noise moves
-    one of twenty right answers.
+def contents_figures(evaluator: ContentsEvaluator, count: int) -> tuple[dict[str, Any], float, float]:
+    """Figures of the contents evaluator, the answer from which on it says yes, and by how much slight blur or noise
+    moves one of twenty right answers.
 
     Every item is asked for as it is, and once with each of its attributes exchanged; kinds that are not there are asked
     for as well. The threshold is the one with the best balanced accuracy over all questions. "held_back": attributes in
@@ -75,8 +75,8 @@ def contents_figures(judge: ContentsJudge, count: int) -> tuple[dict[str, Any], 
     barred = HELD_BACK["validation"]
     moved: list[float] = []
     for part in _parts(count):
-        moved += _moved(judge, part)
-        for example, sight in zip(part, judge.look(_images(part)), strict=True):
+        moved += _moved(evaluator, part)
+        for example, sight in zip(part, evaluator.look(_images(part)), strict=True):
             shown = {item.kind for item in example.scene.items}
             for kind in KINDS:
                 answers["kind"].append((sight.answer(Question(kind)), kind in shown))
@@ -92,12 +92,12 @@ def contents_figures(judge: ContentsJudge, count: int) -> tuple[dict[str, Any], 
     return {name: _quality(pairs, threshold) for name, pairs in answers.items() if pairs}, threshold, jitter
 
 
-def _moved(judge: ContentsJudge, part: Sequence[Example]) -> list[float]:
+def _moved(evaluator: ContentsEvaluator, part: Sequence[Example]) -> list[float]:
     """How far the answers about what is shown move with slight blur or noise."""
     images = _images(part)
     soft = images.permute(0, 3, 1, 2).contiguous()
     unsharpen(soft, torch.Generator().manual_seed(3))
-    sights = zip(part, judge.look(images), judge.look(soft.permute(0, 2, 3, 1)), strict=True)
+    sights = zip(part, evaluator.look(images), evaluator.look(soft.permute(0, 2, 3, 1)), strict=True)
     return [
         abs(first.answer(question) - second.answer(question))
         for example, first, second in sights

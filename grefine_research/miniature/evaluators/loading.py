@@ -1,4 +1,4 @@
-"""The judges' files: weights in half precision, and beside them what was measured on validation scenes."""
+"""The evaluators' files: weights in half precision, and beside them what was measured on validation scenes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from grefine_core.errors import ModelFileError
 from grefine_core.files import read_json
 from grefine_core.models.files import check, read_tensors, shapes_of, to_floats, write_tensors
 
-from .contents import ContentsJudge
-from .severity import SeverityJudge
+from .contents import ContentsEvaluator
+from .severity import SeverityEvaluator
 
 FOLDER = Path(__file__).with_name("weights")
 """Where the shipped ones are."""
@@ -24,29 +24,29 @@ CARD = "judges.json"
 
 
 @dataclass(frozen=True)
-class Judges:
-    """Both judges, ready to judge.
+class Evaluators:
+    """Both evaluators, ready to score.
 
     Attributes:
-        severity: see ``SeverityJudge``.
-        contents: see ``ContentsJudge``.
-        threshold: from which answer on the contents judge says yes; from validation scenes.
-        noise: what the severity judge sees in nineteen of twenty clean validation pictures is at most this: a rise of
-            less says nothing.
-        jitter: by how much slight blur or noise moves one answer of the contents judge in twenty.
+        severity: see ``SeverityEvaluator``.
+        contents: see ``ContentsEvaluator``.
+        threshold: from which answer on the contents evaluator says yes; from validation scenes.
+        noise: what the severity evaluator sees in nineteen of twenty clean validation pictures is at most this: a rise
+            of less says nothing.
+        jitter: by how much slight blur or noise moves one answer of the contents evaluator in twenty.
         card: everything that was written down when they were trained.
     """
 
-    severity: SeverityJudge
-    contents: ContentsJudge
+    severity: SeverityEvaluator
+    contents: ContentsEvaluator
     threshold: float
     noise: float
     jitter: float
     card: Mapping[str, Any]
 
 
-def find_judges(folder: str | Path | None = None) -> Path:
-    """The folder with the judges' files; None for the shipped one.
+def find_evaluators(folder: str | Path | None = None) -> Path:
+    """The folder with the evaluators' files; None for the shipped one.
 
     Raises:
         ModelFileError: a file is missing; names it.
@@ -55,33 +55,33 @@ def find_judges(folder: str | Path | None = None) -> Path:
     for name in (*FILES.values(), CARD):
         if not (place / name).is_file():
             raise ModelFileError(
-                f"judges: {place / name} does not exist; train them with "
+                f"evaluators: {place / name} does not exist; train them with "
                 f"`python -m grefine_research.miniature.evaluators.training --out {place}`."
             )
     return place
 
 
-def load_judges(folder: str | Path | None = None, device: str | torch.device = "cpu") -> Judges:
-    """Load both judges in single precision.
+def load_evaluators(folder: str | Path | None = None, device: str | torch.device = "cpu") -> Evaluators:
+    """Load both evaluators in single precision.
 
     Raises:
         ModelFileError: a file is missing, damaged or of another network.
     """
-    place = find_judges(folder)
+    place = find_evaluators(folder)
     try:
         card = read_json(place / CARD)
         threshold, noise, jitter = (float(card[name]) for name in ("threshold", "noise", "jitter"))
     except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
-        raise ModelFileError(f"judges: {place / CARD} is damaged ({error}); train the judges again.") from error
-    severity, contents = SeverityJudge(), ContentsJudge()
+        raise ModelFileError(f"evaluators: {place / CARD} is damaged ({error}); train the evaluators again.") from error
+    severity, contents = SeverityEvaluator(), ContentsEvaluator()
     for network, name in ((severity, "severity"), (contents, "contents")):
         _fill(network, place / FILES[name])
         network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Judges(severity, contents, threshold, noise, jitter, card)
+    return Evaluators(severity, contents, threshold, noise, jitter, card)
 
 
 def save_network(network: nn.Module, path: Path) -> None:
-    """Write a judge's weights in half precision, replacing an older file as a whole."""
+    """Write an evaluator's weights in half precision, replacing an older file as a whole."""
     half = {
         name: value.half() if value.is_floating_point() else value
         for name, value in network.state_dict().items()
@@ -93,5 +93,5 @@ def save_network(network: nn.Module, path: Path) -> None:
 def _fill(network: nn.Module, path: Path) -> None:
     weights = {name: to_floats(path, name, value, torch.float32) for name, value in read_tensors(path).items()}
     expected = {name: shape for name, shape in shapes_of(network).items() if not name.endswith("num_batches_tracked")}
-    check(path, shapes_of(weights), expected, "this judge", "Train the judges again.")
+    check(path, shapes_of(weights), expected, "this judge", "Train the evaluators again.")
     network.load_state_dict(weights, strict=False)

@@ -10,7 +10,7 @@ from ..sample import FACTORS
 from .network import OUT, Trunk, planes
 
 
-class SeverityJudge(nn.Module):
+class SeverityEvaluator(nn.Module):
     """Estimates the strength of technical, rational and natural defects in every cell.
 
     What it learned to say of a cell is the defect's strength times the share of the cell that it covers; a cell without
@@ -30,7 +30,7 @@ class SeverityJudge(nn.Module):
 
     @torch.no_grad()
     def maps(self, images: Tensor, batch: int = 32) -> Tensor:
-        """Judge pictures.
+        """Score pictures.
 
         Args:
             images: (B, H, W, 3) float32 in [0, 1].

@@ -26,11 +26,11 @@ from tqdm import tqdm
 from grefine_core.errors import InputError
 from grefine_core.files import write_text, written_whole
 
-from .contents import NO_KIND, ContentsJudge
+from .contents import NO_KIND, ContentsEvaluator
 from .examples import IGNORE, LABELS, ExampleSet
 from .figures import contents_figures, severity_figures
-from .loading import CARD, FILES, load_judges, save_network
-from .severity import SeverityJudge
+from .loading import CARD, FILES, load_evaluators, save_network
+from .severity import SeverityEvaluator
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ PROFILES = {
     "gpu": Profile(examples=60_000, steps=20_000, batch=128),
 }
 """tiny: for tests; cpu: some six minutes each on one core with bfloat16 units; gpu: minutes."""
-NETWORKS: dict[str, Callable[[], nn.Module]] = {"severity": SeverityJudge, "contents": ContentsJudge}
+NETWORKS: dict[str, Callable[[], nn.Module]] = {"severity": SeverityEvaluator, "contents": ContentsEvaluator}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -82,30 +82,31 @@ def main(arguments: list[str] | None = None) -> int:
 def train(
     out: str | Path,
     profile: str = "cpu",
-    judges: list[str] | None = None,
+    evaluators: list[str] | None = None,
     seed: int = 0,
     device: str | torch.device = "cpu",
 ) -> Path:
-    """Train judges and write weights, ``judges.json`` and ``training.jsonl`` into a folder; goes on where it stopped.
+    """Train evaluators and write weights, ``judges.json`` and ``training.jsonl`` into a folder; goes on where it
+    stopped.
 
     Args:
         out: the folder; made if it is not there.
         profile: one of ``PROFILES``.
-        judges: "severity", "contents"; None for both.
+        evaluators: "severity", "contents"; None for both.
         seed: of weights, order and augmentation.
         device: to train on.
 
     Returns:
-        The folder. Figures are measured once the files of both judges are there.
+        The folder. Figures are measured once the files of both evaluators are there.
 
     Raises:
         InputError: an unknown profile or judge.
     """
     if profile not in PROFILES:
         raise InputError(f"profile: expected one of {', '.join(PROFILES)}, got {profile!r}.")
-    wanted = list(NETWORKS) if judges is None else judges
+    wanted = list(NETWORKS) if evaluators is None else evaluators
     if unknown := [name for name in wanted if name not in NETWORKS]:
-        raise InputError(f"judges: expected {' or '.join(NETWORKS)}, got {unknown[0]!r}.")
+        raise InputError(f"evaluators: expected {' or '.join(NETWORKS)}, got {unknown[0]!r}.")
     place = Path(out)
     place.mkdir(parents=True, exist_ok=True)
     plan = PROFILES[profile]
@@ -221,10 +222,10 @@ def _write_card(place: Path, profile: str, seed: int) -> None:
         "jitter": 0.0,
     }
     _write(place / CARD, card)
-    judges = load_judges(place)
+    evaluators = load_evaluators(place)
     logger.info("Measuring on %d validation pictures", plan.checked)
-    card["severity"], card["noise"] = severity_figures(judges.severity, plan.checked)
-    card["contents"], card["threshold"], card["jitter"] = contents_figures(judges.contents, plan.checked)
+    card["severity"], card["noise"] = severity_figures(evaluators.severity, plan.checked)
+    card["contents"], card["threshold"], card["jitter"] = contents_figures(evaluators.contents, plan.checked)
     _write(place / CARD, card)
     logger.info("%s", json.dumps({"severity": card["severity"], "contents": card["contents"]}))
 

@@ -46,7 +46,7 @@ class Stage:
 def stages(out: Path, profile: str) -> tuple[Stage, ...]:
     """The stages in their order. CLIP comes first: the embeddings are tuned to it and the UNet reads its text tower."""
     names = ("guide", "clip", "vae", "unet", "weights", "judges")
-    guide, clip, vae, unet, weights, judges = (out / name for name in names)
+    guide, clip, vae, unet, weights, evaluators = (out / name for name in names)
     model = clip / "clip.safetensors"
     embeddings = tuple(weights / f"pq_embeddings.{end}" for end in ("safetensors", "training.json"))
     common = ("--profile", profile)
@@ -77,7 +77,7 @@ def stages(out: Path, profile: str) -> tuple[Stage, ...]:
             (unet / "done",),
             (unet / "unet.safetensors", unet / "unet.log.jsonl"),
         ),
-        Stage("evaluators.training", (*common, "--out", str(judges)), (judges / "judges.json",), ()),
+        Stage("evaluators.training", (*common, "--out", str(evaluators)), (evaluators / "judges.json",), ()),
     )
 
 
@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     from grefine_core.miniature.loading import SHIPPED
 
-    from ..evaluators.loading import FOLDER as JUDGES
+    from ..evaluators.loading import FOLDER as EVALUATORS
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--profile", choices=("cpu", "gpu"), default="cpu", help="cpu: about five hours on two cores")
@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     weights = run(options.out, options.profile)
     if options.ship:
-        for source, target in ((weights, SHIPPED), (options.out / "judges", JUDGES)):
+        for source, target in ((weights, SHIPPED), (options.out / "judges", EVALUATORS)):
             target.mkdir(parents=True, exist_ok=True)
             for file in sorted(source.iterdir()):
                 if file.suffix in (".safetensors", ".json", ".jsonl"):

@@ -1,7 +1,7 @@
 """The bounds of AQ-Map for the miniature CLIP: ``python -m grefine_research.miniature.training.calibration``.
 
-They come from validation scenes, of which it is known which phrase is unmatched and how. The banks of words that the
-phrases are contrasted with are written first, because the scores depend on them.
+They come from validation scenes, of which it is known which phrase is unmatched and how. The contrast vocabulary is
+written first, because the scores depend on them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from grefine_core.prompt.syntax.tree import PromptTree
 
 from ..generator import make_sample
 from ..truth import phrase_truth
-from ..vocabulary import write_banks
+from ..vocabulary import write_vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,8 @@ _KINDS: tuple[tuple[str, ...], ...] = (("alignment",), (), ("alignment",), ("tec
 
 
 def calibrate(folder: str | Path, pictures: int = 600) -> Calibration:
-    """Write banks and calibration beside the CLIP and the embeddings of ``folder``; returns the calibration.
+    """Write contrast vocabulary and calibration beside the CLIP and the embeddings of ``folder``; returns the
+    calibration.
 
     Args:
         folder: with ``clip.safetensors``, ``clip.json`` and ``pq_embeddings.safetensors``.
@@ -40,7 +41,7 @@ def calibrate(folder: str | Path, pictures: int = 600) -> Calibration:
     """
     folder = Path(folder)
     weights = folder / FILES["clip"]
-    write_banks(weights.with_name(f"{weights.stem}.banks.json"))
+    write_vocabulary(weights.with_name(f"{weights.stem}.banks.json"))
     model = load_miniature_quality_model(folder=folder)
     with tqdm(total=pictures, unit="picture", desc="bounds") as bar:
         made = calibrate_with_truth(model, _samples(pictures), lambda done, _: bar.update(done - bar.n) and None)

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from grefine_core.engines.pasd import PasdModel, Variant, load_pasd
 from grefine_core.errors import InputError, ModelFileError
 
-from ...tiny_models import pasd as standins
+from ...tiny_models import pasd as tiny_models
 from ...tiny_models.pasd import TEXT_CONFIG, UNET_CONFIG
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -26,7 +26,7 @@ PIXELS = "up_blocks.0.pixel_attentions.0.proj_in.weight"
 
 
 # Drawing the weights takes longer than loading them.
-build_base, build_pasd = functools.cache(standins.build_base), functools.cache(standins.build_pasd)
+build_base, build_pasd = functools.cache(tiny_models.build_base), functools.cache(tiny_models.build_pasd)
 
 
 def load(folder, base, **options) -> PasdModel:

@@ -1,4 +1,4 @@
-"""``grefine train``: real prompts and opinions with stand-in pictures, from the data set to files that load."""
+"""``grefine train``: real prompts and ratings with stand-in pictures, from the data set to files that load."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_pq_learns_opinions(pq, weights, tmp_path, capsys, monkeypatch):
     file = tmp_path / "out" / "first.safetensors"
     assert lines[-1].startswith(f"{file}: give it to --embeddings; Load Quality Model lists it")
     log = json.loads((tmp_path / "work-first" / "first.training.json").read_text())
-    # The worse the opinion the darker a stand-in: even a CLIP that was never trained sees that.
+    # The worse the rating the darker a stand-in: even a CLIP that was never trained sees that.
     assert log["figures"]["PS"] > 0.4
     assert log["labels"]["mos"] == "perception"
     assert log["data"]["train"] + log["data"]["validation"] == log["data"]["pictures"]

@@ -1,4 +1,4 @@
-"""Databases of opinions: their layouts, and what becomes of rows that cannot be used."""
+"""Databases of ratings: their layouts, and what becomes of rows that cannot be used."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_aigiqa_20k_in_its_split(tmp_path, drawn, write):
         tmp_path / f"info_train.{suffix}", head, [("DALLE2_0000.png", "a cat, asleep", 3.66), ("SSD1B_1.png", "b", 4)]
     )
     write(tmp_path / f"info_val.{suffix}", head, [("DALLE2_0001.png", "c", 2.5)])
-    # The opinions of the test were not part of the challenge.
+    # The ratings of the test were not part of the challenge.
     write(tmp_path / f"info_test.{suffix}", head[:2], [("SDXL_base_7.png", "d")])
     for name in ("train/DALLE2_0000.png", "train/SSD1B_1.png", "val/DALLE2_0001.png", "test/SDXL_base_7.png"):
         drawn(tmp_path / name)

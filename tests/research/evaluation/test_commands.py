@@ -61,11 +61,11 @@ def test_tables_6_and_7(agiqa, clip, weights, tmp_path, capsys):
     # Every figure can be made again from the scores that were written.
     rows = table(out / "indicators_scores.csv")
     assert len(rows) == 36
-    for name, opinion in (("pq", "perception"), ("hpsv2", "alignment")):
+    for name, rating in (("pq", "perception"), ("hpsv2", "alignment")):
         scores = [float(row[name]) for row in rows]
-        opinions = [float(row[f"opinion:{opinion}"]) for row in rows]
-        assert whole[name]["srocc"] == pytest.approx(stats.spearmanr(scores, opinions).statistic)
-        assert whole[name]["plcc"] == pytest.approx(stats.pearsonr(scores, opinions).statistic)
+        ratings = [float(row[f"opinion:{rating}"]) for row in rows]
+        assert whole[name]["srocc"] == pytest.approx(stats.spearmanr(scores, ratings).statistic)
+        assert whole[name]["plcc"] == pytest.approx(stats.pearsonr(scores, ratings).statistic)
     assert (whole["pq"]["paper_srocc"], whole["pq"]["paper_plcc"]) == (0.7054, 0.7084)
     assert (whole["aq"]["paper_srocc"], whole["pickscore"]["paper_srocc"]) == (0.7303, 0.6977)
     assert [row["srocc"] for row in table(out / "indicators.csv")] == [repr(line["srocc"]) for line in content["lines"]]
@@ -275,11 +275,11 @@ def test_other_kinds_of_data_sets(drawn, clip, models, tmp_path):
     (tmp_path / "ddb" / "part-000001" / "part-000001.json").write_text(json.dumps(entries))
 
     few = [*clip, "--indicators", "none"]
-    for kind, place, opinion in (("aigiqa-20k", "20k", "mos"), ("agiqa-1k", "1k", "mos")):
+    for kind, place, rating in (("aigiqa-20k", "20k", "mos"), ("agiqa-1k", "1k", "mos")):
         out = tmp_path / f"out-{place}"
         assert evaluate("indicators", kind, tmp_path / place, out, *few) == 0
         content = read(out / "indicators.json")
-        assert {line["opinion"] for line in content["lines"]} == {opinion}
+        assert {line["opinion"] for line in content["lines"]} == {rating}
         figures = {line["indicator"]: line["paper_srocc"] for line in content["lines"]}
         assert figures == ({"pq": 0.7073, "aq": 0.6117} if place == "20k" else {"pq": None, "aq": None})
     more = [*REFINE, "--pipeline", str(models / "pipeline"), "--limit", "2", "--guard", "off"]
@@ -293,7 +293,7 @@ def test_other_kinds_of_data_sets(drawn, clip, models, tmp_path):
         assert evaluate("refine", kind, tmp_path / place, out, *few, *more) == 0
         page = (out / "refine.md").read_text(encoding="utf-8")
         assert (f"### Means (Table {number})" if number else "### Means\n") in page
-    # Without opinions there is nothing to compare indicators with.
+    # Without ratings there is nothing to compare indicators with.
     assert evaluate("indicators", "folder", tmp_path / "folder", tmp_path / "none", *few) == 1
 
 
@@ -313,7 +313,7 @@ def test_a_plain_table_with_splits_and_chosen_columns(drawn, clip, tmp_path, cap
         ("all", "", 16), ("group", "m0", 8), ("group", "m1", 8), ("split", "test", 8), ("split", "train", 8),
     }  # fmt: skip
     assert next(line for line in lines if line["indicator"] == "pq")["paper_srocc"] == 0.7054
-    # All the same against one opinion, and of one split.
+    # All the same against one rating, and of one split.
     again = [*options, "--split", "test", "--perceptual-score", "alignment"]
     assert evaluate("indicators", "csv", tmp_path / "mine.csv", tmp_path / "out2", *again) == 0
     assert {
@@ -325,7 +325,7 @@ def test_a_plain_table_with_splits_and_chosen_columns(drawn, clip, tmp_path, cap
     assert evaluate("indicators", "csv", tmp_path / "mine.csv", out, *options, "--json") == 0
     assert json.loads(capsys.readouterr().out) == read(out / "indicators.json")
     assert evaluate("indicators", "csv", tmp_path / "mine.csv", out, *options, "--perceptual-score", "beauty") == 1
-    assert "no opinions 'beauty'; it has" in capsys.readouterr().err
+    assert "no ratings 'beauty'; it has" in capsys.readouterr().err
 
 
 def test_the_miniature_world(tmp_path):

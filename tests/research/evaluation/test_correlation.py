@@ -14,67 +14,67 @@ from grefine_research.evaluation.statistics import auroc, bootstrap, mean, pears
 def synthetic(count=300, noise=0.3, seed=0):
     rng = np.random.default_rng(seed)
     scores = rng.normal(20.0, 8.0, count)
-    opinions = logistic(scores, 4.6, 1.2, 22.0, 3.0) + rng.normal(0.0, noise, count)
-    return scores, opinions
+    ratings = logistic(scores, 4.6, 1.2, 22.0, 3.0) + rng.normal(0.0, noise, count)
+    return scores, ratings
 
 
 def test_correlations_are_scipys():
-    scores, opinions = synthetic()
+    scores, ratings = synthetic()
     scores = np.round(scores)  # ties
-    found = correlate(scores, opinions, resamples=0)
-    assert found.srocc.value == pytest.approx(stats.spearmanr(scores, opinions).statistic, abs=1e-12)
-    assert found.plcc.value == pytest.approx(stats.pearsonr(scores, opinions).statistic, abs=1e-12)
+    found = correlate(scores, ratings, resamples=0)
+    assert found.srocc.value == pytest.approx(stats.spearmanr(scores, ratings).statistic, abs=1e-12)
+    assert found.plcc.value == pytest.approx(stats.pearsonr(scores, ratings).statistic, abs=1e-12)
     assert found.count == 300
 
 
 def test_the_logistic_fit_is_the_least_squares_one():
-    scores, opinions = synthetic()
+    scores, ratings = synthetic()
 
     def customary(x, b1, b2, b3, b4):
         return (b1 - b2) / (1 + np.exp(-(x - b3) / np.abs(b4))) + b2
 
-    start = [opinions.max(), opinions.min(), scores.mean(), scores.std() / 4]
-    wanted, _ = optimize.curve_fit(customary, scores, opinions, p0=start, maxfev=10_000)
-    found = correlate(scores, opinions, resamples=0)
+    start = [ratings.max(), ratings.min(), scores.mean(), scores.std() / 4]
+    wanted, _ = optimize.curve_fit(customary, scores, ratings, p0=start, maxfev=10_000)
+    found = correlate(scores, ratings, resamples=0)
     assert found.curve == pytest.approx(wanted, rel=1e-3)
-    assert found.plcc_fitted.value == pytest.approx(stats.pearsonr(customary(scores, *wanted), opinions)[0], abs=1e-6)
+    assert found.plcc_fitted.value == pytest.approx(stats.pearsonr(customary(scores, *wanted), ratings)[0], abs=1e-6)
     assert found.plcc_fitted.value > found.plcc.value
 
 
 def test_a_curve_without_noise_is_found_again():
-    scores, opinions = synthetic(noise=0.0)
-    assert fit_logistic(scores, opinions) == pytest.approx((4.6, 1.2, 22.0, 3.0), rel=1e-4)
-    assert correlate(scores, opinions, resamples=0).plcc_fitted.value == pytest.approx(1.0, abs=1e-9)
+    scores, ratings = synthetic(noise=0.0)
+    assert fit_logistic(scores, ratings) == pytest.approx((4.6, 1.2, 22.0, 3.0), rel=1e-4)
+    assert correlate(scores, ratings, resamples=0).plcc_fitted.value == pytest.approx(1.0, abs=1e-9)
 
 
 @pytest.mark.parametrize("factor", [1e-3, 1.0, 1e4])
 def test_scales_of_indicators_make_no_difference(factor):
-    scores, opinions = synthetic()
-    first, second = correlate(scores, opinions, resamples=20), correlate(factor * scores - 3, opinions, resamples=20)
+    scores, ratings = synthetic()
+    first, second = correlate(scores, ratings, resamples=20), correlate(factor * scores - 3, ratings, resamples=20)
     assert second.plcc_fitted.value == pytest.approx(first.plcc_fitted.value, abs=1e-5)
     assert second.srocc.low == pytest.approx(first.srocc.low)
 
 
 def test_scores_that_fall_are_fitted_too():
-    scores, opinions = synthetic()
-    found = correlate(-scores, opinions, resamples=0)
+    scores, ratings = synthetic()
+    found = correlate(-scores, ratings, resamples=0)
     assert found.srocc.value < -0.8
     assert found.plcc_fitted.value > 0.9
     assert found.curve[0] < found.curve[1]
 
 
 def test_intervals_hold_the_figure_shrink_with_the_pictures_and_come_again():
-    scores, opinions = synthetic(noise=1.0)
-    wide, narrow = correlate(scores[:40], opinions[:40], 300), correlate(scores, opinions, 300)
+    scores, ratings = synthetic(noise=1.0)
+    wide, narrow = correlate(scores[:40], ratings[:40], 300), correlate(scores, ratings, 300)
     for name in ("srocc", "plcc", "plcc_fitted"):
         few, many = getattr(wide, name), getattr(narrow, name)
         assert few.low < few.value < few.high
         assert many.high - many.low < few.high - few.low
-    assert correlate(scores, opinions, 300) == narrow
-    assert correlate(scores, opinions, 300, seed=1).srocc.low != narrow.srocc.low
+    assert correlate(scores, ratings, 300) == narrow
+    assert correlate(scores, ratings, 300, seed=1).srocc.low != narrow.srocc.low
     # Against scipy's own bootstrap, drawn otherwise.
     theirs = stats.bootstrap(
-        (scores, opinions), lambda x, y: stats.pearsonr(x, y)[0], paired=True, vectorized=False, method="percentile",
+        (scores, ratings), lambda x, y: stats.pearsonr(x, y)[0], paired=True, vectorized=False, method="percentile",
         n_resamples=600, confidence_level=0.95,
     ).confidence_interval  # fmt: skip
     assert narrow.plcc.low == pytest.approx(theirs.low, abs=0.02)
@@ -94,12 +94,12 @@ def test_what_is_not_defined_is_said_so():
 
 
 def test_pictures_without_a_score_do_not_count():
-    scores, opinions = synthetic(60)
+    scores, ratings = synthetic(60)
     scores[3] = np.nan
-    found = correlate(scores, opinions, 10)
+    found = correlate(scores, ratings, 10)
     assert found.count == 59
     kept = np.isfinite(scores)
-    assert found.srocc.value == pytest.approx(stats.spearmanr(scores[kept], opinions[kept]).statistic)
+    assert found.srocc.value == pytest.approx(stats.spearmanr(scores[kept], ratings[kept]).statistic)
 
 
 def test_bootstrap_of_a_mean():

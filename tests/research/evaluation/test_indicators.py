@@ -91,7 +91,7 @@ def test_an_indicator_of_ones_own():
 
 
 def test_our_own_scores_are_the_librarys(quality, picture):
-    context = Context(lambda: quality, {"calibration": "paper", "aggregate": "geometric"})
+    context = Context(lambda: quality, {"formula": "paper", "aggregate": "geometric"})
     prompt = "a red cup on a table"
     perceptual = perceptual_quality(quality, picture)
     assert spec("pq").load(context).score(picture, "") == pytest.approx(float(perceptual.score[0]))
@@ -101,7 +101,7 @@ def test_our_own_scores_are_the_librarys(quality, picture):
     surgery = spec("clip-surgery").load(context)
     assert surgery.score(picture, prompt) != surgery.score(picture, "two dogs")
     assert spec("pq").identity(context) == spec("aq").identity(context)
-    other = Context(lambda: quality, {"calibration": "released"})
+    other = Context(lambda: quality, {"formula": "released"})
     assert spec("pq").identity(other) != spec("pq").identity(context)
 
 

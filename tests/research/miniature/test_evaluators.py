@@ -1,4 +1,4 @@
-"""The judges: what they learn from, what they answer, their files and their training."""
+"""The evaluators: what they learn from, what they answer, their files and their training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from grefine_core.errors import InputError, ModelFileError
 from grefine_core.miniature.world import GROUNDS, KINDS
 from grefine_research.evaluation.statistics import auroc
-from grefine_research.miniature.evaluators import ContentsJudge, Question, SeverityJudge, load_judges
+from grefine_research.miniature.evaluators import ContentsEvaluator, Question, SeverityEvaluator, load_evaluators
 from grefine_research.miniature.evaluators.contents import ATTRIBUTES, NO_KIND, Sight
 from grefine_research.miniature.evaluators.examples import IGNORE, LABELS, ExampleSet, make_example
 from grefine_research.miniature.evaluators.figures import best_threshold
@@ -90,11 +90,11 @@ def test_answers_need_kind_and_attributes_in_one_place():
 
 def test_untrained_judges_have_the_shapes_that_they_say():
     images = torch.rand(2, 128, 128, 3)
-    maps = SeverityJudge().eval().maps(images)
+    maps = SeverityEvaluator().eval().maps(images)
     assert maps.shape == (2, 3, 32, 32)
     assert maps.min() >= 0.0
     assert maps.max() <= 1.0
-    (first, _) = ContentsJudge().eval().look(images)
+    (first, _) = ContentsEvaluator().eval().look(images)
     assert first.shares["kind"].shape == (len(KINDS) + 1, 32, 32)
     assert first.shares["kind"].sum(0).allclose(torch.ones(32, 32), atol=1e-5)
 
@@ -111,10 +111,10 @@ def test_mean_inside_a_mask_and_overall():
 
 
 def test_training_writes_files_that_load_and_are_small(trained):
-    judges = load_judges(trained)
-    assert 0.0 <= judges.threshold <= 1.0
-    assert min(judges.noise, judges.jitter) >= 0.0
-    assert judges.card["profile"]["name"] == "tiny"
+    evaluators = load_evaluators(trained)
+    assert 0.0 <= evaluators.threshold <= 1.0
+    assert min(evaluators.noise, evaluators.jitter) >= 0.0
+    assert evaluators.card["profile"]["name"] == "tiny"
     for file in trained.glob("*.safetensors"):
         assert file.stat().st_size < 2 << 20
     assert not list(trained.glob("*.checkpoint.pt"))
@@ -145,12 +145,12 @@ def test_a_run_that_was_ended_goes_on_to_the_same_weights(trained, tmp_path, mon
 
 def test_missing_and_damaged_files_are_named(trained, tmp_path):
     with pytest.raises(ModelFileError, match=r"severity\.safetensors does not exist"):
-        load_judges(tmp_path)
+        load_evaluators(tmp_path)
     for file in trained.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "contents.safetensors").write_bytes(b"nothing")
     with pytest.raises(ModelFileError, match="contents"):
-        load_judges(tmp_path)
+        load_evaluators(tmp_path)
 
 
 def test_unknown_profiles_and_judges_are_refused(tmp_path):

@@ -1,38 +1,38 @@
-"""The words of the miniature world as banks, and the truth about the phrases of its prompts."""
+"""The words of the miniature world as a contrast vocabulary, and the truth about the phrases of its prompts."""
 
 from __future__ import annotations
 
 import pytest
 
-from grefine_core.alignment import Banks
+from grefine_core.alignment import ContrastVocabulary
 from grefine_core.alignment.texts import prompt_texts
 from grefine_core.miniature.world import COLOURS, GROUNDS, KINDS, PATTERNS
 from grefine_core.prompt.syntax import parse_prompt
 from grefine_research.miniature.generator import make_sample
 from grefine_research.miniature.truth import phrase_truth
-from grefine_research.miniature.vocabulary import CAPTIONS, world_banks, write_banks
+from grefine_research.miniature.vocabulary import CAPTIONS, world_vocabulary, write_vocabulary
 
 
 @pytest.fixture(scope="module")
-def banks():
-    return world_banks()
+def vocabulary():
+    return world_vocabulary()
 
 
-def test_every_word_of_the_world_is_there(banks):
-    assert {entry.name for entry in banks.things} == {*KINDS, *GROUNDS}
-    assert banks.modifiers["colour"] == tuple(COLOURS)
-    assert set(banks.modifiers["pattern"]) == {*PATTERNS, ""}
-    assert len(set(banks.captions)) == CAPTIONS
-    assert world_banks() == banks
+def test_every_word_of_the_world_is_there(vocabulary):
+    assert {entry.name for entry in vocabulary.things} == {*KINDS, *GROUNDS}
+    assert vocabulary.modifiers["colour"] == tuple(COLOURS)
+    assert set(vocabulary.modifiers["pattern"]) == {*PATTERNS, ""}
+    assert len(set(vocabulary.captions)) == CAPTIONS
+    assert world_vocabulary() == vocabulary
 
 
-def test_the_file(banks, tmp_path):
-    assert Banks.load(write_banks(tmp_path / "clip.banks.json")) == banks
+def test_the_file(vocabulary, tmp_path):
+    assert ContrastVocabulary.load(write_vocabulary(tmp_path / "clip.banks.json")) == vocabulary
 
 
-def test_what_contrasts_a_prompt(banks):
+def test_what_contrasts_a_prompt(vocabulary):
     tree = parse_prompt("two small striped red stars above a house on grass")
-    texts = prompt_texts(tree, len, 77, "contrast", banks=banks)
+    texts = prompt_texts(tree, len, 77, "contrast", contrast_vocabulary=vocabulary)
     stars, house, grass = texts.phrases
     assert {"circle", "tree", "snow"} <= set(stars.nouns)
     for phrase in (stars, house, grass):
@@ -46,8 +46,8 @@ def test_what_contrasts_a_prompt(banks):
 
 
 @pytest.mark.parametrize(("word", "others"), [("little", {"large"}), ("big", {"small"})])
-def test_sizes_that_are_alike(banks, word, others):
-    assert set(banks.others_of_kind(word, "size", 10)) == others
+def test_sizes_that_are_alike(vocabulary, word, others):
+    assert set(vocabulary.others_of_kind(word, "size", 10)) == others
 
 
 def test_the_truth_about_the_phrases():

@@ -68,7 +68,7 @@ def planted_patches() -> Callable[..., tuple[Features, Targets, torch.Tensor]]:
 
 @pytest.fixture
 def agiqa_like(tmp_path_factory) -> Dataset:
-    """Six small pictures with opinions, on disk."""
+    """Six small pictures with ratings, on disk."""
     folder = tmp_path_factory.mktemp("pictures")
     examples = []
     for number in range(6):

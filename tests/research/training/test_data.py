@@ -34,7 +34,7 @@ def test_labels_by_their_names():
         labels_of(dataset(example("a", mos=1)), "beauty")
     with pytest.raises(InputError, match="'sharpness' is none of overall"):
         labels_of(dataset(example("a", mos=1)), factors={"sharpness": "mos"})
-    with pytest.raises(InputError, match="neither an opinion"):
+    with pytest.raises(InputError, match="neither a rating"):
         labels_of(dataset(example("a", alignment=1)))
 
 

@@ -116,7 +116,7 @@ def test_a_killed_training_ends_with_the_same_weights(load, bright, tmp_path, pr
 def test_weights_that_get_no_better_stay(load, bright):
     model = load()
     data, labels, training, validation = bright
-    # Nothing can be learned from this: the opinions of the training pictures are turned round.
+    # Nothing can be learned from this: the ratings of the training pictures are turned round.
     turned = {key: 1.0 - value if key in set(training) else value for key, value in labels.items()}
     before = parameters(model)
     found = tune_image_reward(model, data, turned, training, validation, replace(OPTIONS, patience=1, epochs=6))
