@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, SupportsFloat, TypeVar
+import warnings
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, SupportsFloat, TypeVar
 
 from .errors import InputError
 
@@ -87,3 +89,33 @@ def quality_model(value: object, name: str = "model") -> None:
             f"{name}: expected a QualityModel (see load_quality_model, or QualityModel(clip) for an open_clip model in "
             f"memory), got {type(value).__name__}."
         )
+
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+def renamed(**names: str) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
+    """Decorate a function some of whose parameters had other names: it takes the old ones, too, with a warning.
+
+    Args:
+        names: old name -> today's.
+
+    Returns:
+        The decorator. What it makes raises InputError where a call gives both names.
+    """
+
+    def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+        @wraps(function)
+        def call(*args: Parameters.args, **keywords: Parameters.kwargs) -> Result:
+            for old in names.keys() & keywords.keys():
+                new = names[old]
+                if new in keywords:
+                    raise InputError(f"{old}: is called {new} now, and both are given; give {new} alone.")
+                warnings.warn(f"{old} is called {new} now", DeprecationWarning, stacklevel=2)
+                keywords[new] = keywords.pop(old)
+            return function(*args, **keywords)
+
+        return call
+
+    return decorate

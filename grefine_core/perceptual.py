@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .checks import quality_model
+from .checks import quality_model, renamed
 from .clip.embeddings import BOUNDS, FACTORS, cask, load_embedding_set, load_embeddings
 from .errors import InputError
 from .tensors import as_images
@@ -42,6 +42,7 @@ class PerceptualQuality:
     which stretches every map from 0 to 1, it compares no pictures with each other."""
 
 
+@renamed(calibration="formula")
 def perceptual_quality(
     model: QualityModel,
     images: Tensor,

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checks import quality_model
+from ..checks import quality_model, renamed
 from ..clip.quality_model import ImageFeatures, QualityModel
 from ..perceptual import PerceptualFormula, check_options, from_features
 from ..prompt.syntax.tree import PromptTree
@@ -145,6 +145,7 @@ def _measured(
     )
 
 
+@renamed(calibration="formula")
 def assess(
     model: QualityModel,
     images: Tensor,

@@ -14,6 +14,7 @@ from torch import nn
 from ..alignment.calibration import Calibration, find_calibration
 from ..alignment.scoring import measured_by
 from ..alignment.texts import ContrastVocabulary, find_contrast_vocabulary
+from ..checks import renamed
 from ..errors import InputError, ModelFileError
 from ..files import read_json
 from ..memory import put_on
@@ -244,6 +245,7 @@ CLIP_ITSELF, IMAGE_REWARD = "clip", "imagereward"
 Paths = str | Path | Mapping[str, str | Path]
 
 
+@renamed(banks="contrast_vocabulary")
 def load_quality_model(
     model: str | None = AUTO,
     weights: str | Path | None = None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..checks import renamed
 from ..errors import InputError, ModelFileError
 from ..memory import OutOfMemory, empty_cache, is_out_of_memory
 from ..models.files import is_finite
@@ -216,6 +218,7 @@ class QualityModel:
         ModelFileError: the embeddings cannot be read.
     """
 
+    @renamed(banks="contrast_vocabulary")
     def __init__(
         self,
         clip: nn.Module,
@@ -274,6 +277,12 @@ class QualityModel:
     def module(self) -> nn.Module:
         """The open_clip model itself."""
         return self._module
+
+    @property
+    def banks(self) -> ContrastVocabulary:
+        """What ``contrast_vocabulary`` was called; deprecated."""
+        warnings.warn("banks is called contrast_vocabulary now", DeprecationWarning, stacklevel=2)
+        return self.contrast_vocabulary
 
     @property
     def networks(self) -> nn.Module:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..alignment.texts import ContrastVocabulary, find_contrast_vocabulary
+from ..checks import renamed
 from ..errors import InputError, ModelFileError
 from ..memory import put_on
 from ..models.files import check, existing_file, read_tensors, shapes_of, to_floats
@@ -79,6 +80,7 @@ def published_tensors(network: ImageRewardNetwork) -> dict[str, Tensor]:
 logger = logging.getLogger(__name__)
 
 
+@renamed(banks="contrast_vocabulary")
 def load_image_reward(
     weights: str | Path,
     vocabulary: str | Path | None = None,

@@ -15,7 +15,7 @@ from ..alignment.results import Interrupt, Measurement
 from ..alignment.scoring import Collected, as_one_phrase, beats, phrase_scores, prompt_score
 from ..alignment.texts import EMPTY, ContrastVocabulary, PromptTexts, as_contrast_vocabulary, prompt_parts
 from ..alignment.verdicts import region_map
-from ..checks import choice, whole_number
+from ..checks import choice, renamed, whole_number
 from ..clip.preprocess import OPENAI_MEAN, OPENAI_STD, Geometry, normalise, preprocess
 from ..clip.quality_model import FeatureCache, finite, picture_key, weights_state
 from ..errors import InputError
@@ -175,6 +175,7 @@ class ImageReward:
         InputError: a bad option, or a tokenizer with more tokens than the network knows.
     """
 
+    @renamed(banks="contrast_vocabulary")
     def __init__(
         self,
         network: ImageRewardNetwork,
