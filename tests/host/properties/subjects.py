@@ -295,7 +295,7 @@ class Subjects:
                 size if fits else (size[0], size[1] + 1), 1 if kind == "single" else image.shape[0] or 1, True
             )
             given[name] = Given([mask.value], mask.fine, mask.shape)
-            if not fits and image.fine:
+            if not fits and image.fine and painted(mask):
                 clash.append(name)
         given |= {
             "cfg": _listed(give.number(0.0, 100.0)),
