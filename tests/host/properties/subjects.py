@@ -331,7 +331,7 @@ class Subjects:
             if after is not given["image"].value[0]:
                 is_image(after, shape, like=before)
             name = "composite_mask" if given["composite_mask"].value is not None else "denoise_mask"
-            mask = tensors.as_masks(given[name].value[0]).expand(shape)
+            mask = tensors.match_masks(tensors.as_masks(given[name].value[0]), before)
             now = tensors.as_canvas(after)
             assert torch.equal(now[mask == 0], before[mask == 0]), "pixels outside of the mask changed"
 
