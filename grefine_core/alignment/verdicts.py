@@ -50,6 +50,7 @@ def classify_phrases(
         is; else adjective unmatched below β_p, redrawn where it is.
     """
     known: dict[int, int | None] = {}
+    # The same question as below (a head under β_n is missing): whoever changes the one changes the other.
     present = [score is not None and score[1] >= bounds.noun for score in scores]
     verdicts = []
     for index, (phrase, score) in enumerate(zip(phrases, scores, strict=True)):

@@ -66,7 +66,8 @@ class Entry(Generic[Engine]):
         check: ``check(**options)`` finds out what is wrong with them before anything is read.
         identity: ``identity(**options)`` tells results with these options from others, as long as files are not edited.
         capabilities: as the engine itself has them.
-        node: the name of the ComfyUI node that gives it; "" = none of its own.
+        node: the name of the ComfyUI node, written by hand, that gives it; "" = none, so that a restorer gets one made
+            of this entry, unless it ``uses_inpainter``.
         uses_inpainter: it is made of the inpainter's weights, and cannot be loaded by itself.
     """
 
@@ -121,7 +122,7 @@ class Registry(Generic[Engine]):
 
     @property
     def nodes(self) -> tuple[str, ...]:
-        """The names of the ComfyUI nodes that give one."""
+        """The names of the ComfyUI nodes that give one, where entries name them: not those made of entries."""
         return tuple(entry.node for entry in self if entry.node)
 
 

@@ -245,7 +245,7 @@ def pad_images(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def cut(values: Tensor, box: Box) -> Tensor:
-    """The part of ``(B, H, W, …)`` inside ``box``."""
+    """The part of ``(B, H, W, …)`` inside ``box``: a view, so what is written to it is written to ``values``."""
     top, left, bottom, right = box
     return values[:, top:bottom, left:right]
 
@@ -270,6 +270,7 @@ def _own(made: Tensor, given: Tensor) -> Tensor:
 
 
 def from_sample(sample: Tensor, plan: CropPlan) -> Tensor:
-    """The way back: ``(1, *plan.sample, 3)`` to ``(1, *plan.size, 3)``."""
+    """The way back: an engine's answer ``(1, h, w, C)``, of ``plan.sample`` or times its scale, to
+    ``(1, *plan.size, C)``."""
     height, width = plan.size
     return resize_images(sample, plan.padded)[:, :height, :width]

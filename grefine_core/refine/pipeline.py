@@ -89,7 +89,7 @@ def refine(
         inpainter: engine of stage 1, or a function without arguments that loads it; None = stage 1 never runs.
         restorer: the same for stage 2.
         options: see ``RefineOptions``.
-        seed: one for all (each picture gets its own from it, see ``seeds``) or one for each.
+        seed: one for all (each picture gets its own from it, see ``seeds_for``) or one for each.
         protect: ``(B, H, W)`` or one for all; above 0 = never repainted by stage 1.
         progress: denoiser calls done and planned over everything, and previews; what it raises stops the work.
         assess: ``assess(quality, images, prompts)``; None = ``alignment.assess`` with its defaults. If its

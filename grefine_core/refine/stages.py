@@ -131,7 +131,7 @@ def stage1(
         prompts: one, or one for each picture.
         strengths: (0, 1], one or one each; 0 leaves a picture alone.
         steps: denoiser calls for each crop, one or one each; 0 leaves a picture alone.
-        seed: see ``seeds``: one for all (each picture gets its own from it) or one each.
+        seed: see ``protocols.seeds_for``: one for all (each picture gets its own from it) or one each.
         crop: context, size and joining of crops.
         keep_color: match the new crop's colours to the old one's over the pixels around the mask.
         progress: gets calls done and planned over all crops of all pictures.
@@ -234,8 +234,8 @@ def _box(region: Region, composite: Tensor) -> Box | None:
 
 
 def _paste(old: Tensor, seen: Tensor, new: Tensor, job: _Job, plan: CropPlan, keep_color: bool) -> None:
-    """Blend ``new`` as it was sampled into ``old`` ``(1, h, w, 3 or 4)``, its place in the result; nothing where the
-    composite mask is 0. ``seen`` ``(1, h, w, 3)`` is what the engine was shown of it."""
+    """Blend ``new`` as it was sampled into ``old`` ``(1, h, w, 3 or 4)``, a view of the result, which so is written to;
+    nothing where the composite mask is 0. ``seen`` ``(1, h, w, 3)`` is what the engine was shown of it."""
     top, left, _, right = plan.box
     parts = [(rows, (top + rows.start, left, top + rows.stop, right)) for rows in strips(plan.size[0])]
     known = None
