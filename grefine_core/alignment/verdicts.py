@@ -50,7 +50,6 @@ def classify_phrases(
         is; else adjective unmatched below β_p, redrawn where it is.
     """
     known: dict[int, int | None] = {}
-    # The same question as below (a head under β_n is missing): whoever changes the one changes the other.
     present = [score is not None and score[1] >= bounds.noun for score in scores]
     verdicts = []
     for index, (phrase, score) in enumerate(zip(phrases, scores, strict=True)):
@@ -58,7 +57,7 @@ def classify_phrases(
             verdicts.append(PhraseQuality(phrase, 1.0, 1.0))
             continue
         whole, head = score
-        if head < bounds.noun:
+        if not present[index]:
             region = index if missing_at == "own" else None
             if missing_at == "ancestor":
                 region = ancestor_region(phrases, present, index, known)

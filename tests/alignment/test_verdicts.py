@@ -167,6 +167,20 @@ def test_the_sum_of_regions_stays_in_range(balloon_tree):
     assert torch.equal(defect_map(verdicts, maps, (2, 2)), torch.ones(2, 2))
 
 
+@pytest.mark.parametrize(
+    ("head", "whole", "defect"),
+    [(0.5, 0.4, "none"), (0.499, 0.4, "noun"), (0.5, 0.399, "modifier"), (0.499, 0.399, "noun")],
+)
+def test_what_reaches_its_bound_matches(balloon_tree, head, whole, defect):
+    maps = [torch.ones(2, 2), torch.ones(2, 2)]
+    (verdict, _) = classify_phrases(balloon_tree.phrases, [(whole, head), (0.9, 0.9)], maps, Bounds(0.5, 0.4))
+    assert verdict.defect == defect
+
+
+def test_bounds_where_none_were_measured():
+    assert Calibration().bounds == {"contrast": Bounds(0.8, 0.3), "softmax": Bounds(0.5, 0.5)}
+
+
 def test_circles_of_ancestors_end(tree):
     parsed = tree("a cat and a dog", ("cat/NN*", 1), ("dog/NN*", 0))
     assert ancestor_region(parsed.phrases, [False, False], 0) is None
@@ -189,8 +203,8 @@ def test_both_maps_from_one_encode(planted, balloon_tree):
         ({"prompt": None}, "prompt"),
         ({"prompt": 3}, "prompt"),
         ({"prompt": ["a", 3]}, "prompt"),
-        ({"prompt": ["a", "b", "c"]}, "prompt: 3 for 2"),
-        ({"prompt": []}, "prompt: 0 for 2"),
+        ({"prompt": ["a", "b", "c"]}, "prompt: 3 values for 2"),
+        ({"prompt": []}, "prompt: 0 values for 2"),
         ({"tree": "a cat"}, "tree"),
         ({"prompt": "a", "scoring": "rank"}, "scoring"),
         ({"prompt": "a", "aggregate": "mean"}, "aggregate"),
