@@ -130,7 +130,7 @@ class GRefineBinarizeMap(io.ComfyNode):
                     tooltip="Repair what is enclosed by defects with them.",
                     **known(io.Boolean.Input, advanced=True),
                 ),
-                io.Mask.Input("protect", optional=True, tooltip="What is never touched: faces, lettering."),
+                io.Mask.Input("protect", optional=True, tooltip="What Stage 1 never repaints: faces, lettering."),
             ],
             outputs=[
                 io.Mask.Output("denoise_mask", display_name="denoise_mask", tooltip="Hard: what is sampled anew."),
