@@ -100,7 +100,7 @@ def _samples(
         at[0] = path
         try:
             picture = load_picture(path)
-            prompt = common.prompt_for(picture, prompts.get(path.name))
+            prompt = common.prompt_for(picture, prompts.get(path.name), option="--prompts")
         except Exception as error:
             _skip(path, error, skipped)
             continue

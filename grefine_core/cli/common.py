@@ -128,8 +128,8 @@ def load_model(arguments: argparse.Namespace) -> QualityModel:
     )
 
 
-def prompt_for(picture: Picture, given: str | None, needed: bool = True) -> str | None:
-    """Return the picture's prompt: the given one, the text file of its name, its metadata.
+def prompt_for(picture: Picture, given: str | None, needed: bool = True, option: str = "--prompt") -> str | None:
+    """Return the picture's prompt: the given one (by ``option``), the text file of its name, its metadata.
 
     Raises:
         InputError: ``needed``, and none of them there; or a text file in another encoding than UTF-8.
@@ -141,11 +141,11 @@ def prompt_for(picture: Picture, given: str | None, needed: bool = True) -> str 
         try:
             return sidecar.read_text(encoding="utf-8-sig").strip()
         except UnicodeDecodeError as error:
-            raise InputError(f"{sidecar}: is not in UTF-8 ({error.reason}); save it so, or give --prompt.") from error
+            raise InputError(f"{sidecar}: is not in UTF-8 ({error.reason}); save it so, or give {option}.") from error
     found = prompt_from_metadata(picture.text)
     if found is None and needed:
         raise InputError(
-            f"{picture.path}: no prompt. Give --prompt, or a text file {sidecar.name} beside it; "
+            f"{picture.path}: no prompt. Give {option}, or a text file {sidecar.name} beside it; "
             "the picture's metadata (ComfyUI, A1111) hold none."
         )
     return found

@@ -75,6 +75,7 @@ def write_maps(picture: Any, name: str, model: Any, arguments: argparse.Namespac
         shown[f"{kind}-overlay"] = overlay(picture.image, grey[kind])
     files = {kind: save_picture(shown[kind], folder / f"{name}.{kind}.png", marked(kind)) for kind in KINDS}
     result: dict[str, Any] = {
+        "image": str(picture.path),
         "prompt": prompt,
         "emphasized_prompt": found.prompts[0],
         "perceptual": float(perceptual.score[0]),

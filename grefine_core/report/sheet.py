@@ -75,7 +75,7 @@ def key(report: Report, width: int) -> Image.Image:
 
     runs = []
     if "denoise" in report.maps:
-        runs = [Run("outline: what stage 1 repaints", ACCENT)]
+        runs = [Run("outline: the mask of stage 1", ACCENT)]
         if any(entry.region is not None for entry in report.guard):
             runs += [Run("     frames: "), Run("kept", GOOD), Run(" and ", FAINT), Run("refused", BAD)]
             runs += [Run(" by the guard", FAINT)]
@@ -421,5 +421,7 @@ def _map_panels(picture: Image.Image, report: Report) -> list[tuple[list[Run], I
     if "denoise" in report.maps:
         drawn_mask = outlined(shown, report.maps["denoise"], report.guard)
         share = "" if report.area is None else f"   {report.area:.1%} of the picture"
-        found.append(([Run("Repainted by stage 1"), Run(share, FAINT)], drawn_mask))
+        idle = report.plan is not None and not report.plan.run_stage1
+        title = "Mask: stage 1 did not run" if idle else "Repainted by stage 1"
+        found.append(([Run(title), Run(share, FAINT)], drawn_mask))
     return found

@@ -65,9 +65,8 @@ def test_maps_writes_files_of_the_pictures_size(pictures, clip, tmp_path, capsys
         assert kinds <= set(result["files"])
         for kind in kinds:
             assert Image.open(result["files"][kind]).size == size
-        assert (
-            json.loads((out / f"{result['image'].rsplit('/', 1)[-1][:-4]}.json").read_text())["prompt"] == "a red cup"
-        )
+        written = json.loads((out / f"{Path(result['image']).stem}.json").read_text())
+        assert (written["image"], written["prompt"]) == (result["image"], "a red cup")
 
 
 def test_pictures_of_one_name_do_not_overwrite_each_other(pictures, clip, tmp_path):
@@ -195,6 +194,11 @@ def test_texts_in_another_encoding_are_said_to_be(pictures, clip, tmp_path, caps
     (tmp_path / "t.csv").write_bytes("image,prompt\na.png,a café\n".encode("latin-1"))
     assert main(["calibrate", "--images", str(pictures), "--prompts", str(tmp_path / "t.csv"), *clip]) == 1
     assert "no CSV file in UTF-8" in capsys.readouterr().err
+
+
+def test_calibrate_names_its_own_option_for_prompts(pictures, clip, capsys):
+    assert main(["calibrate", "--images", str(pictures), *clip]) == 1
+    assert "no prompt. Give --prompts, or a text file" in capsys.readouterr().err
 
 
 def test_calibrate_then_score_uses_it(pictures, models, clip, tmp_path, capsys):

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from PIL import Image
 
 from grefine_core.errors import InputError
+from grefine_core.plan import plan_refinement
 from grefine_core.report import comparison_sheet
-from grefine_core.report.sheet import _MARKS
+from grefine_core.report.sheet import _MARKS, _map_panels
 from grefine_core.report.text import ACCENT, BAD, GOOD
 
 SIZES = [(1, 1), (64, 64), (101, 70), (30, 400), (400, 30)]
@@ -42,6 +44,16 @@ def test_shows_what_it_is_given(make_report):
     for color in (ACCENT, GOOD, BAD, _MARKS["modifier"], _MARKS["none"], _MARKS["style"]):
         assert share_of(sheet, color) > 0
     assert share_of(sheet, _MARKS["noun"]) == 0
+
+
+def test_nothing_is_called_repainted_where_stage_1_does_not_run(make_report):
+    def captions(passes: float) -> list[str]:
+        plan = plan_refinement(passes, passes, area=0.5)
+        shown = Image.new("RGB", (60, 40))
+        return ["".join(run.text for run in runs) for runs, _ in _map_panels(shown, make_report(plan=plan))]
+
+    assert captions(0.1)[-1] == "Repainted by stage 1   50.0% of the picture"
+    assert captions(1.0)[-1] == "Mask: stage 1 did not run   50.0% of the picture"
 
 
 def test_what_is_not_there_is_left_out(make_report):
