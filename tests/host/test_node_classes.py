@@ -78,6 +78,7 @@ try:
 except errors.InputError as error:
     wrong["restorer"] = str(error)
 told = [options, seen, wrong, restored.mean().item(), schema.display_name, needed, unnamed, len(nodes)]
+(folder / "brighter.safetensors").unlink()  # the folder is that of other tests, too
 print("RESULT", json.dumps(told))
 """
 
@@ -98,7 +99,7 @@ def test_a_registered_restorer_gets_a_node(found):
     options, seen, wrong, restored, title, needed, *_ = found
     assert title == "Load Brighter"
     assert list(options) == ["weights", "by", "way", "words", "device"]
-    assert options["weights"] == ["brighter.safetensors"]
+    assert "brighter.safetensors" in options["weights"]
     assert options["way"] == ["none", "a", "b"]
     assert seen == [["brighter.safetensors", 0.5, None, None, "cpu"], ["brighter.safetensors", 0.5, "b", "x", "cpu"]]
     assert abs(restored - 0.75) < 1e-6
