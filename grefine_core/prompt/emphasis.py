@@ -341,7 +341,7 @@ def map_spans(spans: Iterable[tuple[int, int]], mapping: Mapping[int, int]) -> S
 
     Args:
         spans: (start, end) each, the end exclusive.
-        where: offset -> offset, see :func:`places`.
+        where: offset -> offset, see :func:`span_mapping`.
     """
     mapped: list[tuple[int, int]] = []
     for start, end in spans:

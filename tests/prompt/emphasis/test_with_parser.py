@@ -45,9 +45,9 @@ def test_twice_is_once(prompt, style):
 def test_many_phrases_in_broken_markup_take_few_readings(monkeypatch):
     """Every question whether an edit does harm reads the whole prompt."""
     asked = []
-    harmless, places = emphasis._harmless, emphasis.places
+    harmless, mapping = emphasis._harmless, emphasis.span_mapping
     monkeypatch.setattr(emphasis, "_harmless", lambda *given: asked.append(1) or harmless(*given))
-    monkeypatch.setattr(emphasis, "places", lambda *given: asked.append(1) or places(*given))
+    monkeypatch.setattr(emphasis, "span_mapping", lambda *given: asked.append(1) or mapping(*given))
     for prompt in ("(" + "a hat|a dog " * 200, "a hat) a dog " * 200, "((a hat) a dog " * 200, "a red hat, " * 200):
         verdicts = [
             SimpleNamespace(phrase=phrase, defect="noun", deficit=0.5) for phrase in parse_prompt(prompt).phrases
