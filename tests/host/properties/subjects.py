@@ -80,7 +80,7 @@ class Subjects:
         return self.judge(self.node("miniature", "GRefineLoadMiniature"), {}, lambda result: None)
 
     def pipeline_files(self, give: Giver) -> str:
-        node = self.node("diffusers_pipeline", "GRefineLoadInpaintPipeline")
+        node = self.node("diffusers", "GRefineLoadInpaintPipeline")
         given = {"pipeline": Given(give.text().value, fine=False), "device": give.choice(("auto", "cpu"))}
         return self.judge(node, given, lambda result: None)
 
@@ -360,7 +360,7 @@ class Subjects:
             "prompt": _listed(give.text()),
             "negative_prompt": _listed(give.text()),
         }
-        node = self.node("diffusers_pipeline", "GRefineStage1InpaintDiffusers")
+        node = self.node("diffusers", "GRefineStage1InpaintDiffusers")
         return self.judge(node, given, self._same_outside(given, image.shape), clash=clash, ignored=idle)
 
     def restorer(self, give: Giver) -> str:
