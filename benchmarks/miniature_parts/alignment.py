@@ -9,11 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from benchmarks.miniature_parts.cases import Case, cases, images_of
-from benchmarks.miniature_parts.report import Part, Target
-from benchmarks.miniature_parts.run import Run
-from benchmarks.miniature_parts.stats import f1, ratio, srocc
-from benchmarks.miniature_parts.store import Store
 from grefine_core.alignment import AlignmentQuality, alignment_quality
 from grefine_core.alignment.calibration import SCORINGS
 from grefine_core.alignment.verdicts import AGGREGATES, PENALTIES
@@ -22,6 +17,12 @@ from grefine_research.evaluation.statistics import Estimate, mean
 from grefine_research.evaluation.store import Record
 from grefine_research.evaluation.tables import Table, figure
 from grefine_research.miniature.captions.agreement import match
+
+from .cases import Case, cases, images_of
+from .report import Part, Target
+from .run import Run
+from .stats import f1, ratio, srocc
+from .store import Store
 
 FULL = "as chosen"
 WHOLE = "whole prompt at once"

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.miniature_parts.run import Run
 from grefine_core.miniature.world import COUNTS, SIDE
 from grefine_research.miniature.captions import Caption
 from grefine_research.miniature.captions.wordings import SIZE_WORDS
@@ -20,6 +19,8 @@ from grefine_research.miniature.evaluators import Question
 from grefine_research.miniature.generator import make_sample
 from grefine_research.miniature.sample import FACTORS, Sample
 from grefine_research.miniature.scene import Item, Scene
+
+from .run import Run
 
 _PERCEPTUAL: tuple[tuple[str, ...], ...] = ((), ("technical",), ("rational",), ("natural",))
 #: Kinds of defects of picture 0, 1, …; repeated.

@@ -5,16 +5,17 @@ from __future__ import annotations
 import torch
 from tqdm import tqdm
 
-from benchmarks.miniature_parts.cases import cases, images_of
-from benchmarks.miniature_parts.report import Part, Target
-from benchmarks.miniature_parts.run import Run
-from benchmarks.miniature_parts.stats import srocc
-from benchmarks.miniature_parts.store import Store
 from grefine_core.refine import refine
 from grefine_core.refine.pipeline import diagnose
 from grefine_research.evaluation.statistics import mean
 from grefine_research.evaluation.store import Record
 from grefine_research.evaluation.tables import Table, figure
+
+from .cases import cases, images_of
+from .report import Part, Target
+from .run import Run
+from .stats import srocc
+from .store import Store
 
 
 class _PaintedError(Exception):

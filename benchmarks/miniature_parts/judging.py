@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.miniature_parts.cases import Case
-from benchmarks.miniature_parts.stats import psnr, ssim
 from grefine_research.miniature.evaluators import Evaluators
 from grefine_research.miniature.evaluators.severity import inside, overall
 from grefine_research.miniature.sample import FACTORS
+
+from .cases import Case
+from .stats import psnr, ssim
 
 
 def evaluate(case: Case, images: list[Tensor], evaluators: Evaluators) -> list[dict[str, Any]]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from benchmarks.miniature_parts.cases import make_case
-from benchmarks.miniature_parts.report import Part, Target
-from benchmarks.miniature_parts.run import Run
-from benchmarks.miniature_parts.stats import ratio
-from benchmarks.miniature_parts.store import Store
 from grefine_research.evaluation.store import Record
 from grefine_research.evaluation.tables import Table, figure
 from grefine_research.miniature.captions.agreement import Agreement, agreement
+
+from .cases import make_case
+from .report import Part, Target
+from .run import Run
+from .stats import ratio
+from .store import Store
 
 _OF = {"heads": "phrases", "words": "phrases", "none": "none", "root": "root", "other": "other", "extra": "found"}
 _WHAT = {

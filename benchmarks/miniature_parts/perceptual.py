@@ -10,11 +10,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.miniature_parts.cases import cases, images_of
-from benchmarks.miniature_parts.report import Part, Target
-from benchmarks.miniature_parts.run import Run, changed_model, with_split
-from benchmarks.miniature_parts.stats import BINS, auroc, histogram, ious, srocc
-from benchmarks.miniature_parts.store import Store
 from grefine_core.clip.embeddings import FACTORS as ALL_FACTORS
 from grefine_core.clip.quality_model import QualityModel
 from grefine_core.clip.text_encoder import encode_tokens
@@ -23,6 +18,12 @@ from grefine_research.evaluation.statistics import Estimate, bootstrap, mean
 from grefine_research.evaluation.store import Record
 from grefine_research.evaluation.tables import Table, figure
 from grefine_research.miniature.sample import FACTORS
+
+from .cases import cases, images_of
+from .report import Part, Target
+from .run import Run, changed_model, with_split
+from .stats import BINS, auroc, histogram, ious, srocc
+from .store import Store
 
 FULL = "as chosen"
 NO_VV = "no V-V attention"

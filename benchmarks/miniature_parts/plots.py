@@ -8,10 +8,11 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from benchmarks.miniature_parts.refinement import SHEET
-from benchmarks.miniature_parts.report import Part
-from benchmarks.miniature_parts.run import Run
 from grefine_research.evaluation.store import Record
+
+from .refinement import SHEET
+from .report import Part
+from .run import Run
 
 PANELS = ("before", "perceptual", "alignment", "truth", "after", "clean")
 _HEADINGS = ("picture", "PQ defect map", "AQ defect map", "what is wrong", "refined", "clean scene")

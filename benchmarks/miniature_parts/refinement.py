@@ -9,16 +9,17 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.miniature_parts.cases import Case, make_case
-from benchmarks.miniature_parts.engines import SideBySide
-from benchmarks.miniature_parts.judging import evaluate
-from benchmarks.miniature_parts.rows import FULL, METHODS, Refiner, row_name
-from benchmarks.miniature_parts.run import Run
-from benchmarks.miniature_parts.store import Store
 from grefine_core.miniature.loading import load_miniature_inpainter
 from grefine_research.evaluation.cache import EngineCache
 from grefine_research.evaluation.store import Record
 from grefine_research.miniature.evaluators import load_evaluators
+
+from .cases import Case, make_case
+from .engines import SideBySide
+from .judging import evaluate
+from .rows import FULL, METHODS, Refiner, row_name
+from .run import Run
+from .store import Store
 
 SHEET = 12
 """Scenes on the sheet: the first by number."""

@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.miniature_parts.refinement import run_refinement
-from benchmarks.miniature_parts.report import Part, Target
-from benchmarks.miniature_parts.rows import FULL, METHODS, ROWS, row_name
-from benchmarks.miniature_parts.run import Run
-from benchmarks.miniature_parts.stats import ranks, ratio
 from grefine_research.evaluation.statistics import Estimate, bootstrap, mean
 from grefine_research.evaluation.store import Record
 from grefine_research.evaluation.tables import Table, figure
 from grefine_research.miniature.evaluators import Evaluators, load_evaluators
 from grefine_research.miniature.sample import FACTORS
+
+from .refinement import run_refinement
+from .report import Part, Target
+from .rows import FULL, METHODS, ROWS, row_name
+from .run import Run
+from .stats import ranks, ratio
 
 BEFORE = "before"
 KINDS = (*FACTORS, "alignment")

@@ -10,20 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.miniature_parts.alignment import alignment_part
-from benchmarks.miniature_parts.clean import run_clean
-from benchmarks.miniature_parts.perceptual import FULL as AS_CHOSEN
-from benchmarks.miniature_parts.perceptual import perceptual_part, run_perceptual
-from benchmarks.miniature_parts.refinement import run_refinement
-from benchmarks.miniature_parts.refinement_part import Figures
-from benchmarks.miniature_parts.rows import FULL, row_name
-from benchmarks.miniature_parts.run import Run
 from grefine_core.errors import InputError
 from grefine_core.refine.protocols import RefineOptions
 from grefine_research.evaluation.statistics import mean
 from grefine_research.evaluation.tables import Table, figure
 from grefine_research.miniature.evaluators import load_evaluators
 from grefine_research.miniature.sample import FACTORS
+
+from .alignment import alignment_part
+from .clean import run_clean
+from .perceptual import FULL as AS_CHOSEN
+from .perceptual import perceptual_part, run_perceptual
+from .refinement import run_refinement
+from .refinement_part import Figures
+from .rows import FULL, row_name
+from .run import Run
 
 #: Areas of the clean pictures' masks, and thresholds, that are looked at.
 _THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)

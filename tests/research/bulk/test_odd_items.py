@@ -127,7 +127,7 @@ def test_results_among_the_data_are_not_read_as_data(drawn, clip, models, rows, 
 def test_pictures_of_others_in_the_folder_of_results_are_left_alone(drawn, clip, models, tmp_path, capsys):
     drawn(tmp_path / "pictures" / "a.png").with_suffix(".txt").write_text("a cat", encoding="utf-8")
     assert bulk("refine", tmp_path, tmp_path, *clip, "--pipeline", str(models / "pipeline")) == 1
-    assert "not of an earlier run" in capsys.readouterr().err
+    assert "not from an earlier run" in capsys.readouterr().err
 
 
 def test_a_damaged_part_is_named(folder, clip, tmp_path, rows, capsys):
