@@ -148,6 +148,8 @@ def test_a_reader_that_has_enough_is_no_error(tmp_path, clip):
 def test_a_run_that_is_ended_prints_what_is_finished(tmp_path, clip, number, code):
     many(tmp_path, 3)
     slow = (
+        "import signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # whoever started the tests may ignore it
         "import sys, time\n"
         "from grefine_core.cli import main, score\n"
         "usual = score._score\n"
@@ -195,6 +197,7 @@ def test_messages_that_cannot_be_written_lose_no_result(tmp_path, clip):
 def test_ctrl_c_while_libraries_are_imported_is_quiet():
     code = (
         "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # whoever started the tests may ignore it
         "class Impatient:\n"
         "    def find_spec(self, name, *rest):\n"
         "        if name == 'torch': os.kill(os.getpid(), signal.SIGINT)\n"
