@@ -376,6 +376,8 @@ def repeat_phrases(prompt: str, phrases: Sequence[Phrase]) -> str:
     separator = ", "
     if stripped.endswith(","):
         separator = "" if stripped != prompt else " "
+    elif prompt and not (prompt[-1].isalnum() or prompt[-1].isspace()):
+        separator = " , "  # tokenizers make one token of ".,"
     changed = prompt + separator + ", ".join(missing)
     if not _extends(prompt, changed):
         _log.info("Not repeated, the prompt's parentheses do not balance: %s", ", ".join(missing))
