@@ -376,6 +376,8 @@ def repeat_phrases(prompt: str, phrases: Sequence[Phrase]) -> str:
     separator = ", "
     if stripped.endswith(","):
         separator = "" if stripped != prompt else " "
+    elif prompt and not (prompt[-1].isalnum() or prompt[-1].isspace()):
+        separator = " , "  # tokenizers make one token of ".,"
     changed = prompt + separator + ", ".join(missing)
     if not _extends(prompt, changed):
         _log.info("Not repeated, the prompt's parentheses do not balance: %s", ", ".join(missing))
@@ -487,8 +489,19 @@ def emphasize(
         return prompt
     if style == "repeat":
         return repeat_phrases(prompt, [phrase for phrase, _, _ in unmatched])
-    targets = [(start, end, target) for _, spans, target in unmatched for start, end in spans]
+    targets = [(start, end, target) for _, spans, target in unmatched for start, end in _whole_tags(prompt, spans)]
     return raise_weights(prompt, targets)
+
+
+def _whole_tags(prompt: str, spans: Spans) -> list[tuple[int, int]]:
+    """The spans; those that only underscores part are one, so that a tag ("long_hair") stays a tag."""
+    whole: list[tuple[int, int]] = []
+    for start, end in spans:
+        if whole and start > whole[-1][1] and not prompt[whole[-1][1] : start].strip("_"):
+            whole[-1] = (whole[-1][0], end)
+        else:
+            whole.append((start, end))
+    return whole
 
 
 def _listed(phrases: Iterable[PhraseVerdict]) -> list[PhraseVerdict]:

@@ -52,3 +52,20 @@ def test_the_tokens_stay(host, cases, data):
     for index, prompt in enumerate(prompts):
         before, after = answers[index], answers[index + len(prompts)]
         assert after["tokens"] == before["tokens"], (prompt, emphasised[index])
+
+
+def test_the_tokens_stay_in_front_of_repetitions(host, verdict):
+    prompts = [
+        "A dog barks.",
+        "a dog!",
+        '{"scene": "a dog"}',
+        "a dog <lora:x:1>",
+        "(a dog:1.2)",
+        "a dog, ",
+        "a dog ...",
+    ]
+    repeated = [emphasize(prompt, [verdict(prompt, "dog")], style="repeat") for prompt in prompts]
+    answers = host.ask(prompts + repeated)
+    for prompt, before, after in zip(repeated, answers, answers[len(prompts) :], strict=False):
+        assert len(after["tokens"]) > len(before["tokens"]), prompt
+        assert after["tokens"][: len(before["tokens"])] == before["tokens"], prompt

@@ -17,6 +17,8 @@ from grefine_core.prompt.emphasis import emphasize
         ("a red hat, a dog, red hat", ["red hat", "dog"], "a red hat, a dog, red hat, dog"),
         ("a red hat, a dog, dog , red hat", ["red hat", "dog"], "a red hat, a dog, dog , red hat"),
         ("a hat, a dog, a hat", ["hat"], "a hat, a dog, a hat, hat"),
+        ("A dog barks. It has a hat.", ["dog", "hat"], "A dog barks. It has a hat. , dog, hat"),
+        ('{"scene": "a dog"}', ["dog"], '{"scene": "a dog"} , dog'),
     ],
 )
 def test_appends_what_is_not_there_yet(prompt, words, expected, verdict):

@@ -58,6 +58,12 @@ def test_many_phrases_in_broken_markup_take_few_readings(monkeypatch):
     assert len(asked) < 60
 
 
+def test_a_tag_of_several_words_is_emphasised_whole():
+    prompt = "long_hair, (red_dress:1.2), hat"
+    verdicts = [SimpleNamespace(phrase=phrase, defect="noun", deficit=1.0) for phrase in parse_prompt(prompt).phrases]
+    assert emphasize(prompt, verdicts) == "(long_hair:1.50), (red_dress:1.50), (hat:1.50)"
+
+
 @pytest.mark.parametrize(
     ("prompt", "found"), [("a hat) a dog (a cat", "a (hat:1.50)) a dog (a (cat:1.50)"), ("(a hat", "(a hat")]
 )
