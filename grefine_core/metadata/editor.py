@@ -51,6 +51,7 @@ _WIDGETS = {
     "PrimitiveFloat": "value",
     "PrimitiveBoolean": "value",
     "StringConcatenate": "string_a string_b delimiter",
+    "StringReplace": "string find replace",
     "ImpactWildcardProcessor": "wildcard_text populated_text mode seed select",
     "ImpactWildcardEncode": "wildcard_text populated_text mode lora wildcard seed",
     "SetNode": "name",
@@ -227,7 +228,8 @@ def _outer_input(scope: _Scope, slot: int) -> dict[str, Any] | None:
 
 
 def _typed(scope: _Scope, slot: int) -> Any:
-    """The value in the field that a subgraph shows for its input ``slot``; None: that of the node inside counts."""
+    """The value in the field that a subgraph shows for its input ``slot``: its own, else that of the node inside which it
+    stands for; None if there is none."""
     values = scope.instance.get("widgets_values")
     fields = [
         number
@@ -236,6 +238,16 @@ def _typed(scope: _Scope, slot: int) -> Any:
     ]
     if isinstance(values, list) and len(values) == len(fields) and slot in fields:
         return values[fields.index(slot)]
+    for _, from_slot, target, to_slot in (link for link in scope.links.values() if link[0] == _SUBGRAPH_INPUT):
+        node = scope.nodes.get(target)
+        if from_slot != slot or node is None or not isinstance(node.get("type"), str):
+            continue
+        entries = _entries(node, "inputs")
+        widget = entries[to_slot].get("widget") if 0 <= to_slot < len(entries) else None
+        if isinstance(widget, dict):
+            value = _widgets(node, node["type"]).get(str(widget.get("name")))
+            if value is not None:
+                return value
     return None
 
 
@@ -257,12 +269,26 @@ def _widgets(node: Mapping[str, Any], kind: str) -> dict[str, Any]:
                 return dict(zip(candidate, kept, strict=True))
     if known:
         return dict(zip(known, _without_control(values), strict=False))
-    texts = [value for value in values if isinstance(value, str) and value not in _CONTROL]
-    gives = {entry.get("type") for entry in _entries(node, "outputs")}
-    encodes = "CONDITIONING" in gives and any(entry.get("type") == "CLIP" for entry in entries)
-    if len(texts) == 1 and ("STRING" in gives or encodes):
+    texts = [value for value in values if isinstance(value, str) and value.strip() and value not in _CONTROL]
+    gives = [str(entry.get("name")).lower() for entry in _entries(node, "outputs")]
+    kinds = {entry.get("type") for entry in _entries(node, "outputs")}
+    encodes = "CONDITIONING" in kinds and any(entry.get("type") == "CLIP" for entry in entries)
+    if encodes and {"positive", "negative"} <= set(gives):
+        both = [value for value in values if isinstance(value, str)]
+        if len(both) == 2:
+            return {"positive": both[0], "negative": both[1]}
+    if len(texts) == 1 and ("STRING" in kinds or encodes) and (len(values) == 1 or " " in texts[0].strip()):
         return {"text": texts[0]}
-    return {f"widget_{number}": value for number, value in enumerate(values)}
+    found = {f"widget_{number}": value for number, value in enumerate(values)}
+    written = [value for value in texts if " " in value.strip()]
+    fields = [
+        name
+        for entry, name in zip((entry for entry in entries if isinstance(entry.get("widget"), dict)), declared, strict=True)
+        if entry.get("type") == "STRING" and isinstance(name, str)
+    ]
+    if len(written) == len(fields) == 1:
+        found[fields[0]] = written[0]
+    return found
 
 
 def _without_control(values: list[Any]) -> list[Any]:

@@ -141,7 +141,7 @@ def switched(graph: Graph, node: Node) -> tuple[list[str], bool] | None:
     """Which of its inputs a switch passes on.
 
     Returns:
-        (names of the inputs, whether that is certain); None if it is no switch.
+        (names of the inputs, whether that is certain; no name: one that is not there); None if it is no switch.
     """
     if not node.is_kind(_SWITCH):
         return None

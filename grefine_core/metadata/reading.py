@@ -176,6 +176,10 @@ def _of_graph(graph: Graph, texts: Texts, name: str | None) -> FoundPrompt:
         # Films and views of things are made of a picture alone: its prompt is theirs.
         samplers = [other for node in samplers for other in chain.shown_to(node)] or samplers
     said = {node.id: texts.of_sampler(node) for node in samplers}
+    if any(each.text for each in said.values()):
+        # What measures depth and the like samples, too, without a text.
+        said = {key: each for key, each in said.items() if not each.mute}
+        samplers = [graph[key] for key in said]
     different = {each.text for each in said.values()}
     doubt = next((each.doubt for each in said.values() if each.doubt), "")
     if len(different) == 1 and not doubt:
@@ -203,7 +207,12 @@ def _candidates(graph: Graph, texts: Texts, said: Mapping[str, Said]) -> tuple[C
     found: dict[str, Candidate] = {}
     nodes = [graph[key] for key in said]
     chain = Chain(graph)
-    nodes += [node for node in graph.values() if "clip" in node.links() or chain.is_sampler(node)]
+    samplers = [node for node in graph.values() if chain.is_sampler(node)]
+    unwanted = {texts.of_sampler(node, NEGATIVE).text for node in samplers}
+    nodes += samplers
+    nodes += [
+        node for node in graph.values() if "clip" in node.links() and texts.of_node(node).text not in unwanted
+    ]
     for node in nodes:
         text = texts.of_node(node).text
         if text:

@@ -64,11 +64,13 @@ class Said:
         parts: its texts, in order; none if it says nothing.
         doubt: why that may not be all, or another text than the one that was used; empty if it is certain.
         notes: what else is to be known of it.
+        mute: whether it has nothing to do with texts: it is made of pictures, or of nothing.
     """
 
     parts: tuple[str, ...] = ()
     doubt: str = ""
     notes: tuple[str, ...] = ()
+    mute: bool = False
 
     @property
     def text(self) -> str:
@@ -153,9 +155,9 @@ class Texts:
         if conditionings:
             conditionings = self._weighed(node, conditionings)
             said = yield self._gathered("conditioning", node, conditionings, side)
-            if not sampler:  # boxes of GLIGEN, and the like, have a text of their own
-                own = yield self._gathered("text", node, self._encoded(node), side)
-                said = _together([said, own])
+            texts = [] if sampler else self._encoded(node)
+            if texts:  # boxes of GLIGEN, and the like, have a text of their own
+                said = _together([said, (yield self._gathered("text", node, texts, side))])
             return said
         encoded = self._encoded(node)
         if encoded:
@@ -167,6 +169,11 @@ class Texts:
                 return (yield self._gathered("conditioning", node, names[:1], side))
         if sided is not None or any(name in node.inputs for name in (*_WHOLE, *_ENCODERS)):
             return Said()  # an encoder of an empty text
+        no_text = all(_NO_TEXT.fullmatch(name.lower()) for name in links) and not any(
+            isinstance(value, str) and " " in value.strip() for value in node.inputs.values()
+        )
+        if no_text:
+            return Said(doubt=f"node {name_of(node)} gives a condition without a text", mute=True)
         return Said(doubt=f"nothing tells which text node {name_of(node)} gives")
 
     def _weighed(self, node: Node, names: list[str]) -> list[str]:
@@ -214,9 +221,11 @@ class Texts:
                 found.append((yield self._once(what, value, side)))
             elif isinstance(value, str):
                 found.append(Said((value,)))
+        if not found:
+            return Said(doubt=f"the switch {name_of(node)} took an input that the graph does not hold")
         if not certain and len({said.text for said in found}) > 1:
             return Said((), f"nothing tells which of its inputs the switch {name_of(node)} took")
-        return found[0] if found else Said()
+        return found[0]
 
     # Texts.
 
