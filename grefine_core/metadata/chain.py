@@ -1,7 +1,7 @@
 """Which nodes made the saved picture: from the node that saved it, along pictures and latents, to the samplers.
 
-A picture that is refined, enlarged or repaired in parts keeps the prompt that it was begun with. One that was painted anew
-from what another prompt gave has the two of them, and nobody can tell which it is to be measured by.
+A picture that is refined, enlarged or repaired in parts keeps the prompt that it was begun with. One that was painted
+anew from what another prompt gave has the two of them, and nobody can tell which it is to be measured by.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Chain:
         return found
 
     def shown_to(self, sampler: Node) -> list[Node]:
-        """The samplers that made the pictures which a sampler was shown as its condition: films are made of pictures."""
+        """The samplers that made the pictures that a sampler was shown as its condition, as for films."""
         found: list[Node] = []
         seen = {sampler.id}
         waiting = [link.node for name, link in sampler.links().items() if _PROMPTED.fullmatch(name.lower())]
@@ -121,7 +121,9 @@ class Chain:
                 continue
             links = node.links()
             waiting += [
-                link.node for name, link in links.items() if _PROMPTED.fullmatch(name.lower()) or "image" in name.lower()
+                link.node
+                for name, link in links.items()
+                if _PROMPTED.fullmatch(name.lower()) or "image" in name.lower()
             ] or self._inputs(node)
         return found
 
@@ -160,9 +162,9 @@ class Chain:
         if isinstance(denoise, (int, float)):
             return denoise < 1
         noise = node.inputs.get("noise")
-        if isinstance(noise, Link) and noise.node in self._graph:
-            if "disable" in plain_kind(self._graph[noise.node].kind):
-                return True
+        noise = self._graph.get(noise.node) if isinstance(noise, Link) else None
+        if noise is not None and "disable" in plain_kind(noise.kind):
+            return True
         if isinstance(node.inputs.get("sigmas"), Link):
             return self._partly(node.inputs["sigmas"])
         return not {"start_at_step", "add_noise", "denoise", "noise"} & set(names)

@@ -25,7 +25,7 @@ def text_entries(file: Image.Image) -> dict[str, str]:
     # Those behind the pixels, too. They are known once the picture is loaded, as it is.
     texts = getattr(file, "text", None)
     if isinstance(texts, dict):
-        entries.update({str(key): str(value) for key, value in texts.items()})
+        entries.update({str(key): value for key, value in texts.items() if isinstance(value, str)})
     comment = file.info.get("comment")
     if isinstance(comment, bytes):  # of JPEG and GIF files; PNG has a key of its own for it
         entries.setdefault("Comment", decoded(comment))
@@ -68,8 +68,27 @@ _MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xfe\xff", "utf-16-be"), (b"\xff\xfe", 
 _JAPANESE = ("iso2022_jp_3", "cp932", "euc_jp")
 #: How much a text must look better, in bits, to be in another encoding than the one that is named.
 _NAMED = 10.0
-#: Greek, Cyrillic, Hebrew, Arabic, Devanagari, Thai, punctuation, arrows, kana, wide letters, pictures: by 256 characters.
-_IN_WIDE_USE = {0x03, 0x04, 0x05, 0x06, 0x09, 0x0E, 0x1E, 0x20, 0x21, 0x26, 0x27, 0x30, 0xFF, 0x1F3, 0x1F4, 0x1F5, 0x1F6, 0x1F9}
+#: Greek, Cyrillic, Hebrew, Arabic, Devanagari, Thai, punctuation, arrows, kana, wide letters, emoji.
+_IN_WIDE_USE = {
+    0x03,
+    0x04,
+    0x05,
+    0x06,
+    0x09,
+    0x0E,
+    0x1E,
+    0x20,
+    0x21,
+    0x26,
+    0x27,
+    0x30,
+    0xFF,
+    0x1F3,
+    0x1F4,
+    0x1F5,
+    0x1F6,
+    0x1F9,
+}
 #: How many of its bytes are looked at.
 _LOOKED_AT = 4_000
 

@@ -1,5 +1,5 @@
-"""A graph in the format of ComfyUI's editor (``workflow`` in a picture) as it would be run: subgraphs in place, bypassed and
-muted nodes left out, widgets by name."""
+"""A graph in the format of ComfyUI's editor (``workflow`` in a picture) as it would be run: subgraphs in place,
+bypassed and muted nodes left out, widgets by name."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _WIDGETS = {
     "GLIGENTextBoxApply": "text width height x y",
     "ConditioningAverage": "conditioning_to_strength",
     "KSampler": "seed steps cfg sampler_name scheduler denoise",
-    "KSamplerAdvanced": "add_noise noise_seed steps cfg sampler_name scheduler start_at_step end_at_step return_with_leftover_noise",
+    "KSamplerAdvanced": "add_noise noise_seed steps cfg sampler_name scheduler start_at_step end_at_step return_noise",
     "SamplerCustom": "add_noise noise_seed cfg",
     "BasicScheduler": "scheduler steps denoise",
     "RandomNoise": "noise_seed",
@@ -160,9 +160,7 @@ def _node(scope: _Scope, key: str, node: dict[str, Any], kind: str) -> Node:
     shown = None
     if _SHOWS.search(kind):
         shown = next((value for value in _flat(node.get("widgets_values")) if isinstance(value, str) and value), None)
-    return Node(
-        scope.prefix + key, kind, title if isinstance(title, str) and title else kind, inputs, outputs, shown
-    )
+    return Node(scope.prefix + key, kind, title if isinstance(title, str) and title else kind, inputs, outputs, shown)
 
 
 def _flat(value: Any) -> list[Any]:
@@ -228,13 +226,11 @@ def _outer_input(scope: _Scope, slot: int) -> dict[str, Any] | None:
 
 
 def _typed(scope: _Scope, slot: int) -> Any:
-    """The value in the field that a subgraph shows for its input ``slot``: its own, else that of the node inside which it
-    stands for; None if there is none."""
+    """The value in the field that a subgraph shows for its input ``slot``: its own, else that of the node inside that
+    it stands for; None if there is none."""
     values = scope.instance.get("widgets_values")
     fields = [
-        number
-        for number, entry in enumerate(scope.inputs)
-        if isinstance(entry, dict) and entry.get("type") in _TYPED
+        number for number, entry in enumerate(scope.inputs) if isinstance(entry, dict) and entry.get("type") in _TYPED
     ]
     if isinstance(values, list) and len(values) == len(fields) and slot in fields:
         return values[fields.index(slot)]
@@ -283,7 +279,9 @@ def _widgets(node: Mapping[str, Any], kind: str) -> dict[str, Any]:
     written = [value for value in texts if " " in value.strip()]
     fields = [
         name
-        for entry, name in zip((entry for entry in entries if isinstance(entry.get("widget"), dict)), declared, strict=True)
+        for entry, name in zip(
+            (entry for entry in entries if isinstance(entry.get("widget"), dict)), declared, strict=True
+        )
         if entry.get("type") == "STRING" and isinstance(name, str)
     ]
     if len(written) == len(fields) == 1:

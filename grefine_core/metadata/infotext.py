@@ -11,8 +11,9 @@ _NEGATIVE = re.compile(r"negative prompt:", re.IGNORECASE)
 #: ``Steps`` with its number begins the settings wherever it stands; a prompt may well say "Steps: a stone stairway".
 _STEPS = re.compile(r"(?<!\S)Steps: *\d+ *(?=,|\n|$)")
 _SETTING = re.compile(
-    r"(?<![^\s,])(Steps|Sampler|Schedule type|CFG scale|Distilled CFG Scale|Seed|Size|Model|Model hash|VAE|VAE hash|Clip skip|"
-    r"Denoising strength|Version|Face restoration|Width|Height|Guidance|Hires upscale|Hires steps|ENSD|Created Date): *\S"
+    r"(?<![^\s,])(Steps|Sampler|Schedule type|CFG scale|Distilled CFG Scale|Seed|Size|Model|Model hash|VAE|VAE hash|"
+    r"Clip skip|Denoising strength|Version|Face restoration|Width|Height|Guidance|Hires upscale|Hires steps|ENSD|"
+    r"Created Date): *\S"
 )
 _ENOUGH = 3
 
@@ -35,7 +36,7 @@ def read_infotext(text: str) -> Infotext:
     negative_at = _line_of(_NEGATIVE, text)
     settings_at = _settings(text, 0 if negative_at is None else negative_at)
     if negative_at is None:
-        # Somewhere in a line: only if it stands before the settings, and not in them (those of extensions have prompts).
+        # Somewhere in a line: only before the settings, since those of extensions have prompts of their own.
         found = re.search(r"(?<!\S)negative prompt:(?=\s|$)", text[:settings_at], re.IGNORECASE)
         negative_at = found.start() if found else None
     if negative_at is None:

@@ -139,7 +139,7 @@ def _readable(text: str) -> str:
 
 
 def _graphs(read: Mapping[str, Any]) -> list[tuple[Graph, Texts]]:
-    """The graphs that the entries hold, each with what reads its texts: those that were run before those of the editor."""
+    """The graphs that the entries hold, those that were run before those of the editor, and what reads their texts."""
     run: list[Graph] = []
     drawn: list[Graph] = []
     for content in read.values():
@@ -210,9 +210,7 @@ def _candidates(graph: Graph, texts: Texts, said: Mapping[str, Said]) -> tuple[C
     samplers = [node for node in graph.values() if chain.is_sampler(node)]
     unwanted = {texts.of_sampler(node, NEGATIVE).text for node in samplers}
     nodes += samplers
-    nodes += [
-        node for node in graph.values() if "clip" in node.links() and texts.of_node(node).text not in unwanted
-    ]
+    nodes += [node for node in graph.values() if "clip" in node.links() and texts.of_node(node).text not in unwanted]
     for node in nodes:
         text = texts.of_node(node).text
         if text:
@@ -265,7 +263,7 @@ def _of_programs(entries: Mapping[str, str], read: Mapping[str, Any]) -> FoundPr
             return _from_written(written)
     for key in ("parameters", "usercomment", "comment", "prompt"):
         value = entries.get(key, "").strip("\0 \t\r\n\ufeff")
-        if not value or key in read and _looks_like_json(value):
+        if not value or (key in read and _looks_like_json(value)):
             continue
         found = read_infotext(value)
         # A comment may be anything: only what is written as programs write it is a prompt.
@@ -287,7 +285,7 @@ def _of_programs(entries: Mapping[str, str], read: Mapping[str, Any]) -> FoundPr
 
 
 def _looks_like_json(text: str) -> bool:
-    """Whether a text that begins as JSON does is meant so, even if it was cut short; a prompt may begin with ``{a|b}``."""
+    """Whether a text that begins as JSON does is meant so, even if cut short; a prompt may begin with ``{a|b}``."""
     return read_json(text) is not None or text[1:].lstrip()[:1] in ('"', "{", "[")
 
 
@@ -296,23 +294,25 @@ def _from_written(written: Written) -> FoundPrompt:
     return FoundPrompt(written.positive.strip(), negative or None, written.program)
 
 
-# Beside a picture.
+# A picture, and what lies beside it.
 
 
-def prompt_beside(picture: str | os.PathLike[str]) -> str | None:
-    """The prompt in the text file of a picture's name (``picture.txt``): all of it, or the prompt of an infotext.
+def prompt_of(picture: str | os.PathLike[str], text: Mapping[str, str], node: str | None = None) -> FoundPrompt:
+    """The prompt of a picture file: that of the text file of its name (``picture.txt``), else that of its metadata.
 
-    Returns:
-        None if there is no such file.
+    Args:
+        picture: the file.
+        text: its text entries.
+        node: as ``read_prompt`` takes it; the text file is not asked then.
 
     Raises:
-        InputError: it is not in UTF-8.
+        InputError: the text file is not in UTF-8, or as of ``read_prompt``.
     """
     beside = Path(picture).with_suffix(".txt")
-    if not beside.is_file():
-        return None
+    if node is not None or not beside.is_file():
+        return read_prompt(text, node, Path(picture).name)
     try:
-        said = beside.read_text(encoding="utf-8-sig")
+        said = read_infotext(beside.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise InputError(f"{beside}: is not in UTF-8 ({error.reason}); save it so.") from error
-    return read_infotext(said).positive
+    return FoundPrompt(said.positive, said.negative or None, "text file")

@@ -379,7 +379,8 @@ def _with_style(node: Node, said: Said) -> Said:
     styles = [value for value in styles if value.strip().lower() not in NO_STYLE]
     if not styles:
         return said
-    note = f"The words of the style {', '.join(styles)!r} (node {name_of(node)}) are not in the metadata, nor in the prompt."
+    style = repr(", ".join(styles))
+    note = f"The words of the style {style} (node {name_of(node)}) are not in the metadata, nor in the prompt."
     return Said(said.parts, said.doubt, (*said.notes, note))
 
 

@@ -11,7 +11,15 @@ from .graph import read_json
 
 _POSITIVE = ("prompt", "positive_prompt", "positivePrompt", "PositivePrompt", "Prompt", "positive", "full_prompt")
 _NEGATIVE = (
-    *("negative_prompt", "negativeprompt", "negativePrompt", "NegativePrompt", "negative prompt", "Negative", "negative"),
+    *(
+        "negative_prompt",
+        "negativeprompt",
+        "negativePrompt",
+        "NegativePrompt",
+        "negative prompt",
+        "Negative",
+        "negative",
+    ),
     *("full_negative_prompt", "uc"),
 )
 #: SwarmUI: what stands behind these is for a part of the picture or another model, not the picture.
@@ -63,8 +71,9 @@ def _text(value: Any) -> str | None:
     if isinstance(value, str):
         return value
     if isinstance(value, list):  # of texts (Fooocus), or of texts with weights (InvokeAI 2)
-        texts = [each.get("prompt") if isinstance(each, dict) else each for each in value]
-        if texts and all(isinstance(each, str) for each in texts):
+        said = [each.get("prompt") if isinstance(each, dict) else each for each in value]
+        texts = [each for each in said if isinstance(each, str)]
+        if texts and len(texts) == len(said):
             return "\n".join(texts)
     return None
 
@@ -83,9 +92,11 @@ def _novel_ai(content: Mapping[str, Any]) -> Written | None:
         if isinstance(caption, dict):
             figures = caption.get("char_captions")
             texts = [caption.get("base_caption")]
-            texts += [each.get("char_caption") for each in figures or () if isinstance(each, dict)] if isinstance(
-                figures, list
-            ) else []
+            texts += (
+                [each.get("char_caption") for each in figures or () if isinstance(each, dict)]
+                if isinstance(figures, list)
+                else []
+            )
         said = "\n".join(text.strip() for text in texts if isinstance(text, str) and text.strip())
         sides.append(said or content.get(plain))
     positive, negative = sides
