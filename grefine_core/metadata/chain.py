@@ -44,7 +44,8 @@ _SAVES_ELSE = re.compile(
     r"lora|latent|text)save|savemask|logsave"
 )
 _SHOWS = re.compile(r"preview|show|display|compare|view")
-_MASKED = re.compile(r"noisemask|forinpaint|inpaintmodelconditioning")
+_DETAILS = re.compile(r"detailer")
+_PARTS = re.compile(r"segs|bbox_detector|detailer_pipe|segm_detector")
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,11 @@ class Chain:
             and not node.is_kind(_LOOKS)
             and "text" not in names
         )
+
+    @staticmethod
+    def repairs_parts(sampler: Node) -> bool:
+        """Whether a sampler paints over faces, hands and the like, and its prompt is theirs."""
+        return sampler.is_kind(_DETAILS) or any(_PARTS.fullmatch(name.lower()) for name in sampler.inputs)
 
     def _goes_on(self, node: Node) -> bool:
         """Whether a sampler refines what comes in, as against painting anew."""

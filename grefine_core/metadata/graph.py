@@ -119,9 +119,9 @@ def literal(graph: Graph, value: Any) -> Any:
             return None
         seen.add(node.id)
         given = [name for name in node.inputs if _VALUES.fullmatch(name.lower())]
-        if len(node.inputs) != 1 and (len(given) != 1 or node.is_kind(_WORKS)):
+        if len(given) != 1 or node.is_kind(_WORKS):
             return None
-        value = node.inputs[given[0] if given else next(iter(node.inputs))]
+        value = node.inputs[given[0]]
     return value
 
 

@@ -15,7 +15,7 @@ from .chain import Chain
 from .editor import from_editor
 from .graph import Graph, Node, from_api, read_json
 from .infotext import read_infotext
-from .texts import NEGATIVE, Said, Texts
+from .texts import NEGATIVE, Said, Texts, name_of
 from .writers import Written, read_dream, read_written
 
 logger = logging.getLogger(__name__)
@@ -182,6 +182,9 @@ def _of_graph(graph: Graph, texts: Texts, name: str | None) -> FoundPrompt:
         samplers = [graph[key] for key in said]
     different = {each.text for each in said.values()}
     doubt = next((each.doubt for each in said.values() if each.doubt), "")
+    parts = next((node for node in samplers if chain.repairs_parts(node)), None)
+    if parts is not None and not doubt:
+        doubt = f"node {name_of(parts)} repairs parts of a picture whose own prompt is not in the graph"
     if len(different) == 1 and not doubt:
         prompt = next(iter(different))
         if not prompt:

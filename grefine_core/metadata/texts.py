@@ -266,23 +266,21 @@ class Texts:
                 return Said(doubt=f"nothing tells which text node {name_of(node)} gives")
         if len(names) > 1:
             return Said(doubt=f"nothing tells which of its texts node {name_of(node)} gives")
-        value = node.inputs[names[0]]
-        if isinstance(value, Link):
-            said = yield self._once("text", value, side)
-        else:
-            said = Said((str(value),))
+        said = yield self._value(node.inputs[names[0]], side)
         return _with_style(node, self._drawn_lots(node, _changed(node, said)))
+
+    def _value(self, value: Any, side: str) -> _Steps[Said]:
+        """A text as it is, with the spaces around it."""
+        if isinstance(value, Link):
+            return (yield self._once("text", value, side))
+        return Said((str(value),))
 
     def _joined(self, node: Node, names: list[str], between: str | None, side: str) -> _Steps[Said]:
         found: list[Said] = []
         for name in names:
             if name == between:
                 continue
-            value = node.inputs[name]
-            if isinstance(value, Link):
-                found.append((yield self._once("text", value, side)))
-            else:
-                found.append(Said((str(value),)))
+            found.append((yield self._value(node.inputs[name], side)))
         joint = literal(self._graph, node.inputs[between]) if between is not None else None
         if node.inputs.get("action") == "replace":
             return Said(doubt=f"node {name_of(node)} replaces parts of a text")
@@ -300,14 +298,14 @@ class Texts:
         return Said((text,) if text else (), doubt, _notes(found))
 
     def _replaced(self, node: Node, name: str, side: str) -> _Steps[Said]:
-        said = yield self._gathered("text", node, [name], side)
-        find, replace = (literal(self._graph, node.inputs[key]) for key in ("find", "replace"))
-        if not isinstance(find, str) or not isinstance(replace, str):
-            return Said(doubt=f"node {name_of(node)} replaces parts of a text")
-        text = said.text
+        found: list[Said] = []
+        for key in (name, "find", "replace"):
+            found.append((yield self._value(node.inputs[key], side)))
+        text, find, replace = ("".join(said.parts) for said in found)
         if find and len(text) + text.count(find) * len(replace) > MAX_CHARACTERS:
             return Said(doubt=f"the text of node {name_of(node)} is longer than {MAX_CHARACTERS} characters")
-        return Said((text.replace(find, replace) if find else text,), said.doubt, said.notes)
+        doubt = next((said.doubt for said in found if said.doubt), "")
+        return Said((text.replace(find, replace) if find else text,), doubt, _notes(found))
 
     def _showing(self, node: Node, side: str) -> _Steps[Said]:
         """What a node shows is what comes in; where that cannot be told, what it showed."""
