@@ -7,7 +7,7 @@ anew from what another prompt gave has the two of them, and nobody can tell whic
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from .graph import Graph, Link, Node, literal, plain_kind, switched
 
@@ -48,14 +48,6 @@ _DETAILS = re.compile(r"detailer")
 _PARTS = re.compile(r"segs|bbox_detector|detailer_pipe|segm_detector")
 
 
-@dataclass(frozen=True)
-class Output:
-    """A node that wrote a picture, and the samplers that its picture began with."""
-
-    node: Node
-    samplers: tuple[Node, ...]
-
-
 class Chain:
     """Walks one graph."""
 
@@ -64,32 +56,31 @@ class Chain:
         self._content: dict[str, list[str]] = {}
         self._sampled: dict[str, bool] = {}
 
-    def outputs(self, name: str | None = None) -> list[Output]:
-        """The outputs that may be the picture: those that save one; without them those that show one; without them the
-        last samplers.
+    def outputs(self, name: str | None = None) -> list[Node]:
+        """The nodes that may have written the picture: those that save one that was sampled; without them those that
+        show one; without them the last samplers.
 
         Args:
             name: the picture's file name: where one output alone is for such names, that one wrote it.
         """
         linked = {link.node for node in self._graph.values() for link in node.links().values()}
         saving = [node for node in self._graph.values() if _saves(node)]
-        showing = [node for node in self._graph.values() if node.is_kind(_SHOWS) and node not in saving]
+        showing = [node for node in self._graph.values() if node.is_kind(_SHOWS) and not _saves(node)]
         ends = [node for key, node in self._graph.items() if key not in linked]
         for nodes in (saving, showing, ends):
-            found = [Output(node, tuple(self.samplers(node))) for node in nodes]
-            found = [output for output in found if output.samplers]
+            found = [node for node in nodes if self._is_sampled(node.id)]
             if found:
-                wrote = [output for output in found if name and _wrote(output.node, name)]
+                wrote = [node for node in found if name and _wrote(node, name)]
                 return wrote if len(wrote) == 1 else found
             if nodes is saving and any(self._inputs(node) for node in saving):
                 return []
         return []
 
-    def samplers(self, node: Node) -> list[Node]:
-        """The samplers that what a node saves, shows or samples began with."""
+    def samplers(self, nodes: Iterable[Node]) -> list[Node]:
+        """The samplers that what nodes save, show or sample began with."""
         found: list[Node] = []
         seen: set[str] = set()
-        waiting = [node.id]
+        waiting = [node.id for node in nodes]
         while waiting:
             key = waiting.pop()
             if key in seen or key not in self._graph:
@@ -108,7 +99,7 @@ class Chain:
 
     def shown_to(self, sampler: Node) -> list[Node]:
         """The samplers that made the pictures that a sampler was shown as its condition, as for films."""
-        found: list[Node] = []
+        begun: list[Node] = []
         seen = {sampler.id}
         waiting = [link.node for name, link in sampler.links().items() if _PROMPTED.fullmatch(name.lower())]
         while waiting:
@@ -118,7 +109,7 @@ class Chain:
                 continue
             seen.add(key)
             if self.is_sampler(node):
-                found.extend(self.samplers(node))
+                begun.append(node)
                 continue
             links = node.links()
             waiting += [
@@ -126,7 +117,7 @@ class Chain:
                 for name, link in links.items()
                 if _PROMPTED.fullmatch(name.lower()) or "image" in name.lower()
             ] or self._inputs(node)
-        return found
+        return self.samplers(begun)
 
     def is_sampler(self, node: Node) -> bool:
         """Whether a node makes pictures from a prompt."""

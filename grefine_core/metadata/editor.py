@@ -57,7 +57,7 @@ _WIDGETS = {
     "SetNode": "name",
     "GetNode": "name",
     "SaveImage": "filename_prefix",
-}  # fmt: skip
+}
 
 
 @dataclass

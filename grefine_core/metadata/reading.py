@@ -165,7 +165,7 @@ def _graphs(read: Mapping[str, Any]) -> list[tuple[Graph, Texts]]:
 def _of_graph(graph: Graph, texts: Texts, name: str | None) -> FoundPrompt:
     chain = Chain(graph)
     outputs = chain.outputs(name)
-    samplers = list({node.id: node for output in outputs for node in output.samplers}.values())
+    samplers = chain.samplers(outputs)
     if not samplers and not any(chain.is_sampler(node) for node in graph.values()):
         # Parts of a graph, or nodes of which nothing is known: whatever has a prompt, and is not said to do more.
         linked = {link.node for node in graph.values() for link in node.links().values()}
@@ -174,7 +174,8 @@ def _of_graph(graph: Graph, texts: Texts, name: str | None) -> FoundPrompt:
         ]
     if samplers and not any(texts.of_sampler(node).text for node in samplers):
         # Films and views of things are made of a picture alone: its prompt is theirs.
-        samplers = [other for node in samplers for other in chain.shown_to(node)] or samplers
+        shown = {other.id: other for node in samplers for other in chain.shown_to(node)}
+        samplers = list(shown.values()) or samplers
     said = {node.id: texts.of_sampler(node) for node in samplers}
     if any(each.text for each in said.values()):
         # What measures depth and the like samples, too, without a text.
@@ -273,7 +274,8 @@ def _of_programs(entries: Mapping[str, str], read: Mapping[str, Any]) -> FoundPr
         if key == "comment" and not (found.settings or found.negative):
             continue
         if found.positive:
-            return FoundPrompt(found.positive, found.negative or None, "infotext")
+            negative = found.negative or entries.get("negative_prompt", "").strip()  # Easy Diffusion's is an entry
+            return FoundPrompt(found.positive, negative or None, "infotext")
         if found.settings or found.negative:
             return FoundPrompt(source="infotext")
     dream = read_dream(entries.get("dream", ""))
@@ -289,7 +291,7 @@ def _of_programs(entries: Mapping[str, str], read: Mapping[str, Any]) -> FoundPr
 
 def _looks_like_json(text: str) -> bool:
     """Whether a text that begins as JSON does is meant so, even if cut short; a prompt may begin with ``{a|b}``."""
-    return read_json(text) is not None or text[1:].lstrip()[:1] in ('"', "{", "[")
+    return read_json(text) is not None or text[1:].lstrip()[:1] in ("", '"', "{", "[")
 
 
 def _from_written(written: Written) -> FoundPrompt:

@@ -83,7 +83,9 @@ ONE_PROMPT: dict[str, Graph] = {
     ),
     "refiner": saved(
         {
-            "3": node("KSamplerAdvanced", **sampler("6")["inputs"], add_noise="enable", start_at_step=0, end_at_step=20),
+            "3": node(
+                "KSamplerAdvanced", **sampler("6")["inputs"], add_noise="enable", start_at_step=0, end_at_step=20
+            ),
             "6": encoded(FOX),
             "10": node(
                 "KSamplerAdvanced",
@@ -98,7 +100,13 @@ ONE_PROMPT: dict[str, Graph] = {
         "10",
     ),
     "face detailer": saved(
-        {"3": sampler("6"), "6": encoded(FOX), "8": decoded("3"), "2": detailer("FaceDetailer", "8", "20"), "20": encoded(FACE)},
+        {
+            "3": sampler("6"),
+            "6": encoded(FOX),
+            "8": decoded("3"),
+            "2": detailer("FaceDetailer", "8", "20"),
+            "20": encoded(FACE),
+        },
         "2",
         latent=False,
     ),
@@ -200,7 +208,10 @@ ONE_PROMPT: dict[str, Graph] = {
         "3",
     ),
     "two outputs of one chain": {
-        **saved({"3": sampler("6"), "6": encoded(FOX), "15": sampler("16", latent="3", denoise=0.4), "16": encoded("8k")}, "15"),
+        **saved(
+            {"3": sampler("6"), "6": encoded(FOX), "15": sampler("16", latent="3", denoise=0.4), "16": encoded("8k")},
+            "15",
+        ),
         "96": decoded("3"),
         "97": node("SaveImage", images=["96", 0], filename_prefix="base"),
     },
@@ -243,7 +254,14 @@ ONE_PROMPT: dict[str, Graph] = {
         {
             "1": node("LoadImage", image="dog.png"),
             "2": node("InpaintCrop", image=["1", 0], mask=["1", 1]),
-            "20": node("InpaintModelConditioning", positive=["6", 0], negative=["7", 0], vae=["4", 2], pixels=["2", 1], mask=["2", 2]),
+            "20": node(
+                "InpaintModelConditioning",
+                positive=["6", 0],
+                negative=["7", 0],
+                vae=["4", 2],
+                pixels=["2", 1],
+                mask=["2", 2],
+            ),
             "3": node("KSampler", **{**sampler("20")["inputs"], "negative": ["20", 1], "latent_image": ["20", 2]}),
             "6": encoded(FOX),
             "8": decoded("3"),
@@ -252,7 +270,9 @@ ONE_PROMPT: dict[str, Graph] = {
         "9",
         latent=False,
     ),
-    "guider of one conditioning": saved({**GUIDED, "22": node("BasicGuider", model=["4", 0], conditioning=["6", 0])}, "13"),
+    "guider of one conditioning": saved(
+        {**GUIDED, "22": node("BasicGuider", model=["4", 0], conditioning=["6", 0])}, "13"
+    ),
     "guider with guidance": saved(
         {
             **GUIDED,
@@ -271,7 +291,9 @@ ONE_PROMPT: dict[str, Graph] = {
         {
             **GUIDED,
             "8": encoded(""),
-            "22": node("PerpNegGuider", model=["4", 0], positive=["6", 0], negative=["7", 0], empty_conditioning=["8", 0]),
+            "22": node(
+                "PerpNegGuider", model=["4", 0], positive=["6", 0], negative=["7", 0], empty_conditioning=["8", 0]
+            ),
         },
         "13",
     ),
@@ -349,7 +371,7 @@ ONE_PROMPT: dict[str, Graph] = {
         "1": node("FluxProUltraImageNode", prompt=FOX, seed=1, aspect_ratio="16:9"),
         "2": node("SaveImage", images=["1", 0], filename_prefix="x"),
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", ONE_PROMPT)
@@ -401,7 +423,8 @@ def test_of_several_prompts_none_is_guessed(name):
     assert found.positive is None
     assert {each.text for each in found.candidates} >= {FOX, CASTLE}
     assert "ugly, blurry" not in {each.text for each in found.candidates}
-    assert FOX in found.why_none() and CASTLE in found.why_none()
+    assert FOX in found.why_none()
+    assert CASTLE in found.why_none()
     assert read(SEVERAL[name], node="3").positive == FOX
     assert read(SEVERAL[name], node="16").positive == CASTLE
 

@@ -21,17 +21,29 @@ CASES = {
     "one line, no negative prompt": (f"a red fox. {SETTINGS}", "a red fox.", ""),
     "one line, without steps": (f"{FOX} Negative prompt: bad Sampler: Euler, CFG scale: 7, Seed: 1", FOX, "bad"),
     "settings in another order": (f"{FOX}\nSeed: 1, Size: 512x512, Model: x, Sampler: Euler", FOX, ""),
-    "steps in the prompt": (f"Steps: a stone stairway\nin fog\nNegative prompt: bad\n{SETTINGS}", "Steps: a stone stairway\nin fog", "bad"),
-    "steps with a number in the prompt": (f"a temple, Steps: 99 of them\n{SETTINGS}", "a temple, Steps: 99 of them", ""),
+    "steps in the prompt": (
+        f"Steps: a stone stairway\nin fog\nNegative prompt: bad\n{SETTINGS}",
+        "Steps: a stone stairway\nin fog",
+        "bad",
+    ),
+    "steps with a number in the prompt": (
+        f"a temple, Steps: 99 of them\n{SETTINGS}",
+        "a temple, Steps: 99 of them",
+        "",
+    ),
     "size in the prompt": (f"a hat, Size: huge\n{SETTINGS}", "a hat, Size: huge", ""),
     "few settings": ("a red fox\nSteps: 3", "a red fox", ""),
     "lines behind the settings": (f"{FOX}\nNegative prompt: bad\n{SETTINGS}\nTemplate: a {{red|blue}} fox", FOX, "bad"),
-    "prompts within the settings": (f'{FOX}\n{SETTINGS}, ADetailer prompt: "face", ADetailer negative prompt: "bad"', FOX, ""),
+    "prompts within the settings": (
+        f'{FOX}\n{SETTINGS}, ADetailer prompt: "face", ADetailer negative prompt: "bad"',
+        FOX,
+        "",
+    ),
     "no prompt": (f"Negative prompt: bad\n{SETTINGS}", "", "bad"),
     "settings alone": (SETTINGS, "", ""),
     "line separators of prompts": ("a cat\u2028on a mat\nSteps: 3", "a cat\u2028on a mat", ""),
     "small letters": (f"{FOX}\nnegative prompt: bad\n{SETTINGS}", FOX, "bad"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -37,9 +37,26 @@ KNOWN: dict[str, Graph] = {
     "reroute": written({"20": node("Reroute", **{"": ["30", 0]}), "30": text(FOX)}),
     "joined": one("StringConcatenate", string_a="a red fox", string_b="in snow", delimiter=" "),
     "joined, one empty": one("StringConcatenate", string_a=FOX, string_b="", delimiter=""),
-    "joined of links": written({"20": node("JoinStrings", delimiter=" ", string1=["30", 0], string2=["31", 0])} | RED | IN_SNOW),
-    "joined of many": written({"20": node("Text Concatenate", delimiter=" ", clean_whitespace="true", text_a=["30", 0], text_b=["31", 0], text_c="")} | RED | IN_SNOW),
-    "joined by a separator": written({"20": node("CR Text Concatenate", text1=["30", 0], text2=["31", 0], separator=" ")} | RED | IN_SNOW),
+    "joined of links": written(
+        {"20": node("JoinStrings", delimiter=" ", string1=["30", 0], string2=["31", 0])} | RED | IN_SNOW
+    ),
+    "joined of many": written(
+        {
+            "20": node(
+                "Text Concatenate",
+                delimiter=" ",
+                clean_whitespace="true",
+                text_a=["30", 0],
+                text_b=["31", 0],
+                text_c="",
+            )
+        }
+        | RED
+        | IN_SNOW
+    ),
+    "joined by a separator": written(
+        {"20": node("CR Text Concatenate", text1=["30", 0], text2=["31", 0], separator=" ")} | RED | IN_SNOW
+    ),
     "joined without one": one("ttN concat", text1="a red fox ", text2="in snow", text3="", delimiter=""),
     "joined twice": written(
         {
@@ -47,25 +64,78 @@ KNOWN: dict[str, Graph] = {
             "21": node("StringConcatenate", string_a="a red fox", string_b="in", delimiter=" "),
         }
     ),
-    "appended": one("StringFunction|pysssss", action="append", tidy_tags="no", text_a="a red fox ", text_b="in snow", text_c="", result="an old one"),
+    "appended": one(
+        "StringFunction|pysssss",
+        action="append",
+        tidy_tags="no",
+        text_a="a red fox ",
+        text_b="in snow",
+        text_c="",
+        result="an old one",
+    ),
     "replaced": one("StringReplace", string="a blue fox in snow", find="blue", replace="red"),
     "trimmed": one("StringTrim", string=f"  {FOX} ", mode="Both"),
     "small letters": one("CaseConverter", string=FOX.upper(), mode="lowercase"),
     "switch by number": one("CR Text Input Switch", Input=2, text1="a castle", text2=FOX),
     "switch by condition": one("Text Input Switch", boolean=False, text_a="a castle", text_b=FOX),
     "ComfyUI's switch": one("ComfySwitchNode", switch=True, on_false="a castle", on_true=FOX),
-    "switch by a linked condition": written({"20": node("ComfySwitchNode", switch=["30", 0], on_false=FOX, on_true="a castle"), "30": node("PrimitiveBoolean", value=False)}),
-    "switch by a linked number": written({"20": node("ImpactSwitch", select=["30", 0], input1=["31", 0], input2=["32", 0], sel_mode=False), "30": node("PrimitiveInt", value=2), "31": text("a castle"), "32": text(FOX)}),
-    "first of any": written({"20": node("Any Switch (rgthree)", any_01=["30", 0], any_02=["31", 0]), "30": text(FOX), "31": text("a castle")}),
-    "switch between the same": written({"20": node("ImpactSwitch", select=["29", 0], input1=["30", 0], input2=["30", 0]), "30": text(FOX), "29": node("RandomInt", seed=1)}),
+    "switch by a linked condition": written(
+        {
+            "20": node("ComfySwitchNode", switch=["30", 0], on_false=FOX, on_true="a castle"),
+            "30": node("PrimitiveBoolean", value=False),
+        }
+    ),
+    "switch by a linked number": written(
+        {
+            "20": node("ImpactSwitch", select=["30", 0], input1=["31", 0], input2=["32", 0], sel_mode=False),
+            "30": node("PrimitiveInt", value=2),
+            "31": text("a castle"),
+            "32": text(FOX),
+        }
+    ),
+    "first of any": written(
+        {
+            "20": node("Any Switch (rgthree)", any_01=["30", 0], any_02=["31", 0]),
+            "30": text(FOX),
+            "31": text("a castle"),
+        }
+    ),
+    "switch between the same": written(
+        {
+            "20": node("ImpactSwitch", select=["29", 0], input1=["30", 0], input2=["30", 0]),
+            "30": text(FOX),
+            "29": node("RandomInt", seed=1),
+        }
+    ),
     "styler, positive": one("SDXLPromptStyler", text_positive=FOX, text_negative="ugly", style="base", log_prompt="No"),
-    "styler with a style": one("SDXLPromptStyler", text_positive=FOX, text_negative="ugly", style="anime", log_prompt="No"),
-    "styler, of links": written({"20": node("SDXLPromptStyler", text_positive=["30", 0], text_negative=["31", 0], style="base"), "30": text(FOX), "31": text("ugly")}),
-    "wildcards, populated": one("ImpactWildcardProcessor", wildcard_text="a {red|blue} fox in __place__", populated_text=FOX, mode="populate", seed=1),
+    "styler with a style": one(
+        "SDXLPromptStyler", text_positive=FOX, text_negative="ugly", style="anime", log_prompt="No"
+    ),
+    "styler, of links": written(
+        {
+            "20": node("SDXLPromptStyler", text_positive=["30", 0], text_negative=["31", 0], style="base"),
+            "30": text(FOX),
+            "31": text("ugly"),
+        }
+    ),
+    "wildcards, populated": one(
+        "ImpactWildcardProcessor",
+        wildcard_text="a {red|blue} fox in __place__",
+        populated_text=FOX,
+        mode="populate",
+        seed=1,
+    ),
     "wildcards without any": one("DPRandomGenerator", text=FOX, seed=1, autorefresh="No"),
-    "shown, what comes in": written({"20": node("ShowText|pysssss", text=["30", 0], text_0="that of an earlier run"), "30": text(FOX)}),
-    "shown, what only the run knew": written({"20": node("ShowText|pysssss", text=["30", 0], text_0=FOX), "30": node("OllamaGenerate", prompt="describe a fox", model="x")}),
-}  # fmt: skip
+    "shown, what comes in": written(
+        {"20": node("ShowText|pysssss", text=["30", 0], text_0="that of an earlier run"), "30": text(FOX)}
+    ),
+    "shown, what only the run knew": written(
+        {
+            "20": node("ShowText|pysssss", text=["30", 0], text_0=FOX),
+            "30": node("OllamaGenerate", prompt="describe a fox", model="x"),
+        }
+    ),
+}
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -80,13 +150,30 @@ UNKNOWN: dict[str, Graph] = {
     "line of a file": one("Load Prompt From File", file="prompts.txt", index=3),
     "lots": one("DPRandomGenerator", text="a {red|blue} fox", seed=1),
     "wildcards, not populated": one("Wildcard Processor", text="a fox in __place__", seed=1),
-    "switch that nobody knows": written({"20": node("ImpactSwitch", select=["29", 0], input1=["30", 0], input2=["31", 0]), "29": node("RandomInt", seed=1), "30": text(FOX), "31": text("a castle")}),
+    "switch that nobody knows": written(
+        {
+            "20": node("ImpactSwitch", select=["29", 0], input1=["30", 0], input2=["31", 0]),
+            "29": node("RandomInt", seed=1),
+            "30": text(FOX),
+            "31": text("a castle"),
+        }
+    ),
     "switch to what is not there": one("ImpactSwitch", select=4, input1=FOX, input2="a castle"),
-    "part of it replaced by what nobody knows": written({"20": node("StringReplace", string="a fox in X", find="X", replace=["30", 0]), "30": node("RandomLine", text="snow\nsand")}),
+    "part of it replaced by what nobody knows": written(
+        {
+            "20": node("StringReplace", string="a fox in X", find="X", replace=["30", 0]),
+            "30": node("RandomLine", text="snow\nsand"),
+        }
+    ),
     "one of several texts": one("Text String", text=FOX, text_b="a castle", text_c="", text_d=""),
-    "joined with what nobody knows": written({"20": node("StringConcatenate", string_a="a fox", string_b=["30", 0], delimiter=" "), "30": node("GeminiNode", prompt="where?")}),
+    "joined with what nobody knows": written(
+        {
+            "20": node("StringConcatenate", string_a="a fox", string_b=["30", 0], delimiter=" "),
+            "30": node("GeminiNode", prompt="where?"),
+        }
+    ),
     "a node that is not there": written({"20": node("PrimitiveString", value=["44", 0])}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
