@@ -103,11 +103,12 @@ def read_prompt(text: Mapping[str, str], node: str | None = None, name: str | No
     """
     entries = {key.lower(): _readable(value) for key, value in text.items() if isinstance(value, str)}
     read = {key: read_json(value) for key, value in entries.items() if value.strip("\0 \t\r\n\ufeff")[:1] in ("{", "[")}
-    graphs = [graph for graph in _graphs(read) if graph is not None]
+    run, drawn = _graphs(read)
     if node is not None:
-        return _mended(_of_node(graphs, node))
+        return _mended(_of_node([*run, *drawn], node))
     found = FoundPrompt()
-    for graph, texts in graphs:
+    # The editor's graph knows less: where the one that was run does not tell, it would guess.
+    for graph, texts in run or drawn:
         found = _of_graph(graph, texts, name)
         if found.positive is not None:
             return _mended(found)
@@ -138,8 +139,8 @@ def _readable(text: str) -> str:
 # ComfyUI's graphs.
 
 
-def _graphs(read: Mapping[str, Any]) -> list[tuple[Graph, Texts]]:
-    """The graphs that the entries hold, those that were run before those of the editor, and what reads their texts."""
+def _graphs(read: Mapping[str, Any]) -> tuple[list[tuple[Graph, Texts]], list[tuple[Graph, Texts]]]:
+    """The graphs that the entries hold, those that were run and those of the editor, each with what reads its texts."""
     run: list[Graph] = []
     drawn: list[Graph] = []
     for content in read.values():
@@ -156,10 +157,10 @@ def _graphs(read: Mapping[str, Any]) -> list[tuple[Graph, Texts]]:
             if graph is not None:
                 run.append(graph)
     shown = {key: node.shown for graph in drawn for key, node in graph.items() if node.shown}
-    return [
-        *((graph, Texts(graph, shown)) for graph in run),
-        *((graph, Texts(graph, drawn=False)) for graph in drawn),
-    ]
+    return (
+        [(graph, Texts(graph, shown)) for graph in run],
+        [(graph, Texts(graph, drawn=False)) for graph in drawn],
+    )
 
 
 def _of_graph(graph: Graph, texts: Texts, name: str | None) -> FoundPrompt:
@@ -267,7 +268,7 @@ def _of_programs(entries: Mapping[str, str], read: Mapping[str, Any]) -> FoundPr
             return _from_written(written)
     for key in ("parameters", "usercomment", "comment", "prompt"):
         value = entries.get(key, "").strip("\0 \t\r\n\ufeff")
-        if not value or (key in read and _looks_like_json(value)):
+        if value in ("", "null") or (key in read and _looks_like_json(value)):
             continue
         found = read_infotext(value)
         # A comment may be anything: only what is written as programs write it is a prompt.

@@ -46,6 +46,11 @@ _MADE_AS_IT_RUNS = re.compile(
     r"|generat|describ|blip|moondream|minicpm|chat|(2|to)(text|txt|prompt)$|fromfile|file|csv|regex|format|template|script"
     r"|eval|python|http|image|vision|shuffle|substring|json|history|clipboard|randomline|choice"
 )
+_CHANGES = re.compile(
+    r"replac|remov|split|truncat|slic|extract|swap|revers|clean|filter|sort|dedup|(prompt|text|string)(list|lines?)$"
+)
+_ADDED = re.compile(r"(.*_)?(prefix|suffix|append|prepend|before|after|leading|trailing)(_.*)?")
+_ROW = re.compile(r"(start_?|line_?)?(index|number|no)|max_rows|(line|row)s?")
 _DRAWS_LOTS = re.compile(r"random(?!line|choice)|wildcard|dynamic|lottery")
 _LOTS = re.compile(r"\{[^{}]*\|[^{}]*\}|__[\w\-/* ]+__")
 _SEES = re.compile(r"(.*_)?(image|images|pixels|video|frames|mask)(_?\d+)?")
@@ -191,7 +196,7 @@ class Texts:
         """The inputs whose texts a node encodes, the fullest first."""
         there = [name for name in node.inputs if self._has_text(node.inputs[name])]
         whole = [name for name in _WHOLE if name in there]
-        if whole:
+        if whole and literal(self._graph, node.inputs.get("with_SDXL")) is not True:
             return whole[:1]
         encoders = [name for name in _ENCODERS if name in there]
         if encoders:
@@ -251,9 +256,15 @@ class Texts:
             if _TEXT.fullmatch(name.lower()) and isinstance(value, (str, Link, int, float))
         ]
         between = next((name for name in node.inputs if _BETWEEN.fullmatch(name.lower())), None)
+        finds = {"find", "replace"} <= set(node.inputs)
+        added = [
+            name for name, value in node.inputs.items() if _ADDED.fullmatch(name.lower()) and self._has_text(value)
+        ]
+        if added or (node.is_kind(_CHANGES) and not finds):
+            return Said(doubt=f"node {name_of(node)} changes its text in a way that the graph does not tell")
         if between is not None or (node.is_kind(_JOINS) and len(names) > 1):
             return (yield self._joined(node, names, between, side))
-        if {"find", "replace"} <= set(node.inputs) and names:
+        if finds and names:
             return (yield self._replaced(node, names[0], side))
         if len(names) > 1:
             names = [name for name in names if self._has_text(node.inputs[name])]
@@ -267,6 +278,8 @@ class Texts:
         if len(names) > 1:
             return Said(doubt=f"nothing tells which of its texts node {name_of(node)} gives")
         said = yield self._value(node.inputs[names[0]], side)
+        if "\n" in said.text and any(_ROW.fullmatch(name.lower()) for name in node.inputs):
+            return Said(doubt=f"nothing tells which of its lines node {name_of(node)} gives")
         return _with_style(node, self._drawn_lots(node, _changed(node, said)))
 
     def _value(self, value: Any, side: str) -> _Steps[Said]:

@@ -342,6 +342,34 @@ ONE_PROMPT: dict[str, Graph] = {
         },
         "3",
     ),
+    "pipe from a loader": {
+        "1": node("easy fullLoader", ckpt_name="x", positive=FOX, negative="ugly", batch_size=1),
+        "2": node("easy preSampling", pipe=["1", 0], steps=20, cfg=8, denoise=1.0, seed=1),
+        "3": node("easy kSampler", pipe=["2", 0], image_output="Save", save_prefix="x"),
+    },
+    "detailer of segments": saved(
+        {
+            "1": node(
+                "ToBasicPipe", model=["4", 0], clip=["4", 1], vae=["4", 2], positive=["20", 0], negative=["7", 0]
+            ),
+            "3": sampler("6"),
+            "6": encoded(FOX),
+            "8": decoded("3"),
+            "10": node("BboxDetectorSEGS", bbox_detector=["30", 0], image=["8", 0]),
+            "11": node("SEGSDetailer", image=["8", 0], segs=["10", 0], basic_pipe=["1", 0], seed=1, denoise=0.5),
+            "12": node("SEGSPaste", image=["8", 0], segs=["11", 0], feather=5),
+            "20": encoded(FACE),
+        },
+        "12",
+        latent=False,
+    ),
+    "saver that writes its own parameters": {
+        **BASE,
+        "3": sampler("6"),
+        "6": encoded(FOX),
+        "8": decoded("3"),
+        "9": node("Image Saver", images=["8", 0], positive="an old text", negative="", steps=20, cfg=8.0, filename="x"),
+    },
     "loader that holds both texts": saved(
         {
             "1": node("Efficient Loader", ckpt_name="x", positive=FOX, negative="ugly", empty_latent_width=512),

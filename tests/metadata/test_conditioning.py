@@ -97,6 +97,15 @@ PASSED: dict[str, Graph] = {
     "encoder of a model for pictures and texts": sampled(
         {"20": node("TextEncodeQwenImageEdit", prompt=FOX, clip=["4", 1], image=["31", 0])}
     ),
+    "encoder told which texts to take": sampled(
+        {"20": node("smZ CLIPTextEncode", text=SNOW, with_SDXL=True, text_g=FOX, text_l="", clip=["4", 1])}
+    ),
+    "encoder told to take one": sampled(
+        {"20": node("smZ CLIPTextEncode", text=FOX, with_SDXL=False, text_g=SNOW, text_l=SNOW, clip=["4", 1])}
+    ),
+    "sides of several": one(
+        "ConditioningSetMaskAndCombine", positive_1=["6", 0], positive_2=["6", 0], negative_1=["7", 0]
+    ),
     "encoder with a system prompt": sampled(
         {"20": node("CLIPTextEncodeLumina2", system_prompt="superior", user_prompt=FOX, clip=["4", 1])}
     ),

@@ -172,6 +172,13 @@ UNKNOWN: dict[str, Graph] = {
             "30": node("GeminiNode", prompt="where?"),
         }
     ),
+    "several parts replaced": one(
+        "CR Text Replace", text="a fox in X", find1="X", replace1="snow", find2="", replace2=""
+    ),
+    "text with a prefix": one("Add To Prompt", prompt=FOX, prefix="photo of", suffix=""),
+    "line of several": one("CR Prompt List", multiline_text="a fox\na castle", start_index=1, max_rows=1),
+    "row of a text": one("Some Rows", text="a fox\na castle", index=1),
+    "part of a text": one("Text Split", text="a fox, a castle", delimiter=", ", index=0),
     "a node that is not there": written({"20": node("PrimitiveString", value=["44", 0])}),
 }
 
