@@ -13,7 +13,7 @@ from .graph import MAX_NODES, Graph, Link, Node
 _MUTED, _BYPASSED = 2, 4
 _SUBGRAPH_INPUT, _SUBGRAPH_OUTPUT = "-10", "-20"
 _NO_NODES = ("Note", "MarkdownNote")
-_MAX_STEPS = 10_000
+_MAX_STEPS = 1_000
 #: What the editor keeps behind a seed; no input of the node.
 _CONTROL = ("fixed", "increment", "decrement", "randomize")
 _SHOWS = re.compile(r"show|display|preview", re.IGNORECASE)
@@ -68,6 +68,13 @@ class _Scope:
     nodes: dict[str, dict[str, Any]]
     links: dict[str, tuple[str, int, str, int]]
     inputs: list[Any] = field(default_factory=list)
+    #: Of a subgraph, by number: the nodes and their inputs that an input goes to, and the link that an output comes by.
+    given: dict[int, list[tuple[str, int]]] = field(default_factory=dict)
+    taken: dict[int, str] = field(default_factory=dict)
+    #: Its inputs that have a field to type in, and the places of these.
+    fields: dict[int, int] = field(default_factory=dict)
+    #: The inputs of the subgraph where it stands, by name.
+    outer: dict[str, dict[str, Any]] = field(default_factory=dict)
     parent: _Scope | None = None
     instance: dict[str, Any] = field(default_factory=dict)
     children: dict[str, _Scope] = field(default_factory=dict)
@@ -96,6 +103,7 @@ def from_editor(content: Any) -> Graph | None:
                 continue
             child = _scope(f"{scope.prefix}{key}:", definition)
             child.parent, child.instance = scope, node
+            child.outer = {str(entry.get("name")): entry for entry in reversed(_entries(node, "inputs"))}
             scope.children[key] = child
             scopes.append(child)
     graph: Graph = {}
@@ -122,6 +130,15 @@ def _scope(prefix: str, content: Mapping[str, Any]) -> _Scope:
         if isinstance(link, list) and len(link) >= 5 and isinstance(link[2], int) and isinstance(link[4], int):
             links[str(link[0])] = (str(link[1]), link[2], str(link[3]), link[4])
     scope = _Scope(prefix, nodes, links, _list(content.get("inputs")))
+    typed = [
+        number for number, entry in enumerate(scope.inputs) if isinstance(entry, dict) and entry.get("type") in _TYPED
+    ]
+    scope.fields = {number: place for place, number in enumerate(typed)}
+    for key, (origin, slot, target, to_slot) in links.items():
+        if origin == _SUBGRAPH_INPUT:
+            scope.given.setdefault(slot, []).append((target, to_slot))
+        if target == _SUBGRAPH_OUTPUT:
+            scope.taken.setdefault(to_slot, key)
     for node in nodes.values():
         name = next((value for value in _list(node.get("widgets_values")) if isinstance(value, str)), None)
         if node.get("type") == "SetNode" and name is not None:
@@ -197,9 +214,7 @@ def _behind(scope: _Scope, link: str) -> Any:
             passed = next((entry.get("link") for entry in _entries(node, "inputs")), None)
         elif origin in scope.children:
             child = scope.children[origin]
-            passed = next(
-                (key for key, ends in child.links.items() if ends[2] == _SUBGRAPH_OUTPUT and ends[3] == slot), None
-            )
+            passed = child.taken.get(slot)
             scope = child
         else:
             return Link(scope.prefix + origin, slot)
@@ -221,22 +236,18 @@ def _outer_input(scope: _Scope, slot: int) -> dict[str, Any] | None:
     """The input of the subgraph where it stands that its own input ``slot`` is."""
     if not 0 <= slot < len(scope.inputs) or not isinstance(scope.inputs[slot], dict):
         return None
-    name = scope.inputs[slot].get("name")
-    return next((entry for entry in _entries(scope.instance, "inputs") if entry.get("name") == name), None)
+    return scope.outer.get(str(scope.inputs[slot].get("name")))
 
 
 def _typed(scope: _Scope, slot: int) -> Any:
     """The value in the field that a subgraph shows for its input ``slot``: its own, else that of the node inside that
     it stands for; None if there is none."""
     values = scope.instance.get("widgets_values")
-    fields = [
-        number for number, entry in enumerate(scope.inputs) if isinstance(entry, dict) and entry.get("type") in _TYPED
-    ]
-    if isinstance(values, list) and len(values) == len(fields) and slot in fields:
-        return values[fields.index(slot)]
-    for _, from_slot, target, to_slot in (link for link in scope.links.values() if link[0] == _SUBGRAPH_INPUT):
+    if isinstance(values, list) and len(values) == len(scope.fields) and slot in scope.fields:
+        return values[scope.fields[slot]]
+    for target, to_slot in scope.given.get(slot, ()):
         node = scope.nodes.get(target)
-        if from_slot != slot or node is None or not isinstance(node.get("type"), str):
+        if node is None or not isinstance(node.get("type"), str):
             continue
         entries = _entries(node, "inputs")
         widget = entries[to_slot].get("widget") if 0 <= to_slot < len(entries) else None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 #: More nodes than any graph of a person has: subgraphs that hold one another may say so in a few lines.
-MAX_NODES = 50_000
+MAX_NODES = 20_000
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ _CONDITION = re.compile(r"any|switch|boolean|bool|cond|condition|toggle|value|en
 _INDEX = re.compile(r"select|selected|index|input|choice|num(ber)?|value|selector|channel|which|switch")
 _TRUE = re.compile(r"(on_?|if_?|when_?)?true|tt_value|.*_(if_)?true|.*_on")
 _FALSE = re.compile(r"(on_?|if_?|when_?)?(false|else)|ff_value|.*_(if_)?false|.*_off")
-_NUMBERED = re.compile(r"(.*?)[ _]?(\d+)")
+_NUMBERED = re.compile(r"(.*?)[ _]?(\d{1,9})")
 _LETTERED = re.compile(r"(.*_)([ab])")
 
 
@@ -150,7 +150,7 @@ def switched(graph: Graph, node: Node) -> tuple[list[str], bool] | None:
     for low, name in names.items():
         match = _NUMBERED.fullmatch(low)
         if match and isinstance(node.inputs[name], (Link, str)):
-            numbered.setdefault(int(match[2][:9]), name)
+            numbered.setdefault(int(match[2]), name)
     if node.is_kind(_FIRST) and numbered:
         # The first that gives anything: what is muted is not in the graph.
         return [next((numbered[at] for at in sorted(numbered)), "")], True

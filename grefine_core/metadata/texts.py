@@ -52,7 +52,7 @@ _CHANGES = re.compile(
 _ADDED = re.compile(r"(.*_)?(prefix|suffix|append|prepend|before|after|leading|trailing)(_.*)?")
 _ROW = re.compile(r"(start_?|line_?)?(index|number|no)|max_rows|(line|row)s?")
 _DRAWS_LOTS = re.compile(r"random(?!line|choice)|wildcard|dynamic|lottery")
-_LOTS = re.compile(r"\{[^{}]*\|[^{}]*\}|__[\w\-/* ]+__")
+_LOTS = re.compile(r"\{[^{}|]*\|[^{}]*\}|__[\w\-/* ]+__")
 _SEES = re.compile(r"(.*_)?(image|images|pixels|video|frames|mask)(_?\d+)?")
 _NO_TEXT = re.compile(
     r"(.*_)?(model|clip|vae|image|images|latent|latents|samples|pixels|mask|masks|control_net|seed|width|height|strength|"

@@ -160,6 +160,36 @@ def test_many_outputs_and_samplers_take_time_by_size_alone():
     assert taken[1] < 30 * max(taken[0], 0.02)
 
 
+def test_names_and_texts_made_to_be_slow_are_not():
+    start = time.process_time()
+    for text in (
+        "{" + "|" * 100_000,
+        "{" * 100_000,
+        "_" * 100_000,
+        "__a" * 30_000,
+        "<segment" * 30_000,
+        '"' + "\\" * 99_999,
+    ):
+        entries = {
+            "prompt": json.dumps(
+                saved({"6": encoded(["20", 0]), "20": node("Wildcards", text=text), "3": sampler("6")}, "3")
+            )
+        }
+        assert isinstance(read_prompt(entries).why_none(), str)
+        assert isinstance(
+            read_prompt({"Dream": text, "parameters": json.dumps({"sui_image_params": {"prompt": text}})}).why_none(),
+            str,
+        )
+    for name in ("1" * 50_000 + "x", "_" * 50_000, "pos_" * 20_000, "text_" * 20_000 + "!", "image " * 20_000):
+        nodes = {
+            "20": node("Any Switch", **{name: ["6", 0]}),
+            "6": encoded(FOX),
+            "3": sampler("20", **{name: ["6", 0]}),
+        }
+        assert isinstance(read(saved(nodes, "3")).why_none(), str)
+    assert time.process_time() - start < 20
+
+
 def test_circles_end():
     circle = {"20": node("FluxGuidance", conditioning=["21", 0]), "21": node("FluxGuidance", conditioning=["20", 0])}
     found = read(saved({"3": sampler("20"), **circle}, "3"))
