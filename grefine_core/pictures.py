@@ -17,94 +17,14 @@ from torch import Tensor
 from . import pixels as png
 from .errors import InputError
 from .files import written_whole
+from .metadata import prompt_from_metadata as prompt_from_metadata
+from .metadata import text_entries
+from .metadata.containers import without_large_texts
 from .pixels import exif_as_upright, read_pixels, text_as_upright, upright, xmp_as_upright
-from .plain_text import lines_of, mended
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
-
-
-# The prompt that a generated picture carries in its own metadata: ComfyUI's graph, or A1111's parameters.
-
-_TEXT_INPUTS = ("text", "text_g", "text_l", "t5xxl", "clip_l", "string", "value", "prompt", "emphasized_prompt")
-
-
-def prompt_from_metadata(text: Mapping[str, str]) -> str | None:
-    """Return the positive prompt found in a picture's text entries, or None.
-
-    Args:
-        text: the entries by name: ``prompt`` as ComfyUI writes it (its graph), ``parameters`` as A1111 does.
-    """
-    graph = text.get("prompt")
-    if graph:
-        found = _from_graph(graph)
-        if found:
-            return mended(found)
-    parameters = text.get("parameters")
-    found = _from_parameters(parameters) if parameters else None
-    return mended(found) if found else None
-
-
-def _from_parameters(parameters: str) -> str | None:
-    lines: list[str] = []
-    for line in lines_of(parameters):
-        if line.startswith(("Negative prompt:", "Steps:")):
-            break
-        lines.append(line)
-    return "\n".join(lines).strip() or None
-
-
-def _from_graph(text: str) -> str | None:
-    try:
-        graph = json.loads(text, parse_int=_whole)
-    except json.JSONDecodeError:
-        return text.strip() or None  # other programs write the bare prompt under this name
-    except RecursionError:
-        return None  # nested as no prompt is
-    if not isinstance(graph, dict):
-        return None
-    seen: set[str] = set()
-    for node in graph.values():
-        # Whatever has a positive conditioning is what the picture was sampled with; its text lies upstream.
-        inputs = node.get("inputs") if isinstance(node, dict) else None
-        link = inputs.get("positive") if isinstance(inputs, dict) else None
-        if isinstance(link, list):
-            found = _text_upstream(graph, link, seen)
-            if found:
-                return found
-    return None
-
-
-def _whole(digits: str) -> int | float:
-    try:
-        return int(digits)
-    except ValueError:  # Python refuses thousands of digits
-        return float(digits)
-
-
-def _text_upstream(graph: Mapping[str, Any], link: list[Any], seen: set[str]) -> str | None:
-    """The first text, depth first. Without recursion: a graph may be thousands of nodes deep."""
-    links = [link]
-    while links:
-        link = links.pop()
-        name = str(link[0]) if link else ""
-        node = graph.get(name)
-        if name in seen or not isinstance(node, dict):
-            continue
-        seen.add(name)
-        inputs = node.get("inputs", {})
-        if not isinstance(inputs, dict):
-            continue
-        for key in _TEXT_INPUTS:
-            value = inputs.get(key)
-            if isinstance(value, str) and value.strip():
-                return value.strip()
-        # A conditioning that passes through other nodes (ControlNet, inpaint conditioning) keeps its positive side.
-        ordered = sorted(inputs.items(), key=lambda item: item[0] not in (*_TEXT_INPUTS, "positive", "conditioning"))
-        links += [value for key, value in reversed(ordered) if isinstance(value, list) and key != "negative"]
-    return None
-
 
 logger = logging.getLogger(__name__)
 
@@ -173,20 +93,21 @@ def load_picture(path: str | os.PathLike[str], content: bytes | None = None) -> 
             if not path.is_file():
                 raise InputError(f"{path}: no such file.")
             content = path.read_bytes()
-        with Image.open(io.BytesIO(content)) as file:
+        readable, left_out = without_large_texts(content)
+        with Image.open(io.BytesIO(readable)) as file:
             _check_size(file.size)
             kind = file.format or ""
             # The further pictures of MPO are previews and depths of the first.
             several = getattr(file, "is_animated", False) and kind != "MPO"
             turn = _orientation(file)
             file.load()
-            text = _text_entries(file)
+            text = text_entries(file)
             # Pillow turns some formats while it loads them: what is left to do may be less.
             left = _orientation(file)
             turned = bool({turn, left} & set(range(2, 9)))
-            pixels, profile, notes = read_pixels(file, content)
+            pixels, profile, notes = read_pixels(file, readable)
             pixels = upright(pixels, left)
-            info = _carried(file, content, turned)
+            info = _carried(file, readable, turned)
     except InputError as error:
         if str(path) in str(error):
             raise
@@ -197,6 +118,9 @@ def load_picture(path: str | os.PathLike[str], content: bytes | None = None) -> 
         raise InputError(f"{path}: {_too_large('')}.") from error
     except Exception as error:  # decoders of damaged files raise whatever they like
         raise InputError(f"{path}: not a readable picture ({error}).") from error
+    if left_out:
+        notes.insert(0, f"Texts of the file are too long to be read, and are left out: {', '.join(left_out)}.")
+        logger.warning("%s: %s", path, notes[0])
     if profile:
         info["icc_profile"] = profile
     if turned:
@@ -477,29 +401,3 @@ def _write(pixels: np.ndarray[Any, Any], path: Path, options: dict[str, Any]) ->
         else:
             picture.save(scratch, **options)
     return path
-
-
-def _text_entries(file: Image.Image) -> dict[str, str]:
-    entries = {str(k): v for k, v in file.info.items() if isinstance(v, str)}
-    comment = file.info.get("comment")
-    if isinstance(comment, bytes):  # of JPEG and GIF files; PNG has a key of its own for it
-        entries.setdefault("Comment", comment.decode("utf-8", "replace").strip("\0"))
-    exif = file.getexif()
-    # ComfyUI's and A1111's JPEG and WebP writers put the prompt into EXIF: make, model, or the user comment.
-    for tag in (0x010F, 0x0110, 0x010E):
-        value = exif.get(tag)
-        if isinstance(value, str) and ":" in value:
-            key, _, rest = value.partition(":")
-            entries.setdefault(key.strip().lower(), rest.strip())
-    comment = exif.get_ifd(0x8769).get(0x9286)
-    if isinstance(comment, bytes):
-        entries.setdefault("parameters", _decode_user_comment(comment))
-    return entries
-
-
-def _decode_user_comment(comment: bytes) -> str:
-    prefix, body = comment[:8], comment[8:]
-    if prefix.startswith(b"UNICODE"):
-        # The byte order is the writer's; a prompt's second byte tells, as its first letters are mostly ASCII.
-        return body.decode("utf-16-be" if body[:1] == b"\0" else "utf-16-le", errors="replace").strip("\0")
-    return (body if prefix.startswith((b"ASCII", b"\0")) else comment).decode("utf-8", errors="replace").strip("\0")

@@ -115,7 +115,7 @@ def colour_chunks(content: bytes) -> list[tuple[bytes, bytes]]:
     """The chunks of a PNG file that tell how its colours are meant, but the profile; none of other files."""
     if not content.startswith(SIGNATURE):
         return []
-    return [(kind, data) for kind, data in _chunks(content) if kind in _OF_COLOURS]
+    return [(kind, data) for kind, data in png_chunks(content) if kind in _OF_COLOURS]
 
 
 def with_sixteen_bits(content: bytes, pixels: np.ndarray[Any, Any]) -> bytes:
@@ -130,7 +130,7 @@ def with_sixteen_bits(content: bytes, pixels: np.ndarray[Any, Any]) -> bytes:
     filtered[:, 1 : 1 + step] = rows[:, :step]
     filtered[:, 1 + step :] = rows[:, step:] - rows[:, :-step]
     out, data = [SIGNATURE], zlib.compress(filtered.tobytes())
-    for kind, body in _chunks(content):
+    for kind, body in png_chunks(content):
         if kind == b"IHDR":
             out.append(_chunk(kind, body[:8] + b"\x10" + body[9:]))
         elif kind == b"IDAT":
@@ -141,7 +141,8 @@ def with_sixteen_bits(content: bytes, pixels: np.ndarray[Any, Any]) -> bytes:
     return b"".join(out)
 
 
-def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+def png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and data of the chunks of a PNG file; the last may be cut short."""
     at = len(SIGNATURE)
     while at + 8 <= len(content):
         (length,) = struct.unpack_from(">I", content, at)

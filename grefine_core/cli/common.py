@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
 import unicodedata
@@ -13,13 +14,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import Cancelled, InputError
 from ..memory import reason_of
-from ..pictures import Picture, find_pictures, load_picture, prompt_from_metadata
+from ..metadata import prompt_of
+from ..pictures import Picture, find_pictures, load_picture
 from ..plain_text import finite, mended, printable
 
 if TYPE_CHECKING:
     from ..clip.quality_model import QualityModel
 
 Item = TypeVar("Item")
+
+logger = logging.getLogger(__name__)
 
 
 def add_picture_options(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +32,18 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prompt",
         help="what the picture was meant to show; without it, the text file of the same name (picture.txt), "
-        "then the picture's own metadata (ComfyUI, A1111)",
+        "then the picture's own metadata (ComfyUI, A1111 and others; see docs/metadata.md)",
+    )
+    add_prompt_from_option(parser)
+
+
+def add_prompt_from_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Which node of a picture's own graph has its prompt."""
+    parser.add_argument(
+        "--prompt-from",
+        metavar="NODE",
+        help="id or title of the node in the picture's own ComfyUI graph whose text is the prompt, where the graph "
+        "does not tell for certain",
     )
 
 
@@ -128,27 +143,47 @@ def load_model(arguments: argparse.Namespace) -> QualityModel:
     )
 
 
-def prompt_for(picture: Picture, given: str | None, needed: bool = True, option: str = "--prompt") -> str | None:
+def prompt_for(
+    picture: Picture, given: str | None, needed: bool = True, option: str = "--prompt", node: str | None = None
+) -> str | None:
     """Return the picture's prompt: the given one (by ``option``), the text file of its name, its metadata.
 
+    Where it is not ``needed``, what the metadata do not tell for certain is logged as a warning.
+
+    Args:
+        picture: as it was loaded.
+        given: the prompt that the user gave.
+        needed: whether a picture without a prompt is an error.
+        option: by which the user gives one.
+        node: the node of the picture's own graph that has it (``--prompt-from``).
+
     Raises:
-        InputError: ``needed``, and none of them there; or a text file in another encoding than UTF-8.
+        InputError: ``needed``, and none of them there; a text file in another encoding than UTF-8; no text in ``node``;
+            or both ``given`` and ``node``.
     """
     if given is not None:
+        if node is not None:
+            raise InputError(f"{option} and --prompt-from: give one of them.")
         return mended(given)
-    sidecar = picture.path.with_suffix(".txt")
-    if sidecar.is_file():
-        try:
-            return sidecar.read_text(encoding="utf-8-sig").strip()
-        except UnicodeDecodeError as error:
-            raise InputError(f"{sidecar}: is not in UTF-8 ({error.reason}); save it so, or give {option}.") from error
-    found = prompt_from_metadata(picture.text)
-    if found is None and needed:
-        raise InputError(
-            f"{picture.path}: no prompt. Give {option}, or a text file {sidecar.name} beside it; "
-            "the picture's metadata (ComfyUI, A1111) hold none."
-        )
-    return found
+    try:
+        found = prompt_of(picture.path, picture.text, node)
+    except InputError as error:
+        if node is None:
+            raise
+        raise InputError(f"{picture.path}: --prompt-from: {error}.") from error
+    for note in found.notes:
+        logger.warning("%s: %s", picture.path, note)
+    if found.positive is None:
+        why = found.why_none()
+        ways = f"Give {option}, "
+        ways += "or --prompt-from with one of these nodes, " if found.candidates and option == "--prompt" else ""
+        ways += f"or a text file {picture.path.with_suffix('.txt').name} beside it"
+        if needed:
+            ends = "" if why else "; the picture's metadata (see docs/metadata.md) hold none"
+            raise InputError(f"{picture.path}: no prompt{f' for certain: {why}' if why else ''}. {ways}{ends}.")
+        if why:
+            logger.warning("%s: no prompt for certain: %s. %s.", picture.path, why, ways)
+    return found.positive
 
 
 def progress(items: Sequence[Item], what: str) -> Iterator[Item]:

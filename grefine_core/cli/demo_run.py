@@ -22,7 +22,8 @@ from ..errors import InputError
 from ..miniature.loading import GUIDANCE, Choices
 from ..miniature.networks import FACTOR, LATENT_SIDE
 from ..miniature.world import EXAMPLE_INDEX
-from ..pictures import Picture, load_picture, marked, prompt_from_metadata, save_picture
+from ..pictures import Picture, load_picture, marked, save_picture
+from .common import prompt_for
 from .research import research
 
 if TYPE_CHECKING:
@@ -86,16 +87,14 @@ def sample_subject(folder: Path, index: int = EXAMPLE_INDEX, before: Before | No
 
 
 def own_subject(folder: Path, image: Path, prompt: str | None, before: Before | None = None) -> Subject:
-    """Take the user's picture with its prompt: the given one, or that of its metadata. Of a large one a smaller copy is
-    written, with the prompt in its metadata.
+    """Take the user's picture with its prompt: the given one, that of the text file of its name, or of its metadata.
+    Of a large one a smaller copy is written, with the prompt in its metadata.
 
     Raises:
         InputError: no readable picture, or no prompt.
     """
     picture = load_picture(image)
-    prompt = prompt if prompt is not None else prompt_from_metadata(picture.text)
-    if prompt is None:
-        raise InputError(f"{image}: no prompt. Give --prompt; the picture's metadata hold none.")
+    prompt = prompt_for(picture, prompt) or ""
     height, width = picture.pixels.shape[:2]
     if max(height, width) <= LARGEST_SIDE:
         if before is not None:

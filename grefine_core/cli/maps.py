@@ -58,7 +58,7 @@ def write_maps(picture: Any, name: str, model: Any, arguments: argparse.Namespac
     from ..refine.protocols import RefineOptions
     from ..report import overlay
 
-    prompt = common.prompt_for(picture, arguments.prompt) or ""
+    prompt = common.prompt_for(picture, arguments.prompt, node=arguments.prompt_from) or ""
     chosen = RefineOptions(masks=options.mask_options(arguments))
     measured = partial(assess, **common.measure_options(arguments))
     found = diagnose(picture.image, [prompt], model, chosen, None, measured)

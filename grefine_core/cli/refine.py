@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = Engines.from_options(arguments)
 
     def work(picture: Picture) -> dict[str, Any]:
-        prompt = common.prompt_for(picture, arguments.prompt)
+        prompt = common.prompt_for(picture, arguments.prompt, node=arguments.prompt_from)
         return refine_picture(picture, prompt or "", model, loaded, folder, names[picture.path], arguments)
 
     return common.for_each_picture([str(file) for file in names], "Refining", work, in_words, arguments.json)

@@ -35,7 +35,7 @@ def _score(picture: Any, model: Any, arguments: argparse.Namespace) -> dict[str,
     from ..perceptual import perceptual_quality
     from ..prompt.markup import strip_markup
 
-    prompt = common.prompt_for(picture, arguments.prompt, needed=False)
+    prompt = common.prompt_for(picture, arguments.prompt, needed=False, node=arguments.prompt_from)
     if prompt is None:
         perceptual, alignment = perceptual_quality(model, picture.image, arguments.formula), None
     else:

@@ -49,6 +49,7 @@ def add_command(commands: Any) -> None:
 
 def _add_shared(parser: argparse.ArgumentParser) -> None:
     data_options.add_data_options(parser, ("parquet",))
+    common.add_prompt_from_option(parser)
     parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="where everything goes")
     parser.add_argument("--restart", action="store_true", help="forget what an earlier run has finished")
     parser.add_argument("--retry-errors", action="store_true", help="try pictures again that failed in an earlier run")
@@ -191,6 +192,8 @@ def _tasks(arguments: argparse.Namespace) -> list[Task]:
 
     if arguments.dataset != "parquet":
         return tasks_of(data_options.open_data(arguments))
+    if arguments.prompt_from is not None:
+        raise InputError("--prompt-from: Parquet files have their prompts in them.")
     if arguments.table or arguments.scale:
         raise InputError("--table, --scale: Parquet files have their prompts in them, and ratings are not asked for.")
     columns = data_options.named(arguments.column, "--column")
@@ -227,6 +230,8 @@ def _fingerprint(arguments: argparse.Namespace) -> str:
     on_cpu.device = "cpu"
     model = evaluate_options.load_quality(on_cpu)  # and what is wrong with it is found out before any worker starts
     said = {name: str(value) for name, value in vars(arguments).items() if name not in _ASIDE}
+    if arguments.prompt_from is None:  # runs of versions that had no such option can be continued
+        del said["prompt_from"]
     files = [Path(said[name]) for name in ("embeddings", *_PATHS[4:]) if said.get(name, "None") != "None"]
     encoder = model.alignment_encoder
     if arguments.miniature and arguments.half == "refine":

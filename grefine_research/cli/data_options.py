@@ -82,6 +82,7 @@ def open_data(arguments: argparse.Namespace, split: str | None = None, limit: in
             check=arguments.check,
             limit=arguments.limit if limit is None else limit,
             progress=progress,
+            prompt_from=getattr(arguments, "prompt_from", None),
         )
 
 

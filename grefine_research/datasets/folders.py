@@ -10,8 +10,9 @@ from pathlib import Path
 from grefine_core.clip.embeddings import FACTORS
 from grefine_core.errors import InputError
 from grefine_core.memory import reason_of
+from grefine_core.metadata import FoundPrompt, prompt_of
 from grefine_core.pictures import SUFFIXES as PICTURES
-from grefine_core.pictures import is_picture, load_picture, prompt_from_metadata
+from grefine_core.pictures import is_picture, load_picture
 from grefine_core.tables import SUFFIXES as TABLES
 from grefine_core.tables import Row, read_table
 
@@ -95,9 +96,16 @@ def class_prompt(name: str) -> str | None:
     return f"photo of {IMAGENET_CLASSNAMES[int(match.group(1))]}"
 
 
-def folder(into: Collector, table: Path | None, images: Path | None, columns: Mapping[str, str] | None) -> None:
+def folder(
+    into: Collector,
+    table: Path | None,
+    images: Path | None,
+    columns: Mapping[str, str] | None,
+    node: str | None = None,
+) -> None:
     """Pictures in a folder and those below it, with a table of prompts (``prompts`` or ``metadata`` .csv, .tsv, .json,
-    .jsonl, .xlsx), or each with a text file of its name, or with the prompt in its own metadata."""
+    .jsonl, .xlsx), or each with a text file of its name, or with the prompt in its own metadata (in ``node`` of its
+    graph, if one is named)."""
     top = images or into.root
     file = table or next(
         (top / f"{stem}{suffix}" for stem in _PROMPT_FILES for suffix in TABLES if (top / f"{stem}{suffix}").is_file()),
@@ -112,17 +120,19 @@ def folder(into: Collector, table: Path | None, images: Path | None, columns: Ma
         if image in named:
             continue
         try:
-            prompt = _own_prompt(image)
+            found = _own_prompt(image, node)
         except Exception as error:
             into.skip(into.key_of(image), image, reason_of(error))
             continue
-        if prompt is None:
+        if found.positive is None and found.reason:
+            into.skip(into.key_of(image), image, f"no prompt for certain: {found.why_none()}")
+        elif found.positive is None:
             where = f"{file.name} has no row of it, and it" if file is not None else "it"
             into.skip(
                 into.key_of(image), image, f"no prompt: {where} has neither a text file nor a prompt in its metadata"
             )
         else:
-            into.add(image, prompt)
+            into.add(image, found.positive)
 
 
 def plain(into: Collector, table: Path | None, images: Path | None, columns: Mapping[str, str] | None) -> None:
@@ -168,14 +178,10 @@ def _prompts_of(table: Path) -> dict[str, str]:
     return {Path(row[columns.image]).name: row.get(columns.prompt or "", "") for row in rows if row.get(columns.image)}
 
 
-def _own_prompt(image: Path) -> str | None:
-    beside = image.with_suffix(".txt")
-    if not beside.is_file():
-        return prompt_from_metadata(load_picture(image).text)
-    try:
-        return beside.read_text(encoding="utf-8-sig").strip()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{beside}: is not in UTF-8 ({error.reason}); save it so.") from error
+def _own_prompt(image: Path, node: str | None) -> FoundPrompt:
+    if node is None and image.with_suffix(".txt").is_file():
+        return prompt_of(image, {})  # nothing has to be decoded
+    return prompt_of(image, load_picture(image).text, node)
 
 
 READERS: dict[str, tuple[str, Callable[[Collector, Path | None, Path | None], None]]] = {

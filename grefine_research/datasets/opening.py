@@ -35,6 +35,7 @@ def open_dataset(
     check: Check = "header",
     limit: int | None = None,
     progress: Progress | None = None,
+    prompt_from: str | None = None,
 ) -> Dataset:
     """Read a data set from disk; rows that cannot be used are reported, never silently dropped.
 
@@ -52,6 +53,7 @@ def open_dataset(
         limit: no more examples than this, evenly spaced over the whole (the same ones every time); "miniature" takes
             the first ones, 1000 without a limit.
         progress: called with (done, total) pictures that are drawn.
+        prompt_from: for "folder": id or title of the node in the pictures' own ComfyUI graphs that has the prompt.
 
     Raises:
         InputError: an unknown kind, no such folder, table or split, columns that are not there, or nothing usable.
@@ -73,6 +75,8 @@ def open_dataset(
         raise InputError(f"images: {pictures} is no folder.")
     if columns and kind not in ("csv", "folder"):
         raise InputError(f"columns: those of {kind} are known; they can be named for csv and folder.")
+    if prompt_from is not None and kind != "folder":
+        raise InputError(f"prompt_from: prompts of {kind} are not read from pictures; it is for folder.")
     given = {score: _scale(score, ends) for score, ends in (scales or {}).items()}
     into = Collector(place)
     name = place.resolve().name if file is None or kind != "csv" else file.stem
@@ -84,7 +88,7 @@ def open_dataset(
         name, read = folders.READERS[kind]
         read(into, file, pictures)
     elif kind == "folder":
-        folders.folder(into, file, pictures, columns)
+        folders.folder(into, file, pictures, columns, prompt_from)
     elif kind == "csv":
         folders.plain(into, file, pictures, columns)
     else:

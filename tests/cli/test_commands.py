@@ -275,3 +275,43 @@ def test_queue_without_a_server_says_so(tmp_path, capsys):
     workflow.write_text(json.dumps({"1": {"class_type": "X", "inputs": {}}}))
     assert main(["queue", str(workflow), "--server", "http://127.0.0.1:9"]) == 1
     assert "http://127.0.0.1:9" in capsys.readouterr().err
+
+
+@pytest.fixture
+def two_prompts(pictures):
+    """A picture whose graph saves two, made with different prompts."""
+    graph = {"6": encoder("a red cup"), "7": encoder("a castle")}
+    for key, text in (("3", "6"), ("4", "7")):
+        graph[key] = {"class_type": "KSampler", "inputs": {"seed": 1, "positive": [text, 0]}}
+        graph["9" + key] = {"class_type": "SaveImage", "inputs": {"images": [key, 0], "filename_prefix": "x"}}
+    entries = PngInfo()
+    entries.add_text("prompt", json.dumps(graph))
+    Image.open(pictures / "a.png").save(pictures / "a.png", pnginfo=entries)
+    return pictures / "a.png"
+
+
+def encoder(text):
+    return {"class_type": "CLIPTextEncode", "inputs": {"text": text}, "_meta": {"title": f"Text of {text}"}}
+
+
+def test_of_several_prompts_none_is_guessed(two_prompts, clip, tmp_path, capsys, caplog):
+    assert main(["score", str(two_prompts), *clip, "--json"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)
+    assert (result["prompt"], result["alignment"]) == (None, None)
+    assert "'a castle'" in caplog.text
+    assert "--prompt-from" in caplog.text
+    assert main(["maps", str(two_prompts), "-o", str(tmp_path / "maps"), *clip]) == 1
+    assert "no prompt for certain: several prompts" in capsys.readouterr().err
+
+
+def test_the_node_that_has_the_prompt_can_be_named(two_prompts, clip, tmp_path, capsys):
+    for node in ("7", "text of a castle", "4"):
+        assert main(["score", str(two_prompts), "--prompt-from", node, *clip, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)[0]["prompt"] == "a castle"
+    out = tmp_path / "maps"
+    assert main(["maps", str(two_prompts), "--prompt-from", "7", "-o", str(out), *clip, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["prompt"] == "a castle"
+    assert main(["score", str(two_prompts), "--prompt-from", "44", *clip]) == 1
+    assert "--prompt-from: no node '44'" in capsys.readouterr().err
+    assert main(["score", str(two_prompts), "--prompt", "a cat", "--prompt-from", "7", *clip]) == 1
+    assert "give one of them" in capsys.readouterr().err

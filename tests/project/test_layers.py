@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = (
     ("errors", "checks", "files", "plain_text"),
     ("memory", "tensors"),
-    ("pixels", "pictures", "tables", "comfyui", "models"),
+    ("pixels", "metadata", "pictures", "tables", "comfyui", "models"),
     ("prompt",),
     ("clip", "perceptual", "alignment", "imagereward"),
     ("masks", "plan", "report"),

@@ -193,3 +193,22 @@ def test_pictures_are_read_in_order(agiqa):
     assert [one is None for one in together] == [key == broken.key for key in keys]
     for one, other in zip(alone, together, strict=True):
         assert one is None or (one == other).all()
+
+
+def test_prompts_that_a_graph_does_not_tell_are_reported_or_named(tmp_path):
+    texts = {"6": "a fox", "7": "a castle"}
+    graph = {key: {"class_type": "CLIPTextEncode", "inputs": {"text": text}} for key, text in texts.items()}
+    for key, text in (("3", "6"), ("4", "7")):
+        graph[key] = {"class_type": "KSampler", "inputs": {"seed": 1, "positive": [text, 0]}}
+        graph["9" + key] = {"class_type": "SaveImage", "inputs": {"images": [key, 0], "filename_prefix": "x"}}
+    info = PngInfo()
+    info.add_text("prompt", json.dumps(graph))
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png", pnginfo=info)
+    Image.new("RGB", (8, 8)).save(tmp_path / "b.png", pnginfo=info)
+    (tmp_path / "b.txt").write_text("two bees", encoding="utf-8")
+    found = open_dataset("folder", tmp_path)
+    assert told(found) == [("b.png", "two bees")]
+    assert "several prompts" in found.skipped[0].reason
+    assert told(open_dataset("folder", tmp_path, prompt_from="7")) == [("a.png", "a castle"), ("b.png", "a castle")]
+    with pytest.raises(InputError, match="it is for folder"):
+        open_dataset("diffusiondb", tmp_path, prompt_from="7")
