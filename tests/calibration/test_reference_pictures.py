@@ -87,7 +87,7 @@ def test_it_is_credited(picture):
 
 
 def test_the_credits_lead_to_every_licence():
-    credits = (FOLDER / "NOTICE.md").read_text(encoding="utf-8")
+    text = (FOLDER / "NOTICE.md").read_text(encoding="utf-8")
     for licence in {picture["licence"] for picture in PICTURES}:
-        assert re.search(rf"^- {re.escape(licence)}: \S", credits, re.MULTILINE)
+        assert re.search(rf"^- {re.escape(licence)}: \S", text, re.MULTILINE)
     assert "grefine_core/calibration/reference" in (ROOT / "NOTICE").read_text(encoding="utf-8")
