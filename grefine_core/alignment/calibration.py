@@ -59,7 +59,7 @@ class LocalEvidence:
         return (self.noun, self.modifier) != ("picture", "picture")
 
 
-EVIDENCE: LocalEvidence | None = None
+EVIDENCE: LocalEvidence | None = LocalEvidence("both", "both", 0.02)
 """Which evidence new bounds are measured for, beside the picture as a whole; None: no other. ``benchmarks/decision.py``
 decides it."""
 
