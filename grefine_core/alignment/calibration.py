@@ -51,7 +51,8 @@ class LocalEvidence:
     def __post_init__(self) -> None:
         choice(self.noun, "noun", EVIDENCES)
         choice(self.modifier, "modifier", EVIDENCES)
-        number(self.share, "share", 1e-6, 1.0)
+        if number(self.share, "share", 0.0, 1.0) == 0.0:
+            raise InputError("share: has to be above 0, for a place needs patches.")
 
     @property
     def needed(self) -> bool:
