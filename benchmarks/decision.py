@@ -9,11 +9,11 @@ Two questions that the method leaves open, each with its candidates measured on 
   modifiers against right ones; their mean decides, since a phrase has one place.
 - Is PS pooled with a statistic of the map, and with which? Figure: Spearman's rank correlation with severity.
 
-The simplest candidate stays unless another is better with the whole of its paired 95 % interval. Then the verdicts are
-counted: in every picture something unmatched has to mean AS < 1, and nothing else; and how many pictures without a
-thing of their prompt are noticed. Writes ``results/decision.md``. ``--check`` ends with 1 where what is chosen is not
-what the code does (``alignment.calibration.EVIDENCE``, ``perceptual.LOWEST``). Run it again when the miniature models
-change.
+Chosen is the surest gain over the simplest candidate, that is the highest lower end of a paired 95 % interval; where
+none lies above 0, the simplest stays. Then the verdicts are counted: in every picture something unmatched has to mean
+AS < 1 and a marked map, and nothing else; and how many pictures without a thing of their prompt are noticed. Writes
+``results/decision.md``. ``--check`` ends with 1 where what is chosen is not what the code does
+(``alignment.calibration.EVIDENCE``, ``perceptual.LOWEST``). Run it again when the miniature models change.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Choice:
 
 
 def choose(count: int, figures: Mapping[str, Figure]) -> Choice:
-    """The best of candidates, if the interval of its gain over the first one lies above 0; else the first.
+    """The candidate whose gain over the first one is surest; the first, where no interval lies above 0.
 
     Args:
         count: of what is resampled.
@@ -100,8 +100,8 @@ def choose(count: int, figures: Mapping[str, Figure]) -> Choice:
     simplest = next(iter(drawn))
     found = {name: _estimate(values) for name, values in drawn.items()}
     gains = {name: _estimate(values - drawn[simplest]) for name, values in drawn.items()}
-    best = max(found, key=lambda name: found[name].value)
-    return Choice(found, gains, best if gains[best].low > 0 else simplest)
+    # The simplest one's own gain is exactly 0.
+    return Choice(found, gains, max(gains, key=lambda name: gains[name].low))
 
 
 def _estimate(values: NDArray[np.float64]) -> Estimate:
