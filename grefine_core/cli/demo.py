@@ -113,7 +113,7 @@ def _with_library(arguments: argparse.Namespace, subject: Subject, folder: Path)
     picture = load_picture(subject.path)
     name = subject.path.stem
     model = load_miniature_quality_model()
-    arguments.prompt = subject.prompt
+    arguments.prompt, arguments.prompt_from = subject.prompt, None
     mapped = maps.write_maps(picture, name, model, arguments, folder)
     engines = Engines(partial(load_miniature_inpainter, "cpu"))
     result = refine.refine_picture(
