@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from .tokens import Token
@@ -77,14 +77,29 @@ class Phrase:
 
 
 @dataclass(frozen=True)
+class Foreign:
+    """A part of a prompt in another language than English, as one phrase without a grammar; its last word is the head.
+
+    language: its name, or that of its script ("German", "Cyrillic script").
+    """
+
+    phrase: Phrase
+    language: str
+
+
+@dataclass(frozen=True)
 class PromptTree:
     """All phrases of a prompt, in the order of their first words; iterating yields the phrases.
 
     Ancestors are indices into `phrases`, never form a cycle, and lead from a content phrase to content phrases only.
+    absent: what the prompt keeps out of the picture ("no hat", "--no text"), which is in none of the phrases. foreign:
+    what is in another language, which is in none of them either.
     """
 
     prompt: str
     phrases: tuple[Phrase, ...]
+    absent: tuple[Phrase, ...] = ()
+    foreign: tuple[Foreign, ...] = ()
 
     def __iter__(self) -> Iterator[Phrase]:
         return iter(self.phrases)
@@ -96,6 +111,21 @@ class PromptTree:
     def content(self) -> tuple[int, ...]:
         """Indices of the phrases that are not style or quality tags."""
         return tuple(index for index, phrase in enumerate(self.phrases) if not phrase.is_style)
+
+    def with_foreign(self) -> PromptTree:
+        """The tree with its foreign parts as phrases among the others, each of them below the first."""
+        if not self.foreign:
+            return self
+        entries = [(phrase, index) for index, phrase in enumerate(self.phrases)]
+        entries += [(foreign.phrase, -1) for foreign in self.foreign]
+        entries.sort(key=lambda entry: entry[0].words[0].start)
+        places = {old: new for new, (_, old) in enumerate(entries)}
+        first = next(index for index, (phrase, _) in enumerate(entries) if not phrase.is_style)
+        phrases = []
+        for index, (phrase, _) in enumerate(entries):
+            above = first if phrase.ancestor is None else places[phrase.ancestor]
+            phrases.append(replace(phrase, ancestor=None if phrase.is_style or index == first else above))
+        return PromptTree(self.prompt, tuple(phrases), self.absent)
 
     def to_nltk(self) -> Tree:
         """Returns the phrases as an `nltk.Tree`, to be printed (`pretty_print()`), drawn (`draw()`) or searched.
@@ -125,11 +155,11 @@ class Unit:
     words: tokens of the phrase; verbs: tokens that joined it as verbs or predicates; head: its noun, None for a unit
     of adjectives alone. governor: the unit it hangs on (None: the root). relation: "start" of a fragment, "prep",
     "object", "conj", "next" to its neighbour; preposition: the word, for "prep" ("by", "in"). fragment, sentence:
-    counters. determined: an article stands in front.
+    counters. determined: an article stands in front; owned: a possessive pronoun.
     """
 
-    __slots__ = ("determined", "fragment", "governor", "head", "index", "kind", "preposition", "relation", "sentence",
-                 "style", "verbs", "words")  # fmt: skip
+    __slots__ = ("determined", "fragment", "governor", "head", "index", "kind", "owned", "preposition", "relation",
+                 "sentence", "style", "verbs", "words")  # fmt: skip
 
     def __init__(self, index: int, fragment: int, sentence: int) -> None:
         self.index = index
@@ -141,7 +171,7 @@ class Unit:
         self.preposition = ""
         self.fragment = fragment
         self.sentence = sentence
-        self.determined = False
+        self.determined = self.owned = False
         self.kind = ""  # "predicate": a unit that a verb opened and that has no noun yet
         self.style = False
 
