@@ -32,6 +32,8 @@ def phrase_lines(phrases: Sequence[PhraseQuality], include_style: bool = False) 
 
 def _line(quality: PhraseQuality, phrases: Sequence[PhraseQuality], include_style: bool) -> str:
     text = quality.phrase.text
+    if quality.phrase.is_foreign:
+        return f"{text}: not measured, the text model reads English and not {quality.phrase.language}"
     if quality.phrase.is_style and not include_style:
         return f"{text}: style, left out"
     if quality.defect == "none":
@@ -87,7 +89,7 @@ def _shortened(lines: Sequence[Line]) -> list[Line]:
 def phrases(verdicts: Sequence[PhraseQuality], words: str) -> Iterator[Line]:
     """The phrases of one picture, coloured by their defects; `words` has a line for each, shown under the mouse."""
     for verdict, told in zip(verdicts, words.split("\n"), strict=False):
-        if verdict.phrase.is_style:
+        if verdict.phrase.is_style or verdict.phrase.is_foreign:
             yield line(verdict.phrase.text, "faint", chip=True, title=told)
         else:
             text = f"{verdict.phrase.text} {verdict.score:.2f}"

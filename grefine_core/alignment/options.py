@@ -37,6 +37,8 @@ class AlignmentOptions:
     penalty: Penalty = DEFAULT_PENALTY
     temperature: float | None = None
     """τ of the scores; None: that of what measures."""
+    measure_anyway: bool = False
+    """Whether parts of a prompt in other languages than English are measured as if they were English."""
 
     def __post_init__(self) -> None:
         if self.scoring is not None:

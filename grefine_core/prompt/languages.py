@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from types import MappingProxyType
 
-from .syntax.lexicon import common_words, read_sections, word_lists
+from .syntax.lexicon import common_words, read_sections, style_lexicon, word_lists
 
 # Scripts other than the Latin one. A lone Greek letter is a symbol; one sign of these others is a word.
 _SCRIPTS = {
@@ -118,5 +118,7 @@ def _follows(words: Sequence[str], known: frozenset[str]) -> bool:
 
 
 def _is_english(word: str) -> bool:
-    common = common_words()
+    common, lexicon = common_words(), style_lexicon()
+    if word in lexicon.words or word in lexicon.media or word in lexicon.heads:
+        return True
     return word in common or word in word_lists()["small"] or (word.endswith("s") and word[:-1] in common)

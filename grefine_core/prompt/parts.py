@@ -36,8 +36,9 @@ _STRING = r'"(?:\\.|[^"\\])*"'
 _JSON = re.compile(rf"(?P<string>{_STRING})|(?P<mark>[{{}}\[\]:,])|(?P<literal>[^\s\"{{}}\[\]:,]+)", re.DOTALL)
 _JSON_START = re.compile(rf"\s*(?:```(?:json)?\s*)?[{{\[]\s*(?:[{{\[]\s*)*{_STRING}\s*:", re.DOTALL)
 _LABEL = re.compile(
-    rf"""(?:^|(?<=[\n\r{WALL_MARK}.;,!?]))(?P<gap>[ \t]*(?:[-•*#>]+[ \t]*)?\**[ \t]*)
-    (?P<name>[A-Za-z][\w'’-]*(?:[ \t]+[\w'’-]+){{0,3}}?)[ \t]*\**[ \t]*:(?!:)\**(?=\s|["'“]|$)""",
+    rf"""(?:^|(?<=[\n\r{WALL_MARK}.;,!?|]))[ \t]*(?:[-•*#>]+[ \t]*)?[\[*]*[ \t]*
+    (?P<name>[A-Za-z][\w'’-]*(?:[ \t]+[\w'’-]+){{0,3}}?)[ \t]*[\]*]*
+    (?:[ \t]*:(?!:)\**(?=\s|["'“]|$)|(?P<dash>[ \t]+[-–—](?=[ \t])))""",
     re.VERBOSE,
 )
 _MARK_OF_LIST = re.compile(r"^[ \t]*(?:\d{1,2}[.)]|[-*•–>]+|#+)[ \t]+", re.MULTILINE)
@@ -295,12 +296,13 @@ def _kind_of_label(name: str) -> str:
 def _is_label(match: re.Match[str], text: str) -> bool:
     """Whether words in front of a colon are a heading: known ones anywhere, capitals at the start of a line."""
     plain = _plain(match["name"])
-    lists = _lists()
-    if any(plain in lists[section] for section in ("labels", "style-labels", "absent-labels", "ignored-labels")):
-        return True
     line_start = not text[text.rfind("\n", 0, match.start()) + 1 : match.start()].strip()
-    several = "\n" in text
-    return line_start and several and match["name"][:1].isupper() and len(plain.split()) <= 3
+    if match["dash"] and not line_start:
+        return False
+    if any(plain in _lists()[name] for name in ("labels", "style-labels", "absent-labels", "ignored-labels")):
+        return True
+    titled = match["name"][:1].isupper() and len(plain.split()) <= 3
+    return line_start and titled and "\n" in text and not match["dash"]
 
 
 def _end_of_value(text: str, start: int, following: int, kind: str) -> int:

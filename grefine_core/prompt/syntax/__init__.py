@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .tree import Foreign, Phrase, PromptTree, Word
+from .tree import Phrase, PromptTree, Word
 
-__all__ = ["Foreign", "Phrase", "PromptTree", "Word", "parse_prompt"]
+__all__ = ["Phrase", "PromptTree", "Word", "parse_prompt"]
 
 
 def parse_prompt(prompt: str) -> PromptTree:

@@ -248,10 +248,14 @@ def _is_finite(chunker: Chunker, i: int) -> bool:
 
 
 def _subject_before(chunker: Chunker) -> Unit | None:
-    """Subject of a verb that opens a fragment: the first main noun of the sentence."""
+    """Subject of a verb that opens a fragment: what was counted last, else the first main noun of the sentence."""
+    if chunker.counted is not None:
+        return chunker.counted
     fallback = None
     for unit in chunker.units[:_EARLY]:
-        if unit.head is None or is_medium(unit) or unit.key in style_lexicon().words or unit.index in chunker.dropped:
+        if unit.head is None or is_medium(unit) or unit.index in chunker.dropped or unit.words[0].part == "style":
+            continue
+        if unit.key in style_lexicon().words or " ".join(unit.lower) in style_lexicon().terms:
             continue
         main = unit.relation == "start" or (unit.preposition == "of" and is_medium(unit.governor))
         if main and unit.sentence == chunker.sentence:
@@ -279,6 +283,7 @@ class Chunker:
         self.clause: Unit | None = None  # main noun of the clause: subject of finite verbs
         self.new_clause = False
         self.relative: Unit | None = None
+        self.counted: Unit | None = None  # what was counted last ("2girls")
         self.leading: list[Token] = []  # verbs in front of any noun
         self.negated = False
         self.dropped: set[int] = set()  # indices of negated units
@@ -414,6 +419,7 @@ class Chunker:
         unit.words.append(token)
         if role == NOUN:
             unit.head = token
+            self.counted = unit if token.counted else self.counted
         return i + 1
 
     def _bearer(self, unit: Unit, i: int) -> Unit | None:
@@ -531,8 +537,7 @@ class Chunker:
             return i + 1
         subject = subject_of(self, i)
         if self.negated:
-            self.negated = False
-            self._after_verb(subject)
+            self._after_verb(subject)  # "isn't wearing a hat": its object is negated, too
             return i + 1
         if subject is None or (is_medium(subject) and self.roles[i - 1] == PREPOSITION):
             self.leading.append(token)
@@ -553,6 +558,8 @@ class Chunker:
             if same and set(self.roles[i : i + len(words)]) == {PREPOSITION}:
                 word, length = " ".join(words), len(words)
                 break
+        if self.negated and self.relation == "object":
+            self.negated = False
         unit = self.open
         partitive = unit is not None and unit.head is not None and unit.key in word_lists()["partitive"]
         if word == "of" and partitive and self._nominal_after(i):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from ...errors import InputError
@@ -14,7 +15,7 @@ from .roles import assign_roles
 from .style import mark_style
 from .tagger import Tagger, make_tagger, shipped_model
 from .tokens import WORD, Token, mark_lettering, tokenize
-from .tree import Foreign, Phrase, PromptTree, Unit, Word
+from .tree import Phrase, PromptTree, Unit, Word
 
 
 @lru_cache(maxsize=1)
@@ -36,17 +37,17 @@ def parse(prompt: str) -> PromptTree:
     to it; articles, prepositions, conjunctions and forms of "be" are left out. Markup (weights, LoRA tags, parameters,
     …), headings and the keys of JSON are no text. What the prompt keeps out of the picture ("no hat", "without
     glasses", "--no text") is in no phrase at all: nothing may ask for it; it is in `absent`. What is in another
-    language is in `foreign`.
+    language is a phrase that says so (`is_foreign`).
 
     Raises InputError if `prompt` is not a string; any string is parsed, whatever is in it.
     """
     if not isinstance(prompt, str):
         raise InputError(f"prompt: expected a string, got {type(prompt).__name__}; pass one prompt at a time")
     outlined = outline(prompt)
-    foreign = tuple(_foreign(prompt, part) for part in outlined.parts if part.kind == "foreign")
+    foreign = [_foreign(prompt, part) for part in outlined.parts if part.kind == "foreign"]
     tokens = tokenize(outlined.text)
-    if not any(token.kind == WORD for token in tokens):
-        return PromptTree(prompt, (), (), foreign)
+    if not tokens:
+        return PromptTree(prompt, _phrases(prompt, (), foreign, ()))
     _mark(tokens, outlined)
     default_tagger().tag(tokens)
     chunker = Chunker(tokens, assign_roles(tokens))
@@ -56,7 +57,7 @@ def parse(prompt: str) -> PromptTree:
         for unit in chunker.absent
         if unit.head is not None and (words := _words(prompt, _sorted(unit)))
     )
-    return PromptTree(prompt, _phrases(prompt, units, outlined.regions), absent, foreign)
+    return PromptTree(prompt, _phrases(prompt, units, foreign, outlined.regions), absent)
 
 
 def _mark(tokens: Sequence[Token], outlined: Outline) -> None:
@@ -67,12 +68,12 @@ def _mark(tokens: Sequence[Token], outlined: Outline) -> None:
     mark_lettering(tokens, word_lists()["lettering"])
 
 
-def _foreign(prompt: str, part: Part) -> Foreign:
+def _foreign(prompt: str, part: Part) -> Phrase:
     """A foreign part as one phrase."""
     text = prompt[part.start : part.end]
     words = [Word(token.text, part.start + token.start) for token in tokenize(text) if token.kind == WORD]
     words = words or [Word(text, part.start)]
-    return Foreign(Phrase(tuple(words), words[-1], prompt=prompt), part.language)
+    return Phrase(tuple(words), words[-1], prompt=prompt, language=part.language)
 
 
 def _sorted(unit: Unit) -> list[Token]:
@@ -81,32 +82,33 @@ def _sorted(unit: Unit) -> list[Token]:
     return [words[start] for start in sorted(words)]
 
 
-def _phrases(prompt: str, units: Sequence[Unit], regions: Sequence[int]) -> tuple[Phrase, ...]:
-    """Units with words, in the order of the prompt; ancestors as indices.
+def _phrases(
+    prompt: str, units: Sequence[Unit], foreign: Sequence[Phrase], regions: Sequence[int]
+) -> tuple[Phrase, ...]:
+    """Units with words, and foreign parts, in the order of the prompt; ancestors as indices.
 
     What hangs on nothing hangs on the thing that is counted in front of it ("1girl, red hair"), else on the first one
     of its region of the picture, and that on the first of all.
     """
-    kept: list[tuple[Unit, tuple[Word, ...], Word]] = []
+    kept: list[tuple[Unit | None, Phrase]] = [(None, phrase) for phrase in foreign]
     for unit in units:
         words = _words(prompt, _sorted(unit))
         if words:
-            kept.append((unit, words, _head(unit, words)))
-    kept.sort(key=lambda entry: entry[1][0].start)
-    positions = {id(unit): index for index, (unit, _, _) in enumerate(kept)}
-    root = next((index for index, (unit, _, _) in enumerate(kept) if not unit.style), None)
+            kept.append((unit, Phrase(words, _head(unit, words), None, unit.style, prompt)))
+    kept.sort(key=lambda entry: entry[1].words[0].start)
+    positions = {id(unit): index for index, (unit, _) in enumerate(kept) if unit is not None}
+    root = next((index for index, (_, phrase) in enumerate(kept) if not phrase.is_style), None)
     phrases = []
     main, region = root, 0
-    for index, (unit, words, head) in enumerate(kept):
-        here = bisect_right(regions, words[0].start)
-        opens = here != region and not unit.style
-        counts = unit.head is not None and unit.head.counted
-        if opens or counts:
+    for index, (source, phrase) in enumerate(kept):
+        here = bisect_right(regions, phrase.words[0].start)
+        counts = source is not None and source.head is not None and source.head.counted
+        if counts or (here != region and not phrase.is_style):
             main, region = index, here
-        ancestor = None
-        if not unit.style and index != root:
-            ancestor = _ancestor(unit, positions, index, root if index == main else main)
-        phrases.append(Phrase(words, head, ancestor, unit.style, prompt))
+        if not phrase.is_style and index != root:
+            ancestor = _ancestor(source, positions, index, root if index == main else main)
+            phrase = replace(phrase, ancestor=ancestor)
+        phrases.append(phrase)
     return tuple(phrases)
 
 
@@ -131,13 +133,13 @@ def _head(unit: Unit, words: tuple[Word, ...]) -> Word:
 
 
 def _ancestor(
-    unit: Unit,
+    unit: Unit | None,
     positions: dict[int, int],
     index: int,
     root: int | None,
 ) -> int | None:
     """Index of the nearest content unit above; the first content phrase where there is none."""
-    above, seen = unit.governor, 0
+    above, seen = None if unit is None else unit.governor, 0
     while above is not None and seen < _CHAIN:
         position = positions.get(id(above))
         # Governors stand in front; anything else would be an error of a rule, and could close a circle.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from .lexicon import adjectives, common_words, phrases_of, style_lexicon, wide_prepositions, word_lists
 from .tokens import AND, BREAKS, COMMA, HYPHEN, STOP, WALL, WORD, Token
@@ -47,7 +48,12 @@ def nominal_ahead(tokens: Sequence[Token], i: int) -> bool:
         if tag.startswith("NN"):
             # "man smiling wearing": a participle that was read as a noun is none.
             word, lists = token.lower, word_lists()
-            if not word.endswith("ing") or word in style_lexicon().media or word in style_lexicon().heads:
+            if (
+                not word.endswith("ing")
+                or word in lists["things-ing"]
+                or word in style_lexicon().media
+                or word in style_lexicon().heads
+            ):
                 return True
             follower = tokens[k + 1] if k + 1 < len(tokens) else None
             if at_preposition(follower) and "VBG" in kinds(word):
@@ -164,6 +170,8 @@ def finite_role(tokens: Sequence[Token], i: int, before: str) -> str:
     after = tokens[i + 1] if i + 1 < len(tokens) else None
     if tag == "VB" and i and tokens[i - 1].tag in ("TO", "MD"):
         return VERB
+    if before == NOUN and _acts(tokens[i - 1], token):
+        return VERB
     if before in (RELATIVE, SKIP, ADVERB, VERB):
         return VERB
     if before in (DETERMINER, MODIFIER, GLUE, PREPOSITION):
@@ -196,8 +204,13 @@ _OPENING_TAGS = ("DT", "CD", "IN", "VBN", "JJ", "VBG")
 def mend_tags(tokens: Sequence[Token]) -> None:
     """Write better tags into prepositions, verbs of place, counted things and nouns behind colours."""
     for token in tokens:
-        if token.tag == "NNP" and token.text.endswith("ly") and token.text.islower() and kinds(token.lower) == [""]:
+        unknown = token.tag.startswith("NN") and token.text.islower() and kinds(token.lower) == [""]
+        if unknown and token.text.endswith("ly"):
             token.tag = "RB"  # "dreamily"
+    for token, after in pairwise(tokens):
+        unknown = token.tag.startswith("NN") and token.text.islower() and kinds(token.lower) == [""]
+        if unknown and token.text.endswith("ed") and after.lower in ("with", "by", "in", "on", "into"):
+            token.tag = "VBN"  # "engraved with"
     for i in range(len(tokens)):
         if tokens[i].counted:
             tokens[i].tag = "NNS" if tokens[i].lower.endswith(("s", "men")) else "NN"
@@ -240,6 +253,14 @@ def _is_placed(tokens: Sequence[Token], i: int) -> bool:
     return word.endswith("s") != several  # "a cat rests", "cats rest"
 
 
+def _acts(before: Token, token: Token) -> bool:
+    """Whether somebody in front does what the word says: "two robots play chess"."""
+    lists = word_lists()
+    several = before.lower.endswith("s") or before.lower in _IRREGULAR_PLURALS
+    several = several and not token.lower.endswith("s") and token.lower in lists["finite-verbs"]
+    return several and (before.lower in lists["animate"] or before.lower.removesuffix("s") in lists["animate"])
+
+
 def _ends_clause(tokens: Sequence[Token], i: int) -> bool:
     """Whether a preposition ends a clause, and so is an adverb: "a girl walking past", "the rocks below"."""
     word, behind = tokens[i].lower, tokens[i + 1] if i + 1 < len(tokens) else None
@@ -257,16 +278,22 @@ def _is_finite(tokens: Sequence[Token], i: int) -> bool:
     ):
         return False
     before, after, word = tokens[i - 1], tokens[i + 1], token.lower
-    acts = word in word_lists()["finite-verbs"]
+    acts = word in word_lists()["finite-verbs"] or (after.lower == "up" and word in ("lights", "fills", "fires"))
     relative = before.lower in ("that", "which", "who") and before.tag in ("WDT", "WP", "IN", "DT")
     if after.quoted and word in word_lists()["lettering"] and word.endswith("s"):
         return relative or before.tag.startswith("NN")
     if relative:
         return acts or any(kind.startswith("VB") for kind in kinds(word))
-    if not acts or not (after.tag in ("DT", "PRP$", "IN", "TO", "RB", "RP", "PRP") or after.kind in BREAKS):
+    if after.tag[:2] in ("NN", "JJ"):
+        return _acts(before, token)
+    if not acts or not (
+        after.tag in ("DT", "PRP$", "IN", "TO", "RB", "RP", "PRP") or after.lower == "up" or after.kind in BREAKS
+    ):
         return False
     if before.tag in ("RB", "PRP"):
         return after.kind not in BREAKS
+    if after.lower == "up":
+        return before.tag == "NN"
     ends = before.lower.endswith("s") and not before.lower.endswith(("ss", "us", "is"))
     several = before.tag == "NNS" or ends or before.lower in _IRREGULAR_PLURALS
     return before.tag.startswith("NN") and word.endswith("s") != several
@@ -297,8 +324,12 @@ def assign_roles(tokens: Sequence[Token]) -> list[str]:
     fixed = _known_terms(tokens)
     mend_tags(tokens)
     roles: list[str] = []
-    for i in range(len(tokens)):
+    for i, token in enumerate(tokens):
         roles.append(fixed.get(i) or _role(tokens, i, roles))
+        if roles[i] == VERB and token.part == "style":
+            roles[i] = NOUN  # "rating_safe"
+        if roles[i] == NOUN and token.tag == "VBG" and token.lower in word_lists()["noun-ing"]:
+            token.tag = "NN"  # "burning building"
     return roles
 
 
@@ -340,6 +371,8 @@ def _known_terms(tokens: Sequence[Token]) -> dict[int, str]:
                 fixed |= dict.fromkeys(range(i, i + length), role)
             elif tokens[i].lower == "no" and (end := _sign_behind(tokens, i, signs)):
                 fixed |= dict.fromkeys(range(i, end), MODIFIER) | {end: NOUN}  # "no smoking sign"
+            elif _bears_lettering(tokens, i):
+                fixed[i], tokens[i].tag = VERB, "VBG" if tokens[i].lower.endswith("ing") else "VBN"
             elif tokens[i].quoted:
                 fixed[i] = NOUN  # text to be shown, whatever its words are elsewhere
             elif tokens[i].lower == "close" and i + 1 < len(tokens) and tokens[i + 1].lower in ("up", "ups"):
@@ -366,6 +399,14 @@ def starts_phrase(tokens: Sequence[Token], i: int, phrases: Mapping[str, tuple[t
         if tuple(token.lower for token in tokens[i : i + len(words)]) == words:
             return len(words)
     return 0
+
+
+def _bears_lettering(tokens: Sequence[Token], i: int) -> bool:
+    """Whether a participle is followed by what is to be read: "a sign labeled 'OPEN'", "lights spelling LOVE"."""
+    word = tokens[i].lower
+    if i == 0 or i + 1 == len(tokens) or not tokens[i + 1].quoted or tokens[i].quoted:
+        return False
+    return word in word_lists()["lettering"] and word.endswith(("ed", "ing")) and tokens[i - 1].kind == WORD
 
 
 def _is_age(tokens: Sequence[Token], i: int) -> bool:
@@ -411,8 +452,9 @@ def _role(tokens: Sequence[Token], i: int, roles: list[str]) -> str:
         return NOUN
     if word == "still" and after is not None and after.lower in ("life", "lifes", "frame", "shot", "image", "photo"):
         return MODIFIER
-    if word == "other" and i and tokens[i - 1].lower == "each" and not nominal_ahead(tokens, i):
-        return SKIP
+    stands_for_noun = word in ("other", "others", "latter", "former") and not nominal_ahead(tokens, i)
+    if stands_for_noun and i and tokens[i - 1].lower in ("each", "the", "one", "any"):
+        return SKIP  # "the other thinks"
     if word in word_lists()["be"]:
         return NOUN if word == "being" and before in NOMINAL + DETERMINER and not is_verbal(after) else SKIP
     if before == GLUE and i > 1 and roles[-2] in NOMINAL:
@@ -431,6 +473,9 @@ def _role(tokens: Sequence[Token], i: int, roles: list[str]) -> str:
         return RELATIVE
     if tag == "CC":
         return CONJUNCTION
+    behind = i > 0 and (tokens[i - 1].tag in ("JJ", "DT", "VBG", "VBN", "CD") or tokens[i - 1].lower.endswith("ing"))
+    if behind and word in lists["things-ing"]:
+        return NOUN  # "a burning building"
     if word.endswith("ing") and len(word) > 4 and tag[:2] in ("VB", "NN", "JJ") and tag != "NNP":
         return ing_role(tokens, i, before)
     participle = tag == "JJ" and word.endswith(("ed", "grown")) and at_preposition(after)
@@ -458,10 +503,12 @@ def _role(tokens: Sequence[Token], i: int, roles: list[str]) -> str:
 def _adjective_role(tokens: Sequence[Token], i: int, before: str) -> str:
     """An adjective without a noun stands for one where it can ("made of metal", "the drowned")."""
     token = tokens[i]
-    if before == MODIFIER and token.lower in word_lists()["gems"] and "NN" in kinds(token.lower):
-        after = tokens[i + 1] if i + 1 < len(tokens) else None
-        if after is not None and after.tag == "JJ" and after.lower != "clear":
-            return NOUN  # "glowing crystal dark forest"
+    if before == MODIFIER and "NN" in kinds(token.lower):
+        after, lists = tokens[i + 1] if i + 1 < len(tokens) else None, word_lists()
+        somebody = token.lower in lists["animate"] and token.lower not in lists["sorts"]
+        thing = somebody or token.lower in lists["gems"]
+        if thing and after is not None and after.tag == "JJ" and after.lower != "clear":
+            return NOUN  # "glowing crystal dark forest", "cute robot big eyes"
     if token.tag != "JJ" or before in (NOUN, SKIP, ADVERB) or nominal_ahead(tokens, i):
         return MODIFIER
     if before == PREPOSITION and token.lower in word_lists()["colors"] and not _leads_to_noun(tokens, i):

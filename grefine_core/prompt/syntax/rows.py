@@ -41,7 +41,7 @@ def _starts(tokens: Sequence[Token], roles: Sequence[str], start: int, end: int)
         for i in range(start + 1, last + 1)
         if roles[i - 1] == NOUN and _modifies(tokens, roles, i, last) and _describes_anew(tokens, roles, i)
     }
-    in_row, long = bool(found), last - start >= _ROW - 1
+    in_row, long = bool(found), last - start >= _ROW
     opened, more = start, set()
     for i in range(start + 1, last + 1):
         if i in found:
@@ -107,7 +107,11 @@ def _is_thing(token: Token) -> bool:
         return word in lists["animate"] or word in lists["feature"]
     if word in lists["materials"] or word in lists["colors"] or word in lists["time"] or word in lists["measures"]:
         return False
-    if "JJ" in kinds(word) and word not in lists["feature"]:
+    if (
+        "JJ" in kinds(word)
+        and word not in lists["feature"]
+        and (word not in lists["animate"] or word in lists["sorts"])
+    ):
         return False  # "female green fox"
     return token.counted or bool({"NN", "NNS"} & set(kinds(word))) or word in lists["feature"]
 
@@ -123,13 +127,19 @@ def _stands_alone(tokens: Sequence[Token], i: int, in_row: bool, long: bool, des
         return True
     if before.lower in lists["feature"] and token.lower in lists["body"]:
         return True
-    if not (in_row or long):
+    if long and before.lower in lists["lone-scenes"]:
+        return True
+    if long and token.lower in lists["whole-scenes"] and before.lower in lists["animate"]:
+        return True
+    if not in_row:
         return False
-    if before.lower in lists["whole-scenes"] or (token.lower in lists["whole-scenes"] and in_row):
+    if i + 1 < len(tokens) and f"{token.lower} {tokens[i + 1].lower}" in lists["compounds"]:
         return True
-    if token.lower in lists["whole-scenes"] and before.lower in lists["animate"]:
+    if before.lower in lists["feature"] and before.lower not in lists["body"] and token.lower in lists["feature"]:
+        return True  # "armor katana"
+    if before.lower in lists["whole-scenes"] or token.lower in lists["whole-scenes"]:
         return True
-    return in_row and described and before.lower in lists["places"] and token.lower in lists["animate"]
+    return described and before.lower in lists["places"] and (token.lower in lists["animate"] or token.lower == "crowd")
 
 
 def _is_plural(token: Token) -> bool:

@@ -214,6 +214,8 @@ class _State:
             unit.style = True  # in a row of things: "mountains tracking camera", "snow HDR sunset"
         else:
             unit.style = self._is_style(unit, free or (unit.relation == "next" and governed), position)
+        if unit.style and unit.key not in self.lexicon.media and any(token.quoted for token in unit.verbs):
+            unit.style = False  # "neon lights spelling LOVE"
         front = None if unit.style else self._split_front(unit)
         if front is not None:
             self.result.append(front)
@@ -227,7 +229,9 @@ class _State:
 
     def _names_no_thing(self, unit: Unit) -> bool:
         """Whether a unit is a place in the picture or the picture: "in the background", "on the left", "the scene"."""
-        if len(unit.words) != 1 or unit.head is None:
+        if unit.head is None or any(
+            token is not unit.head and token.lower not in word_lists()["picture-wholes"] for token in unit.words
+        ):
             return False
         if unit.key in word_lists()["picture-places"]:
             return unit.relation == "prep" or (unit.determined and self.content_seen)

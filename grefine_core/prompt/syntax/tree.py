@@ -37,7 +37,9 @@ class Phrase:
     words: in the order of the prompt, not empty. head: the noun (one of `words`). ancestor: index, in the tree's
     phrases, of the phrase of the nearest noun above the head; None for a root. is_style: a style or quality tag
     (medium, artist, camera, "8k"), which asks for nothing that could be missing from one place of the picture.
-    prompt: the text the offsets refer to; only `spans` reads it, and it takes no part in comparisons.
+    prompt: the text the offsets refer to; only `spans` reads it, and it takes no part in comparisons. language: the
+    name of the language or script of a part that is not English ("German", "Cyrillic script"): it is one phrase without
+    a grammar, whose last word is the head.
     """
 
     words: tuple[Word, ...]
@@ -45,6 +47,12 @@ class Phrase:
     ancestor: int | None = None
     is_style: bool = False
     prompt: str = field(default="", repr=False, compare=False)
+    language: str = ""
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the phrase is in another language than English, which is neither parsed nor measured."""
+        return bool(self.language)
 
     @property
     def modifiers(self) -> tuple[Word, ...]:
@@ -77,29 +85,16 @@ class Phrase:
 
 
 @dataclass(frozen=True)
-class Foreign:
-    """A part of a prompt in another language than English, as one phrase without a grammar; its last word is the head.
-
-    language: its name, or that of its script ("German", "Cyrillic script").
-    """
-
-    phrase: Phrase
-    language: str
-
-
-@dataclass(frozen=True)
 class PromptTree:
     """All phrases of a prompt, in the order of their first words; iterating yields the phrases.
 
     Ancestors are indices into `phrases`, never form a cycle, and lead from a content phrase to content phrases only.
-    absent: what the prompt keeps out of the picture ("no hat", "--no text"), which is in none of the phrases. foreign:
-    what is in another language, which is in none of them either.
+    absent: what the prompt keeps out of the picture ("no hat", "--no text"), which is in none of the phrases.
     """
 
     prompt: str
     phrases: tuple[Phrase, ...]
     absent: tuple[Phrase, ...] = ()
-    foreign: tuple[Foreign, ...] = ()
 
     def __iter__(self) -> Iterator[Phrase]:
         return iter(self.phrases)
@@ -112,20 +107,25 @@ class PromptTree:
         """Indices of the phrases that are not style or quality tags."""
         return tuple(index for index, phrase in enumerate(self.phrases) if not phrase.is_style)
 
-    def with_foreign(self) -> PromptTree:
-        """The tree with its foreign parts as phrases among the others, each of them below the first."""
-        if not self.foreign:
-            return self
-        entries = [(phrase, index) for index, phrase in enumerate(self.phrases)]
-        entries += [(foreign.phrase, -1) for foreign in self.foreign]
-        entries.sort(key=lambda entry: entry[0].words[0].start)
-        places = {old: new for new, (_, old) in enumerate(entries)}
-        first = next(index for index, (phrase, _) in enumerate(entries) if not phrase.is_style)
-        phrases = []
-        for index, (phrase, _) in enumerate(entries):
-            above = first if phrase.ancestor is None else places[phrase.ancestor]
-            phrases.append(replace(phrase, ancestor=None if phrase.is_style or index == first else above))
-        return PromptTree(self.prompt, tuple(phrases), self.absent)
+    @property
+    def foreign(self) -> tuple[int, ...]:
+        """Indices of the phrases in other languages than English."""
+        return tuple(index for index, phrase in enumerate(self.phrases) if phrase.is_foreign)
+
+    @property
+    def english(self) -> str:
+        """The prompt with blanks in the place of its foreign phrases, of the same length."""
+        pieces, start = [], 0
+        for phrase in (self.phrases[index] for index in self.foreign):
+            first, end = phrase.words[0].start, phrase.words[-1].end
+            pieces += [self.prompt[start:first], " " * (end - first)]
+            start = end
+        return "".join([*pieces, self.prompt[start:]])
+
+    def taken_for_english(self) -> PromptTree:
+        """The tree with its foreign phrases as if they were English: what measures then measures them, too."""
+        phrases = (replace(phrase, language="") for phrase in self.phrases)
+        return replace(self, phrases=tuple(phrases)) if self.foreign else self
 
     def to_nltk(self) -> Tree:
         """Returns the phrases as an `nltk.Tree`, to be printed (`pretty_print()`), drawn (`draw()`) or searched.
