@@ -18,6 +18,7 @@ from .io_types import (
     PhrasesType,
     alignment_inputs,
     image_input,
+    measure_anyway_input,
     perceptual_inputs,
     prompt_input,
     quality_model_input,
@@ -136,6 +137,7 @@ class GRefineAQMap(io.ComfyNode):
                     "What the picture was meant to show. Weights, LoRA tags and the like are understood and ignored."
                 ),
                 *alignment_inputs(),
+                measure_anyway_input(),
             ],
             outputs=[
                 io.Mask.Output("defect_map", display_name="defect_map", tooltip="1 where something must change."),
@@ -163,11 +165,12 @@ class GRefineAQMap(io.ComfyNode):
         scoring: str,
         aggregate: str,
         include_style: bool,
+        measure_anyway: bool = False,
     ) -> io.NodeOutput:
         """Measure every picture of the batch against the prompt."""
         pictures = inputs.images(image, "image")
         prompt = inputs.text(prompt, "prompt")
-        ways = options.alignment_options(scoring, aggregate, include_style)
+        ways = options.alignment_options(scoring, aggregate, include_style, measure_anyway)
         quality = quality_of(quality_model)
         found = [
             alignment_quality(quality, part, prompt, interrupt=host.check_interrupted, **ways)
