@@ -28,9 +28,11 @@ _PIECE = re.compile(
     rf"[^,;!?\n\r|•…，。、；！？．｡､{WALL_MARK}]+?(?=[.:]\s|[.:]$|[,;!?\n\r|•…，。、；！？．｡､{WALL_MARK}]|$)"
 )
 _UNDERSCORE = re.compile(r"(?<=[^\W_])_+(?=[^\W_])|(?<=[^\W_])_+(?=\\?\()")
-_META = re.compile(r"\s*(?:score|source|rating|year)_[\w]+\s*", re.IGNORECASE)
+_META = re.compile(r"\s*(?:score|source|rating|year)[_:][\w]+\s*", re.IGNORECASE)
 COUNTED = re.compile(r"(?<![\w.-])(\d{1,2})\+?([a-z]{3,})(?![\w'’-])", re.IGNORECASE)
-_QUALIFIED = re.compile(r"(?<=[^\W_])_+\\?\([^()\n]{1,40}\)")  # bat_(animal), saber_\(fate\)
+_QUALIFIED = re.compile(  # bat_(animal), saber_\(fate\), bow (weapon)
+    r"(?<=[^\W_])_+\\?\([^()\n]{1,40}\)|(?<=\w) \((?:weapon|object|animal|series|medium|character|food|flower)\)"
+)
 _QUALIFIER = re.compile(r"(?<=[\w\s])\(([^()\n]{1,40})\)")
 _STRING = r'"(?:\\.|[^"\\])*"'
 _JSON = re.compile(rf"(?P<string>{_STRING})|(?P<mark>[{{}}\[\]:,])|(?P<literal>[^\s\"{{}}\[\]:,]+)", re.DOTALL)
@@ -41,6 +43,8 @@ _LABEL = re.compile(
     (?:[ \t]*:(?!:)\**(?=\s|["'“]|$)|(?P<dash>[ \t]+[-–—](?=[ \t])))""",
     re.VERBOSE,
 )
+_HEADING = re.compile(r"^[ \t]*#{1,6}[ \t]*(?P<name>[A-Za-z][\w '’-]{0,40}?)[ \t]*:?[ \t]*$", re.MULTILINE)
+_MARKED = re.compile(r":|[ \t][-–—][ \t]")
 _MARK_OF_LIST = re.compile(r"^[ \t]*(?:\d{1,2}[.)]|[-*•–>]+|#+)[ \t]+", re.MULTILINE)
 _OPTION_COUNT = re.compile(r"(?<=\{)[\d.-]+\$\$(?:[^{}|$]{0,8}\$\$)?")  # {2$$a|b|c} of wildcard processors
 _SCHEDULE = re.compile(r":[ \t]*\d*\.?\d+[ \t]*(?=\])")  # [cat:dog:0.5]
@@ -205,12 +209,15 @@ class _Draft:
     def read_labels(self) -> None:
         """Take headings ("Subject: …") and the marks of lists out; what stands behind one is of the heading's kind."""
         text = "".join(self.text)
-        if ":" in text:
-            labels = [match for match in _LABEL.finditer(text) if _is_label(match, text)]
+        labels = [match for match in _LABEL.finditer(text) if _is_label(match, text)] if _MARKED.search(text) else []
+        labels += [match for match in _HEADING.finditer(text) if "\n" in text]
+        if labels:
+            labels.sort(key=lambda match: match.start())
             for index, match in enumerate(labels):
                 following = labels[index + 1].start() if index + 1 < len(labels) else len(text)
                 kind = _kind_of_label(match["name"])
-                end = _end_of_value(text, match.end(), following, kind)
+                heading = text[match.start() : match.end()].lstrip()[:1] == "#"
+                end = following if heading else _end_of_value(text, match.end(), following, kind)
                 self.blank(match.start(), match.end(), wall=True)
                 self._value(match.end(), end, kind)
         for match in _MARK_OF_LIST.finditer(text):

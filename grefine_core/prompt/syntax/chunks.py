@@ -301,15 +301,15 @@ class Chunker:
             above = unit.governor
             if unit.words and unit.words[0].part == "absent":
                 self.dropped.add(unit.index)
-            if (
-                unit.relation == "prep"
-                and unit.preposition != "of"
-                and above is not None
-                and above.index in self.dropped
-            ):
+            if unit.relation == "prep" and above is not None and above.index in self.dropped and self._goes_with(unit):
                 self.dropped.add(unit.index)  # "no people in the background"
         self.absent = [unit for unit in self.units if unit.index in self.dropped]
         return [unit for unit in self.units if unit.index not in self.dropped and (unit.words or unit.verbs)]
+
+    def _goes_with(self, unit: Unit) -> bool:
+        """Whether what hangs on something absent is absent, too: "no man with a hat", but not "no leaf in a field"."""
+        place = unit.preposition.split()[0] in word_lists()["place-prepositions"]
+        return not place or unit.key in word_lists()["picture-places"]
 
     # One token ------------------------------------------------------------------------------------------------------
 

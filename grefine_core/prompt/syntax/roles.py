@@ -201,13 +201,25 @@ def finite_role(tokens: Sequence[Token], i: int, before: str) -> str:
 _OPENING_TAGS = ("DT", "CD", "IN", "VBN", "JJ", "VBG")
 
 
+_CLOSED_TAGS = frozenset(["PRP$", "PRP", "DT", "PDT", "WDT", "WP", "WP$", "MD", "CC", "EX", "POS", "TO"])
+
+
 def mend_tags(tokens: Sequence[Token]) -> None:
     """Write better tags into prepositions, verbs of place, counted things and nouns behind colours."""
     for token in tokens:
         unknown = token.tag.startswith("NN") and token.text.islower() and kinds(token.lower) == [""]
         if unknown and token.text.endswith("ly"):
             token.tag = "RB"  # "dreamily"
+    for i, token in enumerate(tokens):
+        if token.tag in _CLOSED_TAGS and len(token.lower) > 4 and token.text.isalpha() and kinds(token.lower) == [""]:
+            token.tag = "NN"  # a word that the tagger does not know is none of those
+        ends = i + 1 == len(tokens) or tokens[i + 1].kind in BREAKS
+        alone = ends and (i == 0 or tokens[i - 1].kind in BREAKS)
+        if alone and token.lower.endswith("ing") and len(token.lower) > 6 and kinds(token.lower) == [""]:
+            token.tag = "VBG"  # "unsheathing" as a tag
     for token, after in pairwise(tokens):
+        if token.lower == "one" and after.lower.endswith("s") and after.lower in word_lists()["finite-verbs"]:
+            token.tag, after.tag = "PRP", "VBZ"  # "one wears a hat"
         unknown = token.tag.startswith("NN") and token.text.islower() and kinds(token.lower) == [""]
         if unknown and token.text.endswith("ed") and after.lower in ("with", "by", "in", "on", "into"):
             token.tag = "VBN"  # "engraved with"
@@ -278,7 +290,12 @@ def _is_finite(tokens: Sequence[Token], i: int) -> bool:
     ):
         return False
     before, after, word = tokens[i - 1], tokens[i + 1], token.lower
-    acts = word in word_lists()["finite-verbs"] or (after.lower == "up" and word in ("lights", "fills", "fires"))
+    if before.tag == "RB" and before.lower.endswith("ly") and i > 1 and tokens[i - 2].tag.startswith("NN"):
+        return after.tag in ("DT", "PRP$")  # "a watchmaker carefully repairs a watch"
+    told = after.tag == "RB" and after.lower.endswith("ly") and before.tag.startswith("NN")
+    acts = (
+        told or word in word_lists()["finite-verbs"] or (after.lower == "up" and word in ("lights", "fills", "fires"))
+    )
     relative = before.lower in ("that", "which", "who") and before.tag in ("WDT", "WP", "IN", "DT")
     if after.quoted and word in word_lists()["lettering"] and word.endswith("s"):
         return relative or before.tag.startswith("NN")
@@ -369,7 +386,7 @@ def _known_terms(tokens: Sequence[Token]) -> dict[int, str]:
             elif (length := starts_phrase(tokens, i, fillers)) or (length := starts_phrase(tokens, i, negations)):
                 role = SKIP if starts_phrase(tokens, i, fillers) else NEGATION
                 fixed |= dict.fromkeys(range(i, i + length), role)
-            elif tokens[i].lower == "no" and (end := _sign_behind(tokens, i, signs)):
+            elif _forbids(tokens, i) and (end := _sign_behind(tokens, i, signs)):
                 fixed |= dict.fromkeys(range(i, end), MODIFIER) | {end: NOUN}  # "no smoking sign"
             elif _bears_lettering(tokens, i):
                 fixed[i], tokens[i].tag = VERB, "VBG" if tokens[i].lower.endswith("ing") else "VBN"
@@ -399,6 +416,11 @@ def starts_phrase(tokens: Sequence[Token], i: int, phrases: Mapping[str, tuple[t
         if tuple(token.lower for token in tokens[i : i + len(words)]) == words:
             return len(words)
     return 0
+
+
+def _forbids(tokens: Sequence[Token], i: int) -> bool:
+    """Whether the words of a sign that forbids may start here: "no …", "do not …"."""
+    return tokens[i].lower == "no" or (tokens[i].lower == "do" and i + 1 < len(tokens) and tokens[i + 1].lower == "not")
 
 
 def _bears_lettering(tokens: Sequence[Token], i: int) -> bool:

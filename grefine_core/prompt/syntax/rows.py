@@ -101,7 +101,7 @@ def _describes_anew(tokens: Sequence[Token], roles: Sequence[str], i: int) -> bo
 def _is_thing(token: Token) -> bool:
     """Whether a noun names a thing that can stand by itself, neither a style nor a material."""
     word, lists, lexicon = token.lower, word_lists(), style_lexicon()
-    if word in lists["whole-scenes"]:
+    if word in lists["whole-scenes"] or word in ("sheets", "covers", "prints"):
         return True
     if word in lexicon.words or word in lexicon.heads or word in lexicon.media or word in lexicon.sites:
         return word in lists["animate"] or word in lists["feature"]
@@ -121,6 +121,8 @@ def _stands_alone(tokens: Sequence[Token], i: int, in_row: bool, long: bool, des
     before, token, lists = tokens[i - 1], tokens[i], word_lists()
     if before.quoted or token.quoted or f"{before.lower} {token.lower}" in lists["compounds"]:
         return False
+    if in_row and i + 1 < len(tokens) and f"{token.lower} {tokens[i + 1].lower}" in lists["compounds"]:
+        return True
     if not _is_thing(before):
         return False
     if before.counted or _is_plural(before):
@@ -133,7 +135,11 @@ def _stands_alone(tokens: Sequence[Token], i: int, in_row: bool, long: bool, des
         return True
     if not in_row:
         return False
-    if i + 1 < len(tokens) and f"{token.lower} {tokens[i + 1].lower}" in lists["compounds"]:
+    if i > 1 and f"{tokens[i - 2].lower} {before.lower}" in lists["compounds"]:
+        return True
+    if before.lower in lists["furniture"] and (token.lower in lists["furniture"] or token.lower in lists["animate"]):
+        return True
+    if before.lower in lists["places"] and token.lower in lists["time"]:
         return True
     if before.lower in lists["feature"] and before.lower not in lists["body"] and token.lower in lists["feature"]:
         return True  # "armor katana"
@@ -146,4 +152,5 @@ def _is_plural(token: Token) -> bool:
     word, lists = token.lower, word_lists()
     if word in lists["plural-compounds"]:
         return False
-    return token.tag == "NNS" and word.endswith("s") and not word.endswith(("ss", "us", "is"))
+    plural = token.tag == "NNS" or "NN" in kinds(word[:-1])
+    return plural and word.endswith("s") and not word.endswith(("ss", "us", "is"))

@@ -128,11 +128,13 @@ def tokenize(text: str) -> list[Token]:
 
 def mark_lettering(tokens: Sequence[Token], lettering: frozenset[str]) -> None:
     """Take capitals behind `lettering` ("says", "the words") for text to be shown, as if in quotation marks."""
-    shown = False
+    shown = spoken = False
     for token in tokens:
         capitals = token.kind == WORD and token.text.isupper() and len(token.text) > 1
+        capitals = capitals or (spoken and token.kind == WORD and token.text[0].isupper())
         if shown and capitals:
             token.quoted = True
+        spoken = token.lower in ("says", "saying", "say", "spells", "spelling") or (spoken and capitals)
         shown = token.lower in lettering or (shown and (capitals or token.kind in (HYPHEN, AND)))
 
 
