@@ -9,7 +9,15 @@ from comfy_api.latest import io
 
 from ..grefine_core.refine.guard import guard
 from . import host, inputs, preview, report_data
-from .io_types import CATEGORY, alignment_inputs, image_input, perceptual_inputs, prompt_input, quality_model_input
+from .io_types import (
+    CATEGORY,
+    alignment_inputs,
+    image_input,
+    measure_anyway_input,
+    perceptual_inputs,
+    prompt_input,
+    quality_model_input,
+)
 from .options import Measure
 from .quality_model import quality_of
 
@@ -49,6 +57,7 @@ class GRefineNoHarmGuard(io.ComfyNode):
                     tooltip="The denoise mask: decide for each connected region of it. Without it, for the whole "
                     "picture.",
                 ),
+                measure_anyway_input(),
             ],
             outputs=[
                 io.Image.Output(
@@ -84,6 +93,7 @@ class GRefineNoHarmGuard(io.ComfyNode):
         aggregate: Sequence[object],
         include_style: Sequence[object],
         mask: Sequence[object] | None = None,
+        measure_anyway: Sequence[object] = (False,),
     ) -> io.NodeOutput:
         """Judge picture by picture; batches come out as they came in."""
         new = inputs.flatten_images(after, "after", canvas=True)
@@ -103,6 +113,7 @@ class GRefineNoHarmGuard(io.ComfyNode):
             inputs.single(scoring, "scoring"),
             inputs.single(aggregate, "aggregate"),
             inputs.single(include_style, "include_style"),
+            inputs.single(measure_anyway, "measure_anyway"),
             interrupt=host.check_interrupted,
         )
         quality = quality_of(inputs.single(quality_model, "quality_model"))

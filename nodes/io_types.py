@@ -98,6 +98,18 @@ def alignment_inputs() -> list[Any]:
     ]
 
 
+def measure_anyway_input() -> Any:
+    """`measure_anyway`, optional: newer than the others."""
+    return io.Boolean.Input(
+        "measure_anyway",
+        default=False,
+        optional=True,
+        tooltip="Measure parts of the prompt in other languages than English, too. The text model reads English: left "
+        "off, such parts are not measured and named.",
+        **known(io.Boolean.Input, advanced=True),
+    )
+
+
 def score_output(name: str, tooltip: str) -> Any:
     """A FLOAT output with one value per picture."""
     return io.Float.Output(name, display_name=name, tooltip=tooltip, is_output_list=True)

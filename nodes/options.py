@@ -33,7 +33,9 @@ def importance(technical: object, rational: object, natural: object) -> tuple[fl
     )
 
 
-def alignment_options(scoring: object, aggregate: object, include_style: object) -> dict[str, Any]:
+def alignment_options(
+    scoring: object, aggregate: object, include_style: object, measure_anyway: object = False
+) -> dict[str, Any]:
     """AQ-Map's options as the core's keywords; "auto" leaves the way of scoring to the core.
 
     Raises:
@@ -44,6 +46,8 @@ def alignment_options(scoring: object, aggregate: object, include_style: object)
         "aggregate": choice(aggregate, "aggregate", AGGREGATES),
         "include_style": flag(include_style, "include_style"),
     }
+    if flag(measure_anyway, "measure_anyway"):
+        keywords["measure_anyway"] = True
     return keywords if chosen == "auto" else {**keywords, "scoring": chosen}
 
 
@@ -66,6 +70,7 @@ class Measure:
         scoring: object,
         aggregate: object,
         include_style: object,
+        measure_anyway: object = False,
         *,
         interrupt: Callable[[], None] | None = None,
     ) -> Measure:
@@ -77,7 +82,7 @@ class Measure:
         return cls(
             formula=choice(formula, "formula", FORMULAS),
             importance=importance(importance_technical, importance_rational, importance_natural),
-            alignment=alignment_options(scoring, aggregate, include_style),
+            alignment=alignment_options(scoring, aggregate, include_style, measure_anyway),
             interrupt=interrupt,
         )
 

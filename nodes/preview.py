@@ -33,6 +33,8 @@ def phrase_lines(phrases: Sequence[PhraseQuality], include_style: bool = False) 
 
 def _line(quality: PhraseQuality, phrases: Sequence[PhraseQuality], include_style: bool) -> str:
     text = quality.phrase.text
+    if quality.phrase.is_foreign:
+        return f"{text}: not measured, the text model reads English and not {quality.phrase.language}"
     if quality.phrase.is_style and not include_style:
         return f"{text}: {IN_WORDS['style']}"
     said = f"{text}: {IN_WORDS[quality.verdict]}"

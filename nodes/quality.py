@@ -19,6 +19,7 @@ from .io_types import (
     alignment_inputs,
     formula_input,
     image_input,
+    measure_anyway_input,
     perceptual_inputs,
     prompt_input,
     quality_model_input,
@@ -137,8 +138,9 @@ class GRefineAQMap(io.ComfyNode):
                     "What the picture was meant to show. Weights, LoRA tags and the like are understood and ignored."
                 ),
                 *alignment_inputs(),
-                # The last widget: saved workflows know widgets by their places.
+                # Last, in this order: saved workflows know widgets by their places.
                 formula_input(optional=True),
+                measure_anyway_input(),
             ],
             outputs=[
                 io.Mask.Output("defect_map", display_name="defect_map", tooltip="1 where something must change."),
@@ -171,11 +173,12 @@ class GRefineAQMap(io.ComfyNode):
         aggregate: str,
         include_style: bool,
         formula: str = "bounded",
+        measure_anyway: bool = False,
     ) -> io.NodeOutput:
         """Measure every picture of the batch against the prompt."""
         pictures = inputs.images(image, "image")
         prompt = inputs.text(prompt, "prompt")
-        ways = options.alignment_options(scoring, aggregate, include_style)
+        ways = options.alignment_options(scoring, aggregate, include_style, measure_anyway)
         ways["formula"] = inputs.choice(formula, "formula", options.FORMULAS)
         quality = quality_of(quality_model)
         found = [

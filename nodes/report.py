@@ -15,6 +15,7 @@ from .io_types import (
     PhrasesType,
     alignment_inputs,
     image_input,
+    measure_anyway_input,
     perceptual_inputs,
     prompt_input,
     quality_model_input,
@@ -62,6 +63,7 @@ class GRefineQualityReport(io.ComfyNode):
                 io.String.Input(
                     "stage2_guard", optional=True, force_input=True, tooltip="guard_report of the guard after stage 2."
                 ),
+                measure_anyway_input(),
             ],
             outputs=[
                 io.Image.Output(
@@ -96,6 +98,7 @@ class GRefineQualityReport(io.ComfyNode):
         plan_reason: Sequence[object] | None = None,
         stage1_guard: Sequence[object] | None = None,
         stage2_guard: Sequence[object] | None = None,
+        measure_anyway: Sequence[object] = (False,),
     ) -> io.NodeOutput:
         """Measure both pictures, and put everything that is connected on one sheet for each."""
         old, new = inputs.flatten_images(before, "before"), inputs.flatten_images(after, "after")
@@ -110,6 +113,7 @@ class GRefineQualityReport(io.ComfyNode):
             inputs.single(scoring, "scoring"),
             inputs.single(aggregate, "aggregate"),
             inputs.single(include_style, "include_style"),
+            inputs.single(measure_anyway, "measure_anyway"),
             interrupt=host.check_interrupted,
         )
         connected = {

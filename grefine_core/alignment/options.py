@@ -41,6 +41,8 @@ class AlignmentOptions:
     formula: QualityFormula = "bounded"
     evidence: LocalEvidence | None = None
     """What scores are made of beside the picture as a whole; None: nothing."""
+    measure_anyway: bool = False
+    """Whether parts of a prompt in other languages than English are measured as if they were English."""
 
     def __post_init__(self) -> None:
         if self.scoring is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -68,6 +68,7 @@ def alignment_quality(
     subtract_empty: bool = True,
     penalty: Penalty = DEFAULT_PENALTY,
     formula: QualityFormula = "bounded",
+    measure_anyway: bool = False,
     interrupt: Interrupt = None,
 ) -> AlignmentQuality:
     """Measure how well pictures match their prompts (method, section 3).
@@ -82,6 +83,8 @@ def alignment_quality(
         aggregate: "product" (the paper's), "geometric" or "min".
         include_style: whether style and quality tags ("8k", "oil painting") are measured and can be defects. Without it
             they are listed as matched, with scores of 1 and no map.
+        measure_anyway: whether parts of a prompt in other languages than English are measured as if they were English.
+            The text models read English: without it such parts are listed as matched, with scores of 1 and no map.
         template: wording around phrases and heads, e.g. "a photo of {}"; the method has them as they are.
         calibration: bounds; without it the model's own, without those the defaults (one warning).
         tree: the parsed prompt or prompts, instead of parsing ``prompt``.
@@ -118,6 +121,7 @@ def alignment_quality(
         subtract_empty,
         penalty,
         formula=formula,
+        measure_anyway=measure_anyway,
     )
     pictures = as_images(images)
     trees = trees_of(prompt, tree, len(pictures))
@@ -138,6 +142,11 @@ def _measured(
     chosen = options.calibration or model.calibration or _uncalibrated(model)
     options = options.with_calibration(chosen)
     bounds = chosen.for_formula(options.formula)[0][options.way]
+    different = {id(parsed): parsed for parsed in trees}
+    if options.measure_anyway:
+        different = {key: parsed.taken_for_english() for key, parsed in different.items()}
+        trees = [different[id(parsed)] for parsed in trees]
+    _name_foreign(different.values())
     measured = measure_pictures(model, pictures, trees, options, features=features, interrupt=interrupt)
 
     verdicts, scores, logs, maps = [], [], [], []
@@ -183,6 +192,7 @@ def assess(
     missing_at: MissingAt = "ancestor",
     subtract_empty: bool = True,
     penalty: Penalty = DEFAULT_PENALTY,
+    measure_anyway: bool = False,
     map_size: tuple[int, int] | None = None,
     alignment_calibration: Calibration | None = None,
     interrupt: Interrupt = None,
@@ -214,6 +224,7 @@ def assess(
         subtract_empty,
         penalty,
         formula=formula,
+        measure_anyway=measure_anyway,
     )
     weights = check_options(formula, importance)
     pictures = as_images(images)
@@ -223,6 +234,18 @@ def assess(
         perceptual=from_features(model, features, pictures, formula, weights, map_size),
         alignment=_measured(model, features, pictures, trees, options, map_size, interrupt),
     )
+
+
+def _name_foreign(trees: Iterable[PromptTree]) -> None:
+    """Say which parts of the prompts are not measured, and why."""
+    for parsed in trees:
+        phrases = [parsed.phrases[index] for index in parsed.foreign]
+        if phrases:
+            logger.warning(
+                "AQ-Map's text model reads English: not measured are %s%s. measure_anyway measures them all the same.",
+                ", ".join(f"{phrase.text[:60]!r} ({phrase.language})" for phrase in phrases[:4]),
+                f" and {len(phrases) - 4} more" if len(phrases) > 4 else "",
+            )
 
 
 def _uncalibrated(model: QualityModel) -> Calibration:

@@ -338,7 +338,7 @@ def phrase_scores(
 
 def as_one_phrase(tree: PromptTree, include_style: bool = False) -> PromptTree:
     """The prompt as one phrase without a tree: the words of all phrases that are measured; none if there are none."""
-    measured = [phrase for phrase in tree if include_style or not phrase.is_style]
+    measured = [phrase for phrase in tree if (include_style or not phrase.is_style) and not phrase.is_foreign]
     if not measured:
         return PromptTree(tree.prompt, ())
     words = tuple(sorted((word for phrase in measured for word in phrase.words), key=lambda word: word.start))

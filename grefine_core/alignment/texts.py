@@ -334,7 +334,8 @@ class PromptTexts:
     pieces: tuple[tuple[str, int], ...]
     """The whole prompt, in pieces that fit into the context, each with its number of tokens."""
     phrases: tuple[PhraseTexts | None, ...]
-    """One a phrase of the tree; None for those that are not measured (style tags). Empty without the tree."""
+    """One a phrase of the tree; None for those that are not measured (style tags, other languages). Empty without the
+    tree."""
     captions: tuple[str, ...] = ()
     """What the whole prompt is contrasted with."""
 
@@ -444,23 +445,25 @@ def _phrases_texts(
     )
     words = frozenset(word.text for phrase in tree for word in phrase.words)
     for phrase in tree:
-        measured = include_style or not phrase.is_style
+        measured = (include_style or not phrase.is_style) and not phrase.is_foreign
         yield _phrase_texts(phrase, vocabulary, nouns, words, template) if measured else None
 
 
 def prompt_pieces(tree: PromptTree, count: Callable[[str], int], limit: int) -> tuple[tuple[str, int], ...]:
     """Cut a prompt at phrase borders into pieces of at most ``limit`` tokens; (text, tokens) each, none if it is blank.
 
-    A single phrase that is longer than the context is cut at blanks, a single word by the tokenizer.
+    A single phrase that is longer than the context is cut at blanks, a single word by the tokenizer. Parts in other
+    languages are left out.
     """
     from ..prompt.markup import plain_text, strip_markup
 
-    whole = strip_markup(tree.prompt)
-    if not whole:
+    prompt = tree.english
+    whole = strip_markup(prompt)
+    if not whole or (tree.foreign and not any(map(str.isalnum, whole))):
         return ()
     if (tokens := count(whole)) <= limit:
         return ((whole, tokens),)
-    plain = plain_text(tree.prompt)
+    plain = plain_text(prompt)
     borders = sorted({phrase.words[0].start for phrase in tree} | {len(plain)})
     chunks = _fill(plain, [0, *(border for border in borders if border > 0)], count, limit)
     pieces = []

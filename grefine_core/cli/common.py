@@ -102,6 +102,11 @@ def add_measure_options(parser: argparse.ArgumentParser) -> None:
         help="AQ: how the phrases' scores become one; the paper's product is hard on long prompts",
     )
     group.add_argument("--include-style", action="store_true", help="let style and quality tags take part")
+    group.add_argument(
+        "--measure-anyway",
+        action="store_true",
+        help="AQ: measure parts of a prompt in other languages than English, which its text model reads badly",
+    )
 
 
 def measure_options(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -115,6 +120,8 @@ def measure_options(arguments: argparse.Namespace) -> dict[str, Any]:
         "aggregate": arguments.aggregate,
         "include_style": arguments.include_style,
     }
+    if getattr(arguments, "measure_anyway", False):
+        chosen["measure_anyway"] = True
     if arguments.scoring != "auto":
         chosen["scoring"] = arguments.scoring
     return chosen

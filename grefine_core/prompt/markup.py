@@ -4,7 +4,8 @@ Weights follow ComfyUI (``comfy/sd1_clip.py``: ``escape_important``, ``parse_par
 parentheses multiply the weight around them by 1.1, ``(text:1.3)`` *sets* it to 1.3 whatever stands around it, a number
 that does not parse is text, ``\\(`` and ``\\)`` are text, and parentheses that do not balance are read exactly as oddly
 as the host reads them. ``[x]`` is plain text for the host, therefore here too. On top of that the tags that extensions
-and front ends take out of a prompt are recognised: LoRA tags, embeddings, wildcards, ``BREAK``, ``AND``, ``{a|b}``.
+and front ends take out of a prompt are recognised: LoRA tags, embeddings, wildcards, ``BREAK``, ``AND``, ``{a|b}``,
+the words that open a region (``ADDCOL``), Midjourney's parameters (``--ar 16:9``, ``::2``, ``--no text``), addresses.
 
 Every function takes any string and never raises on what is in it.
 """
@@ -22,12 +23,30 @@ _PAREN = re.compile(r"\\[()]|[()]")
 _LORA = re.compile(r"<\w+:[^<>\n]*>")  # <lora:…>, <hypernet:…>, <lyco:…> and their many relatives
 _EMBEDDING = re.compile(r"(?<!\w)embedding:(?:\\[()]|[^\s()])+")
 _WILDCARD = re.compile(r"__(?=[^_\s])[\w\u0300-\u036f./*+\\-]{1,255}?(?<!_)__(?!_)")  # no file's name is longer
-_BREAK = re.compile(r"(?<!\w)BREAK(?!\w)")
+_BREAK = re.compile(r"(?<!\w)(?:BREAK|ADDCOMM|ADDCOL|ADDROW|ADDBASE)(?!\w)")
+_COMMAND = re.compile(r"\s*/imagine\b(?:\s+prompt\b)?\s*:?", re.IGNORECASE)
+_LINK = re.compile(r"(?<!\w)(?:https?://|www\.)[^\s,<>()]+", re.IGNORECASE)
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)"
 _AND = re.compile(rf"(?:(?<=\S)[ \t]*:[ \t]*{_NUMBER}\s+)?(?<!\w)AND(?!\w)(?:[ \t]*:[ \t]*{_NUMBER})?")
 _LAST_WEIGHT = re.compile(rf":[ \t]*{_NUMBER}\s*")
-_SPECIAL = re.compile(r"[()\\<{|}]|embedding:|__|BREAK|AND")
-_SEPARATORS = frozenset({"lora", "wildcard", "break", "and"})
+# Midjourney's parameters: what may follow the name of each. Telephones make one dash of the two.
+_PARAMETER = re.compile(r"(?<!\S)(?:--|[—–])([A-Za-z]{1,16})(?![\w-])")
+_VALUE = re.compile(r"[ \t]+(?!--|[—–])([^\s,]+)")
+_NUMERIC = re.compile(r"[-+]?[\d.]+(?:[:x/][\d.]+)?")
+_VALUES = {
+    "number": "ar aspect bs c chaos cfg cw exp height h iw motion niji ow q quality r repeat s seed steps stop stylize "
+    "sv sw v version w weird width",
+    "word": "model profile sampler style",
+    "codes": "cref oref p personalize sref",
+    "none": "creative draft fast hd loop public raw relax stealth test testp tile turbo upanime upbeta uplight video",
+    "absent": "no",
+}
+_PARAMETERS = {name: value for value, names in _VALUES.items() for name in names.split()}
+_PART_WEIGHT = re.compile(rf"::[ \t]*({_NUMBER})?(?![\w:])")
+
+_SPECIAL = re.compile(r"[()\\<{|}—–]|embedding:|__|BREAK|AND|ADD|--|::|/imagine|://|[wW]{3}\.")
+SEPARATORS = frozenset({"lora", "embedding", "wildcard", "break", "and", "parameter", "link", "absent"})
+"""Kinds of spans that part what stands on both sides of them."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +55,9 @@ class Span:
 
     ``kind`` is one of ``text``, ``open`` and ``close`` (the parentheses of a weight group; ``close`` holds its ``:1.3``
     as well), ``escape`` (the backslash of ``\\(``), ``lora``, ``embedding``, ``wildcard``, ``break``, ``and``,
-    ``choice`` (a ``{``, ``|`` or ``}``). ``weight`` is what the host gives to a token there.
+    ``choice`` (a ``{``, ``|`` or ``}``), ``parameter`` (``--ar 16:9``, ``::2``), ``absent`` (what follows ``--no``, or
+    has a ``::`` weight below 0: it must not be in the picture), ``link``. ``weight`` is what the host gives to a token
+    there.
     """
 
     start: int
@@ -157,6 +178,13 @@ def spans(prompt: str) -> list[Span]:
         mark(*match.span(), "break")
     for start, end in _ands(prompt):
         mark(start, end, "and")
+    for match in _LINK.finditer(prompt):
+        mark(match.start(), match.start() + len(match.group().rstrip(".;:!?'\"")), "link")
+    command = _COMMAND.match(prompt)
+    if command is not None:
+        mark(command.start(), command.end(), "parameter")
+    for start, end, kind in _parameters(prompt):
+        mark(start, end, kind)
     for position in _choices(prompt, kinds):
         mark(position, position + 1, "choice")
 
@@ -178,15 +206,16 @@ def open_parentheses(prompt: str, start: int, end: int) -> int:
 def plain_text(prompt: str) -> str:
     """Return ``prompt`` with its markup blanked out, **the same length**: an offset in it is an offset in the prompt.
 
-    Every character of markup becomes a blank; what separates phrases (LoRA tags, wildcards, ``BREAK``, ``AND``, the
-    ``|`` of a choice) becomes one comma and blanks. All other characters stay what and where they are.
+    Every character of markup becomes a blank, and so does what must not be in the picture (``--no text``); what
+    separates phrases (LoRA tags, embeddings, wildcards, ``BREAK``, ``AND``, parameters, addresses, the ``|`` of a
+    choice) becomes one comma and blanks. All other characters stay what and where they are.
     """
     pieces = []
     for span in spans(prompt):
         length = span.end - span.start
         if span.kind == "text":
             pieces.append(prompt[span.start : span.end])
-        elif span.kind in _SEPARATORS or prompt[span.start : span.end] == "|":
+        elif span.kind in SEPARATORS or prompt[span.start : span.end] == "|":
             pieces.append("," + " " * (length - 1))
         else:
             pieces.append(" " * length)
@@ -199,7 +228,7 @@ def strip_markup(prompt: str) -> str:
     for span in spans(prompt):
         if span.kind == "text":
             pieces.append(prompt[span.start : span.end])
-        elif span.kind in _SEPARATORS or prompt[span.start : span.end] == "|":
+        elif span.kind in SEPARATORS or prompt[span.start : span.end] == "|":
             pieces.append(" , ")
         elif span.kind != "escape":
             pieces.append(" ")
@@ -252,6 +281,43 @@ def _ands(prompt: str) -> list[tuple[int, int]]:
             start = len(prompt[:colon].rstrip(" \t"))
             if start > found[-1][1]:
                 found.append((start, len(prompt)))
+    return found
+
+
+def _parameters(prompt: str) -> list[tuple[int, int, str]]:
+    """Return (start, end, kind) of Midjourney's parameters and part weights, and of what they keep out of the picture.
+
+    A name that is not known is a parameter if a number, another parameter or nothing follows; else the two dashes are
+    dashes.
+    """
+    found: list[tuple[int, int, str]] = []
+    starts = [(m.start(), m.end(), m[1].lower()) for m in _PARAMETER.finditer(prompt)]
+    for index, (start, end, name) in enumerate(starts):
+        following = starts[index + 1][0] if index + 1 < len(starts) else len(prompt)
+        value = _PARAMETERS.get(name)
+        if value == "absent":
+            line = prompt.find("\n", end, following)
+            found += [(start, end, "parameter"), (end, line if line >= 0 else following, "absent")]
+            continue
+        match = _VALUE.match(prompt, end, following)
+        if value is None:
+            if match is None and prompt[end:following].strip():
+                continue
+            if match is not None and not _NUMERIC.fullmatch(match[1]):
+                continue
+        if match is not None and value != "none" and (value in ("word", "codes") or _NUMERIC.fullmatch(match[1])):
+            end = match.end()
+            while value == "codes" and (match := _VALUE.match(prompt, end, following)) is not None:
+                if not any(character.isdigit() for character in match[1]):
+                    break
+                end = match.end()
+        found.append((start, end, "parameter"))
+    before = 0
+    for weight in _PART_WEIGHT.finditer(prompt):
+        if weight[1] is not None and float(weight[1]) < 0:
+            found.append((before, weight.start(), "absent"))
+        found.append((*weight.span(), "parameter"))
+        before = weight.end()
     return found
 
 

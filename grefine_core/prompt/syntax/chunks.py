@@ -26,9 +26,11 @@ from .roles import (
     PREPOSITION,
     RELATIVE,
     SKIP,
+    STARTS,
     VERB,
     kinds,
 )
+from .rows import starts_in_rows
 from .tokens import Token
 from .tree import Unit
 
@@ -246,10 +248,14 @@ def _is_finite(chunker: Chunker, i: int) -> bool:
 
 
 def _subject_before(chunker: Chunker) -> Unit | None:
-    """Subject of a verb that opens a fragment: the first main noun of the sentence."""
+    """Subject of a verb that opens a fragment: what was counted last, else the first main noun of the sentence."""
+    if chunker.counted is not None:
+        return chunker.counted
     fallback = None
     for unit in chunker.units[:_EARLY]:
-        if unit.head is None or is_medium(unit) or unit.key in style_lexicon().words or unit.index in chunker.dropped:
+        if unit.head is None or is_medium(unit) or unit.index in chunker.dropped or unit.words[0].part == "style":
+            continue
+        if unit.key in style_lexicon().words or " ".join(unit.lower) in style_lexicon().terms:
             continue
         main = unit.relation == "start" or (unit.preposition == "of" and is_medium(unit.governor))
         if main and unit.sentence == chunker.sentence:
@@ -264,6 +270,7 @@ class Chunker:
     def __init__(self, tokens: Sequence[Token], roles: Sequence[str]) -> None:
         self.tokens = tokens
         self.roles = roles
+        self.rows = starts_in_rows(tokens, roles)  # where another thing starts without a comma
         self.units: list[Unit] = []
         self.open: Unit | None = None
         self.fragment = 0
@@ -271,14 +278,16 @@ class Chunker:
         self.relation = "start"
         self.preposition = ""
         self.governor: Unit | None = None
-        self.determined = False
+        self.determined = self.owned = False
         self.subject: Unit | None = None  # of the verb read last, while words may still join it
         self.clause: Unit | None = None  # main noun of the clause: subject of finite verbs
         self.new_clause = False
         self.relative: Unit | None = None
+        self.counted: Unit | None = None  # what was counted last ("2girls")
         self.leading: list[Token] = []  # verbs in front of any noun
         self.negated = False
         self.dropped: set[int] = set()  # indices of negated units
+        self.absent: list[Unit] = []  # these units, when all is read
 
     def run(self) -> list[Unit]:
         """All units but the negated ones."""
@@ -290,14 +299,17 @@ class Chunker:
             self.units[-1].verbs += self.leading
         for unit in self.units:
             above = unit.governor
-            if (
-                unit.relation == "prep"
-                and unit.preposition != "of"
-                and above is not None
-                and above.index in self.dropped
-            ):
+            if unit.words and unit.words[0].part == "absent":
+                self.dropped.add(unit.index)
+            if unit.relation == "prep" and above is not None and above.index in self.dropped and self._goes_with(unit):
                 self.dropped.add(unit.index)  # "no people in the background"
+        self.absent = [unit for unit in self.units if unit.index in self.dropped]
         return [unit for unit in self.units if unit.index not in self.dropped and (unit.words or unit.verbs)]
+
+    def _goes_with(self, unit: Unit) -> bool:
+        """Whether what hangs on something absent is absent, too: "no man with a hat", but not "no leaf in a field"."""
+        place = unit.preposition.split()[0] in word_lists()["place-prepositions"]
+        return not place or unit.key in word_lists()["picture-places"]
 
     # One token ------------------------------------------------------------------------------------------------------
 
@@ -310,7 +322,7 @@ class Chunker:
                 self.open.words.append(token)
                 self.open.head = None
         elif role == ADVERB:
-            self._adverb(token)
+            self._adverb(token, i)
         elif role == VERB:
             return self._verb(i)
         elif role == PARTICLE:
@@ -334,7 +346,7 @@ class Chunker:
             self.negated = True
         elif role == SKIP:
             self._skip(token)
-        elif role in (BREAK, END):
+        elif role in STARTS:
             self._break(i, role)
         return i + 1
 
@@ -348,7 +360,7 @@ class Chunker:
             relation = "next"
         unit.relation, unit.preposition = relation, self.preposition
         unit.governor = self.governor if relation != "next" or self.governor else self._nearest()
-        unit.determined = self.determined
+        unit.determined, unit.owned = self.determined, self.owned
         if self.negated:
             self.dropped.add(unit.index)
         self.units.append(unit)
@@ -356,7 +368,7 @@ class Chunker:
         if self.leading:
             unit.verbs += self.leading
             self.leading = []
-        self.determined = False
+        self.determined = self.owned = False
         return unit
 
     def _close(self) -> None:
@@ -384,6 +396,8 @@ class Chunker:
 
     def _nominal(self, i: int, role: str) -> int:
         token = self.tokens[i]
+        if token.quoted and self._lettering(token):
+            return i + 1
         if self.open is None:
             predicate = self._predicate(i, role)
             if predicate is not None:
@@ -393,16 +407,42 @@ class Chunker:
         unit = self.open
         if unit is None:  # for the type checker: _open has set it
             return i + 1
+        in_row = i in self.rows
         if unit.head is not None and (
-            (role == MODIFIER and self._splits(unit, i)) or wears(unit, self.tokens, self.roles, i)
+            in_row or (role == MODIFIER and self._splits(unit, i)) or wears(unit, self.tokens, self.roles, i)
         ):
             self._close()
+            if in_row:
+                self._expect("next", self._bearer(unit, i))
             unit = self._open()
         self.subject = None
         unit.words.append(token)
         if role == NOUN:
             unit.head = token
+            self.counted = unit if token.counted else self.counted
         return i + 1
+
+    def _bearer(self, unit: Unit, i: int) -> Unit | None:
+        """What a thing hangs on that stands right behind another: who wears it, else what that one hangs on."""
+        while i < len(self.roles) and self.roles[i] in (*NOMINAL, GLUE):
+            i += 1
+        chain = _upwards(unit)
+        bearer = next((one for one in chain if is_animate(one)), None)
+        if bearer is not None and is_feature(self.tokens[i - 1].lower):
+            return bearer
+        return chain[-1] if len(chain) > 1 else unit
+
+    def _lettering(self, token: Token) -> bool:
+        """Hang a word in quotation marks on what bears it; False if nothing does."""
+        bearer = self.open if self.open is not None and self.open.head is not None else self.subject
+        if bearer is None and self.open is None and self.relation in ("prep", "object", "next"):
+            bearer = self.governor
+        if bearer is None:
+            return False
+        self._close()
+        bearer.verbs.append(token)
+        self._after_verb(bearer)
+        return True
 
     def _predicate(self, i: int, role: str) -> Unit | None:
         """The subject that an adjective without a noun joins: "is very happy", "on a stormy ,"."""
@@ -460,11 +500,13 @@ class Chunker:
             return
         self._close()
         self.subject = None
-        self.determined = True
+        self.determined, self.owned = True, self.tokens[i].tag == "PRP$"
 
-    def _adverb(self, token: Token) -> None:
+    def _adverb(self, token: Token, i: int) -> None:
         if self.negated:
             return
+        if self.open is None and self.subject is None and self.roles[i + 1 : i + 2] == [VERB]:
+            return  # "she carefully places"
         if self.open is not None:
             self.open.verbs.append(token)
         elif self.subject is not None:
@@ -495,8 +537,7 @@ class Chunker:
             return i + 1
         subject = subject_of(self, i)
         if self.negated:
-            self.negated = False
-            self._after_verb(subject)
+            self._after_verb(subject)  # "isn't wearing a hat": its object is negated, too
             return i + 1
         if subject is None or (is_medium(subject) and self.roles[i - 1] == PREPOSITION):
             self.leading.append(token)
@@ -517,6 +558,8 @@ class Chunker:
             if same and set(self.roles[i : i + len(words)]) == {PREPOSITION}:
                 word, length = " ".join(words), len(words)
                 break
+        if self.negated and self.relation == "object":
+            self.negated = False
         unit = self.open
         partitive = unit is not None and unit.head is not None and unit.key in word_lists()["partitive"]
         if word == "of" and partitive and self._nominal_after(i):
@@ -558,7 +601,8 @@ class Chunker:
             self._expect("conj", conjunct_governor(before))
         elif self.units:
             self._expect("start", None)
-        self.negated = negated and before is not None and before.relation != "start"
+        either = self.tokens[i].lower in ("or", "nor") or (before is not None and before.relation != "start")
+        self.negated = negated and before is not None and either
         self.subject = None
         self.new_clause = before is self.clause
 
@@ -595,7 +639,7 @@ class Chunker:
         self._close()
         self.fragment += 1
         self._expect("start", None)
-        self.determined = self.negated = self.new_clause = False
+        self.determined = self.owned = self.negated = self.new_clause = False
         self.subject = self.relative = None
         if role == END:
             self.sentence += 1

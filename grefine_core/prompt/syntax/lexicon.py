@@ -72,6 +72,9 @@ def prompt_words() -> dict[str, str]:
         for word in terms:
             if " " not in word:
                 senses[word].update(_VERB_TAGS.get(section, section).split("|"))
+    for word in word_lists()["animate"] | word_lists()["feature"]:
+        if word not in known and word not in senses:
+            senses[word].add("NNS" if word.endswith("s") and not word.endswith("ss") else "NN")
     for word in [word for word, tags in senses.items() if tags == {"NN"}]:
         senses.setdefault(plural(word), {"NNS"})
     words: dict[str, str] = {}
@@ -126,13 +129,18 @@ def style_lexicon() -> StyleLexicon:
     return StyleLexicon()
 
 
-@lru_cache(maxsize=1)
-def wide_prepositions() -> MappingProxyType[str, tuple[tuple[str, ...], ...]]:
-    """First word -> the prepositions of several words that start with it, the longest first."""
+@lru_cache(maxsize=8)
+def phrases_of(section: str) -> MappingProxyType[str, tuple[tuple[str, ...], ...]]:
+    """First word -> the phrases of a class of data/word_lists.txt that start with it, the longest first."""
     found: dict[str, list[tuple[str, ...]]] = defaultdict(list)
-    for phrase in word_lists()["wide-prepositions"]:
+    for phrase in word_lists()[section]:
         words = tuple(phrase.split())
         found[words[0]].append(words)
     return MappingProxyType(
         {first: tuple(sorted(group, key=lambda words: (-len(words), words))) for first, group in found.items()}
     )
+
+
+def wide_prepositions() -> MappingProxyType[str, tuple[tuple[str, ...], ...]]:
+    """First word -> the prepositions of several words that start with it, the longest first."""
+    return phrases_of("wide-prepositions")

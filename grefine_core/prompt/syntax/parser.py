@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from ...errors import InputError
+from ..parts import Outline, Part, counted_noun, outline
 from .chunks import Chunker
+from .lexicon import word_lists
 from .roles import assign_roles
 from .style import mark_style
 from .tagger import Tagger, make_tagger, shipped_model
-from .tokens import WORD, Token, tokenize
+from .tokens import WORD, Token, mark_lettering, tokenize
 from .tree import Phrase, PromptTree, Unit, Word
 
 
@@ -30,41 +34,81 @@ def parse(prompt: str) -> PromptTree:
     """Parse a prompt into content phrases and style tags.
 
     Every noun makes a phrase with the adjectives, numbers, compound nouns, verbs and predicate adjectives that belong
-    to it; articles, prepositions, conjunctions and forms of "be" are left out. Markup (weights, LoRA tags, …) is no
-    text. What the prompt negates ("no hat", "without glasses") is in no phrase at all: nothing may ask for it.
+    to it; articles, prepositions, conjunctions and forms of "be" are left out. Markup (weights, LoRA tags, parameters,
+    …), headings and the keys of JSON are no text. What the prompt keeps out of the picture ("no hat", "without
+    glasses", "--no text") is in no phrase at all: nothing may ask for it; it is in `absent`. What is in another
+    language is a phrase that says so (`is_foreign`).
 
     Raises InputError if `prompt` is not a string; any string is parsed, whatever is in it.
     """
     if not isinstance(prompt, str):
         raise InputError(f"prompt: expected a string, got {type(prompt).__name__}; pass one prompt at a time")
-    from ..markup import plain_text
-
-    tokens = tokenize(plain_text(prompt))
+    outlined = outline(prompt)
+    foreign = [_foreign(prompt, part) for part in outlined.parts if part.kind == "foreign"]
+    tokens = tokenize(outlined.text)
     if not tokens:
-        return PromptTree(prompt, ())
+        return PromptTree(prompt, _phrases(prompt, (), foreign, ()))
+    _mark(tokens, outlined)
     default_tagger().tag(tokens)
-    units = mark_style(Chunker(tokens, assign_roles(tokens)).run())
-    return PromptTree(prompt, _phrases(prompt, units))
+    chunker = Chunker(tokens, assign_roles(tokens))
+    units = mark_style(chunker.run())
+    absent = tuple(
+        Phrase(words, _head(unit, words), prompt=prompt)
+        for unit in chunker.absent
+        if unit.head is not None and (words := _words(prompt, _sorted(unit)))
+    )
+    return PromptTree(prompt, _phrases(prompt, units, foreign, outlined.regions), absent)
 
 
-def _phrases(prompt: str, units: Sequence[Unit]) -> tuple[Phrase, ...]:
-    """Units with words, in the order of the prompt; ancestors as indices."""
-    kept: list[tuple[Unit, tuple[Word, ...], Word]] = []
+def _mark(tokens: Sequence[Token], outlined: Outline) -> None:
+    """Write into the tokens what part they stand in, and which of them count something."""
+    for token, kind in zip(tokens, outlined.kinds(token.start for token in tokens), strict=True):
+        token.part = kind
+        token.counted = token.text[0].isdigit() and counted_noun(token.text) is not None
+    mark_lettering(tokens, word_lists()["lettering"])
+
+
+def _foreign(prompt: str, part: Part) -> Phrase:
+    """A foreign part as one phrase."""
+    text = prompt[part.start : part.end]
+    words = [Word(token.text, part.start + token.start) for token in tokenize(text) if token.kind == WORD]
+    words = words or [Word(text, part.start)]
+    return Phrase(tuple(words), words[-1], prompt=prompt, language=part.language)
+
+
+def _sorted(unit: Unit) -> list[Token]:
+    """The words of a unit in the order of the prompt, each once."""
+    words = {token.start: token for token in unit.words + unit.verbs if token.kind == WORD}
+    return [words[start] for start in sorted(words)]
+
+
+def _phrases(
+    prompt: str, units: Sequence[Unit], foreign: Sequence[Phrase], regions: Sequence[int]
+) -> tuple[Phrase, ...]:
+    """Units with words, and foreign parts, in the order of the prompt; ancestors as indices.
+
+    What hangs on nothing hangs on the thing that is counted in front of it ("1girl, red hair"), else on the first one
+    of its region of the picture, and that on the first of all.
+    """
+    kept: list[tuple[Unit | None, Phrase]] = [(None, phrase) for phrase in foreign]
     for unit in units:
-        tokens = sorted(
-            {token.start: token for token in unit.words + unit.verbs if token.kind == WORD}.values(),
-            key=lambda token: token.start,
-        )
-        words = _words(prompt, tokens)
+        words = _words(prompt, _sorted(unit))
         if words:
-            kept.append((unit, words, _head(unit, words)))
-    kept.sort(key=lambda entry: entry[1][0].start)
-    positions = {id(unit): index for index, (unit, _, _) in enumerate(kept)}
-    root = next((index for index, (unit, _, _) in enumerate(kept) if not unit.style), None)
+            kept.append((unit, Phrase(words, _head(unit, words), None, unit.style, prompt)))
+    kept.sort(key=lambda entry: entry[1].words[0].start)
+    positions = {id(unit): index for index, (unit, _) in enumerate(kept) if unit is not None}
+    root = next((index for index, (_, phrase) in enumerate(kept) if not phrase.is_style), None)
     phrases = []
-    for index, (unit, words, head) in enumerate(kept):
-        ancestor = None if unit.style or index == root else _ancestor(unit, positions, index, root)
-        phrases.append(Phrase(words, head, ancestor, unit.style, prompt))
+    main, region = root, 0
+    for index, (source, phrase) in enumerate(kept):
+        here = bisect_right(regions, phrase.words[0].start)
+        counts = source is not None and source.head is not None and source.head.counted
+        if counts or (here != region and not phrase.is_style):
+            main, region = index, here
+        if not phrase.is_style and index != root:
+            ancestor = _ancestor(source, positions, index, root if index == main else main)
+            phrase = replace(phrase, ancestor=ancestor)
+        phrases.append(phrase)
     return tuple(phrases)
 
 
@@ -89,13 +133,13 @@ def _head(unit: Unit, words: tuple[Word, ...]) -> Word:
 
 
 def _ancestor(
-    unit: Unit,
+    unit: Unit | None,
     positions: dict[int, int],
     index: int,
     root: int | None,
 ) -> int | None:
     """Index of the nearest content unit above; the first content phrase where there is none."""
-    above, seen = unit.governor, 0
+    above, seen = None if unit is None else unit.governor, 0
     while above is not None and seen < _CHAIN:
         position = positions.get(id(above))
         # Governors stand in front; anything else would be an error of a rule, and could close a circle.

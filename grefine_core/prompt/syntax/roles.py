@@ -8,16 +8,19 @@ car", "jar buried in sand", "snow covered mountain".
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
-from .lexicon import adjectives, common_words, style_lexicon, wide_prepositions, word_lists
-from .tokens import AND, COMMA, HYPHEN, STOP, WORD, Token
+from .lexicon import adjectives, common_words, phrases_of, style_lexicon, wide_prepositions, word_lists
+from .tokens import AND, BREAKS, COMMA, HYPHEN, STOP, WALL, WORD, Token
 
 # Participles and verbs, the hard part of prompts: "bear eating bagels", "wooden sailing vessel", "flying car".
 
 # What a word does; one letter each, see `roles`.
 NOUN, MODIFIER, ADVERB, VERB, SKIP, PREPOSITION, CONJUNCTION = "N", "A", "R", "V", "B", "P", "C"
 DETERMINER, RELATIVE, NEGATION, PARTICLE, GLUE, POSSESSIVE, BREAK, END = "D", "W", "X", "T", "H", "S", ",", "."
+BARRIER = "|"  # a wall
+STARTS = (BREAK, END, BARRIER)
 NOMINAL = NOUN + MODIFIER
 
 _LOOK_AHEAD = 12  # words; noun phrases are not longer, and the time stays linear
@@ -45,7 +48,12 @@ def nominal_ahead(tokens: Sequence[Token], i: int) -> bool:
         if tag.startswith("NN"):
             # "man smiling wearing": a participle that was read as a noun is none.
             word, lists = token.lower, word_lists()
-            if not word.endswith("ing") or word in style_lexicon().media or word in style_lexicon().heads:
+            if (
+                not word.endswith("ing")
+                or word in lists["things-ing"]
+                or word in style_lexicon().media
+                or word in style_lexicon().heads
+            ):
                 return True
             follower = tokens[k + 1] if k + 1 < len(tokens) else None
             if at_preposition(follower) and "VBG" in kinds(word):
@@ -61,7 +69,7 @@ def nominal_ahead(tokens: Sequence[Token], i: int) -> bool:
 
 def follows_phrase(token: Token | None) -> bool:
     """Whether the word behind a participle starts something new, so that the participle is a verb."""
-    if token is None or token.kind in (COMMA, STOP, AND):
+    if token is None or token.kind in (*BREAKS, AND):
         return True
     return token.tag in ("DT", "PRP$", "PDT", "IN", "TO", "RP", "PRP", "CC", "WDT", "WRB", "EX", "MD")
 
@@ -89,7 +97,7 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
             acts = word in lists["transparent-verbs"] or word in lists["transitive"]
             if noun_like and token.tag == "NN" and not acts and not at_preposition(after) and not opens:
                 return NOUN
-            ends = after is None or after.kind in (COMMA, STOP)
+            ends = after is None or after.kind in BREAKS
             somebody = (
                 tokens[i - 1].lower in lists["animate"] or tokens[i - 1].lower.removesuffix("s") in lists["animate"]
             )
@@ -115,7 +123,7 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
             )
         return VERB if token.tag == "VBG" or word in lists["transitive"] else NOUN
     if ahead:
-        starts = before in (BREAK, END, CONJUNCTION, VERB, PARTICLE, SKIP, RELATIVE)
+        starts = before in (*STARTS, CONJUNCTION, VERB, PARTICLE, SKIP, RELATIVE)
         if word in lists["transitive"] and not noun_like and word not in lists["adjective-ing"]:
             return VERB if starts or before == PREPOSITION else MODIFIER
         if after is not None and after.tag in ("DT", "PRP$"):
@@ -128,7 +136,7 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
         thing = noun_like and word not in lists["transparent-verbs"] and word not in lists["transitive"]
         acts = token.tag == "VBG" and follows_phrase(after) and after is not None
         return VERB if acts and not thing else NOUN
-    if (after is None or after.kind in (COMMA, STOP)) and before in (BREAK, END):
+    if (after is None or after.kind in BREAKS) and before in STARTS:
         return NOUN if noun_like else MODIFIER  # a fragment of one word: "twirling"
     return VERB
 
@@ -162,12 +170,15 @@ def finite_role(tokens: Sequence[Token], i: int, before: str) -> str:
     after = tokens[i + 1] if i + 1 < len(tokens) else None
     if tag == "VB" and i and tokens[i - 1].tag in ("TO", "MD"):
         return VERB
+    if before == NOUN and _acts(tokens[i - 1], token):
+        return VERB
     if before in (RELATIVE, SKIP, ADVERB, VERB):
         return VERB
     if before in (DETERMINER, MODIFIER, GLUE, PREPOSITION):
         return NOUN
-    if before in (BREAK, END):
+    if before in STARTS:
         opens = after is not None and after.tag in ("DT", "PRP$", "PRP")
+        opens = opens or (tag == "VBZ" and after is not None and after.tag == "TO" and "NNS" not in kinds(word))
         if opens and tag in ("VB", "VBP"):
             return SKIP if before == END else VERB  # "imagine a castle", "create an image of"
         return VERB if opens else NOUN
@@ -176,7 +187,9 @@ def finite_role(tokens: Sequence[Token], i: int, before: str) -> str:
     if tag == "VBZ":
         describes = after is not None and after.tag[:2] in ("JJ", "RB")
         return VERB if "NNS" not in kinds(word) or follows_phrase(after) or describes else NOUN
-    if follows_phrase(after) and after is not None and after.kind not in (COMMA, STOP):
+    if follows_phrase(after) and after is not None and after.kind not in BREAKS:
+        return VERB
+    if after is not None and after.tag.startswith("RB") and before == NOUN:
         return VERB
     if tag == "VBP" and tokens[i - 1].tag == "NNP" and after is not None and not after.tag.startswith("NN"):
         return VERB
@@ -188,12 +201,37 @@ def finite_role(tokens: Sequence[Token], i: int, before: str) -> str:
 _OPENING_TAGS = ("DT", "CD", "IN", "VBN", "JJ", "VBG")
 
 
+_CLOSED_TAGS = frozenset(["PRP$", "PRP", "DT", "PDT", "WDT", "WP", "WP$", "MD", "CC", "EX", "POS", "TO"])
+
+
 def mend_tags(tokens: Sequence[Token]) -> None:
-    """Write better tags into prepositions, verbs of place and nouns behind colours."""
+    """Write better tags into prepositions, verbs of place, counted things and nouns behind colours."""
+    for token in tokens:
+        unknown = token.tag.startswith("NN") and token.text.islower() and kinds(token.lower) == [""]
+        if unknown and token.text.endswith("ly"):
+            token.tag = "RB"  # "dreamily"
+    for i, token in enumerate(tokens):
+        if token.tag in _CLOSED_TAGS and len(token.lower) > 4 and token.text.isalpha() and kinds(token.lower) == [""]:
+            token.tag = "NN"  # a word that the tagger does not know is none of those
+        ends = i + 1 == len(tokens) or tokens[i + 1].kind in BREAKS
+        alone = ends and (i == 0 or tokens[i - 1].kind in BREAKS)
+        if alone and token.lower.endswith("ing") and len(token.lower) > 6 and kinds(token.lower) == [""]:
+            token.tag = "VBG"  # "unsheathing" as a tag
+    for token, after in pairwise(tokens):
+        if token.lower == "one" and after.lower.endswith("s") and after.lower in word_lists()["finite-verbs"]:
+            token.tag, after.tag = "PRP", "VBZ"  # "one wears a hat"
+        unknown = token.tag.startswith("NN") and token.text.islower() and kinds(token.lower) == [""]
+        if unknown and token.text.endswith("ed") and after.lower in ("with", "by", "in", "on", "into"):
+            token.tag = "VBN"  # "engraved with"
     for i in range(len(tokens)):
+        if tokens[i].counted:
+            tokens[i].tag = "NNS" if tokens[i].lower.endswith(("s", "men")) else "NN"
+            continue
         if _is_preposition(tokens, i):
             tokens[i].tag = "IN"
-        elif _is_placed(tokens, i):
+        elif _ends_clause(tokens, i):
+            tokens[i].tag = "RB"
+        elif _is_placed(tokens, i) or _is_finite(tokens, i):
             tokens[i].tag = "VBZ" if tokens[i].lower.endswith("s") else "VBP"
     for i in range(len(tokens) - 1):
         if _is_colored_noun(tokens, i):
@@ -227,6 +265,62 @@ def _is_placed(tokens: Sequence[Token], i: int) -> bool:
     return word.endswith("s") != several  # "a cat rests", "cats rest"
 
 
+def _acts(before: Token, token: Token) -> bool:
+    """Whether somebody in front does what the word says: "two robots play chess"."""
+    lists = word_lists()
+    several = before.lower.endswith("s") or before.lower in _IRREGULAR_PLURALS
+    several = several and not token.lower.endswith("s") and token.lower in lists["finite-verbs"]
+    return several and (before.lower in lists["animate"] or before.lower.removesuffix("s") in lists["animate"])
+
+
+def _ends_clause(tokens: Sequence[Token], i: int) -> bool:
+    """Whether a preposition ends a clause, and so is an adverb: "a girl walking past", "the rocks below"."""
+    word, behind = tokens[i].lower, tokens[i + 1] if i + 1 < len(tokens) else None
+    return i > 0 and word in word_lists()["end-adverbs"] and (behind is None or behind.kind in BREAKS)
+
+
+def _is_finite(tokens: Sequence[Token], i: int) -> bool:
+    """Whether a word read as a noun is the verb of a clause: "a hawk circles over", "Steam rises", "that spells"."""
+    token = tokens[i]
+    if (
+        i == 0
+        or i + 1 >= len(tokens)
+        or not (token.tag.startswith(("NN", "JJ")) or token.tag == "VBG")
+        or token.lower.endswith("ing")
+    ):
+        return False
+    before, after, word = tokens[i - 1], tokens[i + 1], token.lower
+    if before.tag == "RB" and before.lower.endswith("ly") and i > 1 and tokens[i - 2].tag.startswith("NN"):
+        return after.tag in ("DT", "PRP$")  # "a watchmaker carefully repairs a watch"
+    told = after.tag == "RB" and after.lower.endswith("ly") and before.tag.startswith("NN")
+    acts = (
+        told or word in word_lists()["finite-verbs"] or (after.lower == "up" and word in ("lights", "fills", "fires"))
+    )
+    relative = before.lower in ("that", "which", "who") and before.tag in ("WDT", "WP", "IN", "DT")
+    if after.quoted and word in word_lists()["lettering"] and word.endswith("s"):
+        return relative or before.tag.startswith("NN")
+    if relative:
+        return acts or any(kind.startswith("VB") for kind in kinds(word))
+    if after.tag[:2] in ("NN", "JJ"):
+        return _acts(before, token)
+    if not acts or not (
+        after.tag in ("DT", "PRP$", "IN", "TO", "RB", "RP", "PRP") or after.lower == "up" or after.kind in BREAKS
+    ):
+        return False
+    if before.tag in ("RB", "PRP"):
+        return after.kind not in BREAKS
+    if after.lower == "up":
+        return before.tag == "NN"
+    ends = before.lower.endswith("s") and not before.lower.endswith(("ss", "us", "is"))
+    several = before.tag == "NNS" or ends or before.lower in _IRREGULAR_PLURALS
+    return before.tag.startswith("NN") and word.endswith("s") != several
+
+
+_IRREGULAR_PLURALS = frozenset(
+    ["children", "people", "women", "men", "mice", "geese", "police", "sheep", "cattle", "fish"]
+)
+
+
 def _is_colored_noun(tokens: Sequence[Token], i: int) -> bool:
     """Whether the word behind a colour is its noun, read as something else: "an orange square", "a gold cross"."""
     color, noun = tokens[i], tokens[i + 1]
@@ -247,8 +341,12 @@ def assign_roles(tokens: Sequence[Token]) -> list[str]:
     fixed = _known_terms(tokens)
     mend_tags(tokens)
     roles: list[str] = []
-    for i in range(len(tokens)):
+    for i, token in enumerate(tokens):
         roles.append(fixed.get(i) or _role(tokens, i, roles))
+        if roles[i] == VERB and token.part == "style":
+            roles[i] = NOUN  # "rating_safe"
+        if roles[i] == NOUN and token.tag == "VBG" and token.lower in word_lists()["noun-ing"]:
+            token.tag = "NN"  # "burning building"
     return roles
 
 
@@ -256,9 +354,11 @@ def _known_terms(tokens: Sequence[Token]) -> dict[int, str]:
     """Roles of prepositions of several words, and of fragments that are one known tag ("dungeons & dragons")."""
     fixed: dict[int, str] = {}
     wide, terms = wide_prepositions(), style_lexicon().terms
+    adverbs = phrases_of("adverb-phrases")
+    signs, negations, fillers = word_lists()["no-signs"], phrases_of("negation-phrases"), phrases_of("not-negated")
     start = 0
     for i in range(len(tokens) + 1):
-        if i < len(tokens) and tokens[i].kind not in (COMMA, STOP):
+        if i < len(tokens) and tokens[i].kind not in BREAKS:
             for words in wide.get(tokens[i].lower, ()):
                 verb = i + len(words) < len(tokens) and tokens[i + len(words)].tag == "VB"
                 if verb and words in (("down", "to"), ("up", "to")):
@@ -268,7 +368,29 @@ def _known_terms(tokens: Sequence[Token]) -> dict[int, str]:
                         fixed[k] = PREPOSITION  # all of it: "next to jupiter" is no infinitive
                         tokens[k].tag = "IN"
                     break
-            if tokens[i].quoted:
+            if i in fixed:
+                continue
+            if tokens[i].lower in ("years", "year", "yrs") and _is_age(tokens, i):
+                for k in (i, i + 1):
+                    fixed[k], tokens[k].tag = MODIFIER, "JJ"
+                continue
+            if (
+                f"{tokens[i].lower} {tokens[i + 1].lower if i + 1 < len(tokens) else ''}"
+                in word_lists()["camera-moves"]
+            ):
+                fixed[i], fixed[i + 1] = MODIFIER, NOUN
+                continue
+            if length := starts_phrase(tokens, i, adverbs):
+                for k in range(i, i + length):
+                    fixed[k], tokens[k].tag = SKIP, "RB"
+            elif (length := starts_phrase(tokens, i, fillers)) or (length := starts_phrase(tokens, i, negations)):
+                role = SKIP if starts_phrase(tokens, i, fillers) else NEGATION
+                fixed |= dict.fromkeys(range(i, i + length), role)
+            elif _forbids(tokens, i) and (end := _sign_behind(tokens, i, signs)):
+                fixed |= dict.fromkeys(range(i, end), MODIFIER) | {end: NOUN}  # "no smoking sign"
+            elif _bears_lettering(tokens, i):
+                fixed[i], tokens[i].tag = VERB, "VBG" if tokens[i].lower.endswith("ing") else "VBN"
+            elif tokens[i].quoted:
                 fixed[i] = NOUN  # text to be shown, whatever its words are elsewhere
             elif tokens[i].lower == "close" and i + 1 < len(tokens) and tokens[i + 1].lower in ("up", "ups"):
                 fixed[i], fixed[i + 1] = MODIFIER, NOUN
@@ -288,6 +410,42 @@ def _known_terms(tokens: Sequence[Token]) -> dict[int, str]:
     return fixed
 
 
+def starts_phrase(tokens: Sequence[Token], i: int, phrases: Mapping[str, tuple[tuple[str, ...], ...]]) -> int:
+    """How many words the longest of the fixed phrases that starts at token `i` has; 0 if none does."""
+    for words in phrases.get(tokens[i].lower, ()):
+        if tuple(token.lower for token in tokens[i : i + len(words)]) == words:
+            return len(words)
+    return 0
+
+
+def _forbids(tokens: Sequence[Token], i: int) -> bool:
+    """Whether the words of a sign that forbids may start here: "no …", "do not …"."""
+    return tokens[i].lower == "no" or (tokens[i].lower == "do" and i + 1 < len(tokens) and tokens[i + 1].lower == "not")
+
+
+def _bears_lettering(tokens: Sequence[Token], i: int) -> bool:
+    """Whether a participle is followed by what is to be read: "a sign labeled 'OPEN'", "lights spelling LOVE"."""
+    word = tokens[i].lower
+    if i == 0 or i + 1 == len(tokens) or not tokens[i + 1].quoted or tokens[i].quoted:
+        return False
+    return word in word_lists()["lettering"] and word.endswith(("ed", "ing")) and tokens[i - 1].kind == WORD
+
+
+def _is_age(tokens: Sequence[Token], i: int) -> bool:
+    """Whether the years at `i` are somebody's age: "25 years old", of no thing in the picture."""
+    return i > 0 and tokens[i - 1].tag == "CD" and i + 1 < len(tokens) and tokens[i + 1].lower == "old"
+
+
+def _sign_behind(tokens: Sequence[Token], i: int, signs: frozenset[str]) -> int:
+    """Index of the sign that forbids something, a few words behind a "no"; 0 if none is there."""
+    for k in range(i + 2, min(i + 5, len(tokens))):
+        if tokens[k].lower in signs:
+            return k
+        if tokens[k].kind not in (WORD, HYPHEN, AND) or tokens[k].lower in word_lists()["small"]:
+            break
+    return 0
+
+
 def _role(tokens: Sequence[Token], i: int, roles: list[str]) -> str:
     token = tokens[i]
     kind, word, tag = token.kind, token.lower, token.tag
@@ -295,8 +453,14 @@ def _role(tokens: Sequence[Token], i: int, roles: list[str]) -> str:
         return BREAK
     if kind == STOP:
         return END
+    if kind == WALL:
+        return BARRIER
     if kind == HYPHEN:
         return GLUE if _glues(tokens, i, roles) else BREAK
+    if token.counted:
+        return NOUN
+    if kind == AND and roles and roles[-1] == MODIFIER and tokens[i - 1].text.isdigit():
+        return GLUE  # "6+girls"
     if kind == AND or word in word_lists()["conjunctions"]:
         return CONJUNCTION
     before = roles[-1] if roles else END
@@ -310,8 +474,9 @@ def _role(tokens: Sequence[Token], i: int, roles: list[str]) -> str:
         return NOUN
     if word == "still" and after is not None and after.lower in ("life", "lifes", "frame", "shot", "image", "photo"):
         return MODIFIER
-    if word == "other" and i and tokens[i - 1].lower == "each" and not nominal_ahead(tokens, i):
-        return SKIP
+    stands_for_noun = word in ("other", "others", "latter", "former") and not nominal_ahead(tokens, i)
+    if stands_for_noun and i and tokens[i - 1].lower in ("each", "the", "one", "any"):
+        return SKIP  # "the other thinks"
     if word in word_lists()["be"]:
         return NOUN if word == "being" and before in NOMINAL + DETERMINER and not is_verbal(after) else SKIP
     if before == GLUE and i > 1 and roles[-2] in NOMINAL:
@@ -330,10 +495,13 @@ def _role(tokens: Sequence[Token], i: int, roles: list[str]) -> str:
         return RELATIVE
     if tag == "CC":
         return CONJUNCTION
+    behind = i > 0 and (tokens[i - 1].tag in ("JJ", "DT", "VBG", "VBN", "CD") or tokens[i - 1].lower.endswith("ing"))
+    if behind and word in lists["things-ing"]:
+        return NOUN  # "a burning building"
     if word.endswith("ing") and len(word) > 4 and tag[:2] in ("VB", "NN", "JJ") and tag != "NNP":
         return ing_role(tokens, i, before)
     participle = tag == "JJ" and word.endswith(("ed", "grown")) and at_preposition(after)
-    if tag in ("VBN", "VBD") or (participle and before in (*NOMINAL, BREAK)):
+    if tag in ("VBN", "VBD") or (participle and before in (*NOMINAL, BREAK, BARRIER)):
         return ed_role(tokens, i, before)
     if tag in ("VBZ", "VBP", "VB"):
         return finite_role(tokens, i, before)
@@ -357,6 +525,12 @@ def _role(tokens: Sequence[Token], i: int, roles: list[str]) -> str:
 def _adjective_role(tokens: Sequence[Token], i: int, before: str) -> str:
     """An adjective without a noun stands for one where it can ("made of metal", "the drowned")."""
     token = tokens[i]
+    if before == MODIFIER and "NN" in kinds(token.lower):
+        after, lists = tokens[i + 1] if i + 1 < len(tokens) else None, word_lists()
+        somebody = token.lower in lists["animate"] and token.lower not in lists["sorts"]
+        thing = somebody or token.lower in lists["gems"]
+        if thing and after is not None and after.tag == "JJ" and after.lower != "clear":
+            return NOUN  # "glowing crystal dark forest", "cute robot big eyes"
     if token.tag != "JJ" or before in (NOUN, SKIP, ADVERB) or nominal_ahead(tokens, i):
         return MODIFIER
     if before == PREPOSITION and token.lower in word_lists()["colors"] and not _leads_to_noun(tokens, i):
@@ -388,7 +562,7 @@ def _leads_to_noun(tokens: Sequence[Token], i: int) -> bool:
 def _describes(tokens: Sequence[Token], i: int, before: str) -> bool:
     """Whether a word read as a noun is an adjective: "girl dark", "an organic and colourful city"."""
     after = tokens[i + 1] if i + 1 < len(tokens) else None
-    if before == NOUN and (after is None or after.kind in (COMMA, STOP)):
+    if before == NOUN and (after is None or after.kind in BREAKS):
         return (
             tokens[i].lower in adjectives()
             and tokens[i - 1].tag != "NNP"
@@ -412,7 +586,7 @@ def _preposition_role(tokens: Sequence[Token], i: int, before: str) -> str:
         started = i > 1 and tokens[i - 2].tag == "IN"  # "from red to blue" has two ends
         if tokens[i - 1].lower in colors and after.lower in colors and not started:
             return GLUE  # "black to white gradient"
-    ends = after is None or after.kind in (COMMA, STOP) or after.tag in ("IN", "TO", "RB", "CC")
+    ends = after is None or after.kind in BREAKS or after.tag in ("IN", "TO", "RB", "CC")
     if before == VERB and ends and word in word_lists()["particle"]:
         return PARTICLE
     if word == "like" and before == NOUN and after is not None and after.tag[:2] in ("NN", "JJ", "VB"):
@@ -443,6 +617,8 @@ def _adverb_role(tokens: Sequence[Token], i: int, before: str) -> str:
     if token.tag == "WRB":
         return SKIP
     following = after.tag[:2] if after is not None else ""
+    if word.endswith("ly") and after is not None and after.tag in ("VBZ", "VBP") and before in (SKIP, NOUN):
+        return ADVERB  # "she carefully places"
     if following in ("JJ", "VB", "RB", "CD") or (following == "NN" and before != VERB):
         if following == "VB" and after is not None and not nominal_ahead(tokens, i) and before == NOUN:
             return ADVERB
@@ -455,7 +631,7 @@ def _glues(tokens: Sequence[Token], i: int, roles: list[str]) -> bool:
     if not roles or i + 1 >= len(tokens) or roles[-1] not in NOMINAL + VERB + PREPOSITION + ADVERB:
         return False
     left, right = tokens[i - 1], tokens[i + 1]
-    if right.kind in (COMMA, STOP, HYPHEN, AND) or right.lower in word_lists()["small"] - {"a"}:
+    if right.kind in (*BREAKS, HYPHEN, AND) or right.lower in word_lists()["small"] - {"a"}:
         return right.lower in ("up", "down", "off", "on")
     if tokens[i].text == "/":
         return True

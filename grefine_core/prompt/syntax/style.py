@@ -184,6 +184,16 @@ class _State:
             and not self.content_seen
         )
         governed = unit.governor is not None and unit.governor.style
+        told = unit.words[0].part == "style" if unit.words else False
+        if told or (unit.head is not None and unit.head.counted):
+            unit.style = told  # a heading or a tag has said so; a counted thing is one
+            self.result.append(unit)
+            self.content_seen = self.content_seen or not told
+            return
+        if self._names_no_thing(unit):
+            unit.style = True
+            self.result.append(unit)
+            return
         if self._artist(unit, free) and not self._acts(unit, position):
             unit.style = True
             self.artists = True
@@ -200,8 +210,12 @@ class _State:
             unit.style = self._predicate_is_style(position)
         elif free and self._is_whole(unit, position):
             unit.style = False
+        elif unit.relation == "next" and self._is_term(unit):
+            unit.style = True  # in a row of things: "mountains tracking camera", "snow HDR sunset"
         else:
             unit.style = self._is_style(unit, free or (unit.relation == "next" and governed), position)
+        if unit.style and unit.key not in self.lexicon.media and any(token.quoted for token in unit.verbs):
+            unit.style = False  # "neon lights spelling LOVE"
         front = None if unit.style else self._split_front(unit)
         if front is not None:
             self.result.append(front)
@@ -212,6 +226,16 @@ class _State:
                 self.result.append(tail)
             self.content_seen = True
             self.artists = False
+
+    def _names_no_thing(self, unit: Unit) -> bool:
+        """Whether a unit is a place in the picture or the picture: "in the background", "on the left", "the scene"."""
+        if unit.head is None or any(
+            token is not unit.head and token.lower not in word_lists()["picture-wholes"] for token in unit.words
+        ):
+            return False
+        if unit.key in word_lists()["picture-places"]:
+            return unit.relation == "prep" or (unit.determined and self.content_seen)
+        return unit.key in word_lists()["picture-words"] and unit.determined
 
     # Artists --------------------------------------------------------------------------------------------------------
 
@@ -262,14 +286,23 @@ class _State:
                         unit.style = True
                         artists.add(unit.index)
 
+    def _is_term(self, unit: Unit) -> bool:
+        """Whether the unit is just a known tag of several words, or one in capitals."""
+        several = len(unit.words) > 1 or (bool(unit.words) and unit.words[0].text.isupper())
+        return several and " ".join(unit.lower) in self.lexicon.terms
+
     def _is_whole(self, unit: Unit, position: int) -> bool:
         """Whether "of …" follows a noun that is no medium: "field of flowers", whatever "field" is alone."""
         key = unit.key
+        following = self.units[position + 1] if position + 1 < len(self.units) else None
+        if unit.head is not None and (key in self.lexicon.media or key in word_lists()["wall-media"]):
+            placed = following is not None and following.governor is unit and following.preposition in ("on", "across")
+            if (placed and key in word_lists()["wall-media"]) or (unit.owned and key in self.lexicon.weak_media):
+                return True  # "graffiti on a wall", "a book, its cover"
         if unit.head is None or key in self.lexicon.media or key in self.lexicon.heads:
             return False
         if len(unit.words) > 1 and " ".join(unit.lower) in self.lexicon.terms:
             return False  # "a close up of"
-        following = self.units[position + 1] if position + 1 < len(self.units) else None
         if following is None or following.governor is not unit or following.preposition != "of":
             return False
         return f"{unit.key} of {following.key}" not in self.lexicon.terms

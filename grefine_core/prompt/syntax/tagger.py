@@ -13,14 +13,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .tokens import AND, COMMA, HYPHEN, STOP, Token
+from .tokens import AND, COMMA, HYPHEN, STOP, WALL, Token
 
 if TYPE_CHECKING:
     from nltk.tag.perceptron import PerceptronTagger
 
 FORMAT = 1
 DATA = Path(__file__).parent / "data"
-PUNCTUATION_TAGS = {COMMA: ",", STOP: ".", HYPHEN: "HYPH", AND: "CC"}
+PUNCTUATION_TAGS = {COMMA: ",", WALL: ",", STOP: ".", HYPHEN: "HYPH", AND: "CC"}
 _LONGEST_WORD = 40  # characters looked at; more is no word of a language
 
 
@@ -171,6 +171,8 @@ class Tagger:
         if mark is not None:
             return Seen(mark, "x", mark)
         word = token.lower[-_LONGEST_WORD:]
+        if token.counted:
+            word = word.lstrip("0123456789")
         return Seen(word, shape(token.text[:_LONGEST_WORD]), word_class(word, self.lexicon))
 
 

@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 # Kinds of tokens.
 WORD = "word"
 COMMA = "comma"  # a weak break: the fragments on both sides belong to one sentence
 STOP = "stop"  # a strong break
+WALL = "wall"  # between tags, weight groups and other parts that are read by themselves: nothing reaches across
 HYPHEN = "hyphen"  # joins words within one phrase
 AND = "and"  # "&" and "+"
+BREAKS = frozenset([COMMA, STOP, WALL])
+WALL_MARK = "\x01"  # stands for a wall in a text; a prompt that has it means a wall, too
 
 _NUMBER_UNITS = "k|d|mm|s|cm|m|p|fps|px|th|x"
 _ABBREVIATIONS = "dr|mr|mrs|ms|st|jr|sr|prof|mt|vs|no"
@@ -33,6 +37,7 @@ _TOKEN = re.compile(
   | (?P<clitic>n['’]t\b|['’](?:s|re|ve|ll|m|d)\b)
   | (?P<word>{_LETTER}+(?:['’](?!(?:s|re|ve|ll|m|d)\b){_LETTER}+)*
         (?:-{_LETTER}+(?:['’](?!s\b){_LETTER}+)*)*)
+  | (?P<wall>\x01+)
   | (?P<stop>[.!?;|\n\r…•]+)
   | (?P<comma>[,:()\[\]{{}}<>~=*^@\#$%\\]+|[–—]|--+)
   | (?P<hyphen>[-/]+)
@@ -42,15 +47,15 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
-_QUOTED = re.compile(r"""(?<!\w)(["“„«]|['‘`])(\w[^"“”„«»\n]{0,59}?)(["”“»]|['’])(?!\w)""")
-_QUOTED_WORDS = 6
+_QUOTED = re.compile(r"""(?<!\w)(["“„«]|['‘`])(\w[^"“”„«»\n]{0,89}?)(["”“»]|['’])(?!\w)""")
+_QUOTED_WORDS = 10
 _NEGATED = re.compile(r"(?i)^(do|does|did|ca|could|wo|would|should|is|are|was|were|has|have|had)n$")
 
 
 class Token:
-    """One token; `tag` is filled in by the tagger, everything else by `tokenize`."""
+    """One token; `tag` is filled in by the tagger, `part` and `counted` by the parser, the rest by `tokenize`."""
 
-    __slots__ = ("kind", "lower", "quoted", "start", "tag", "text")
+    __slots__ = ("counted", "kind", "lower", "part", "quoted", "start", "tag", "text")
 
     def __init__(self, text: str, start: int, kind: str, quoted: bool = False) -> None:
         self.text = text
@@ -59,6 +64,8 @@ class Token:
         self.lower = unicodedata.normalize("NFC", text).lower().replace("’", "'")
         self.tag = ""
         self.quoted = quoted  # between quotation marks: a title, or text in the picture
+        self.part = "prose"  # kind of the part it stands in, see `grefine_core.prompt.parts`
+        self.counted = False  # a number and a thing in one: "2girls"
 
     @property
     def end(self) -> int:
@@ -107,6 +114,8 @@ def tokenize(text: str) -> list[Token]:
             add(start, end, WORD)
         elif kind == "stop":
             add(start, end, STOP)
+        elif kind == "wall":
+            add(start, end, WALL)
         elif kind == "hyphen":
             spaced = start > 0 and read[start - 1].isspace()
             add(start, end, HYPHEN if spaced or found == "/" or found == "-" else COMMA)
@@ -115,6 +124,18 @@ def tokenize(text: str) -> list[Token]:
         else:  # commas, and anything else that is not a word (emoji, symbols): a weak break
             add(start, end, COMMA)
     return tokens
+
+
+def mark_lettering(tokens: Sequence[Token], lettering: frozenset[str]) -> None:
+    """Take capitals behind `lettering` ("says", "the words") for text to be shown, as if in quotation marks."""
+    shown = spoken = False
+    for token in tokens:
+        capitals = token.kind == WORD and token.text.isupper() and len(token.text) > 1
+        capitals = capitals or (spoken and token.kind == WORD and token.text[0].isupper())
+        if shown and capitals:
+            token.quoted = True
+        spoken = token.lower in ("says", "saying", "say", "spells", "spelling") or (spoken and capitals)
+        shown = token.lower in lettering or (shown and (capitals or token.kind in (HYPHEN, AND)))
 
 
 def _composed(text: str) -> tuple[str, list[int] | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from .tokens import Token
@@ -37,7 +37,9 @@ class Phrase:
     words: in the order of the prompt, not empty. head: the noun (one of `words`). ancestor: index, in the tree's
     phrases, of the phrase of the nearest noun above the head; None for a root. is_style: a style or quality tag
     (medium, artist, camera, "8k"), which asks for nothing that could be missing from one place of the picture.
-    prompt: the text the offsets refer to; only `spans` reads it, and it takes no part in comparisons.
+    prompt: the text the offsets refer to; only `spans` reads it, and it takes no part in comparisons. language: the
+    name of the language or script of a part that is not English ("German", "Cyrillic script"): it is one phrase without
+    a grammar, whose last word is the head.
     """
 
     words: tuple[Word, ...]
@@ -45,6 +47,12 @@ class Phrase:
     ancestor: int | None = None
     is_style: bool = False
     prompt: str = field(default="", repr=False, compare=False)
+    language: str = ""
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the phrase is in another language than English, which is neither parsed nor measured."""
+        return bool(self.language)
 
     @property
     def modifiers(self) -> tuple[Word, ...]:
@@ -81,10 +89,12 @@ class PromptTree:
     """All phrases of a prompt, in the order of their first words; iterating yields the phrases.
 
     Ancestors are indices into `phrases`, never form a cycle, and lead from a content phrase to content phrases only.
+    absent: what the prompt keeps out of the picture ("no hat", "--no text"), which is in none of the phrases.
     """
 
     prompt: str
     phrases: tuple[Phrase, ...]
+    absent: tuple[Phrase, ...] = ()
 
     def __iter__(self) -> Iterator[Phrase]:
         return iter(self.phrases)
@@ -96,6 +106,26 @@ class PromptTree:
     def content(self) -> tuple[int, ...]:
         """Indices of the phrases that are not style or quality tags."""
         return tuple(index for index, phrase in enumerate(self.phrases) if not phrase.is_style)
+
+    @property
+    def foreign(self) -> tuple[int, ...]:
+        """Indices of the phrases in other languages than English."""
+        return tuple(index for index, phrase in enumerate(self.phrases) if phrase.is_foreign)
+
+    @property
+    def english(self) -> str:
+        """The prompt with blanks in the place of its foreign phrases, of the same length."""
+        pieces, start = [], 0
+        for phrase in (self.phrases[index] for index in self.foreign):
+            first, end = phrase.words[0].start, phrase.words[-1].end
+            pieces += [self.prompt[start:first], " " * (end - first)]
+            start = end
+        return "".join([*pieces, self.prompt[start:]])
+
+    def taken_for_english(self) -> PromptTree:
+        """The tree with its foreign phrases as if they were English: what measures then measures them, too."""
+        phrases = (replace(phrase, language="") for phrase in self.phrases)
+        return replace(self, phrases=tuple(phrases)) if self.foreign else self
 
     def to_nltk(self) -> Tree:
         """Returns the phrases as an `nltk.Tree`, to be printed (`pretty_print()`), drawn (`draw()`) or searched.
@@ -125,11 +155,11 @@ class Unit:
     words: tokens of the phrase; verbs: tokens that joined it as verbs or predicates; head: its noun, None for a unit
     of adjectives alone. governor: the unit it hangs on (None: the root). relation: "start" of a fragment, "prep",
     "object", "conj", "next" to its neighbour; preposition: the word, for "prep" ("by", "in"). fragment, sentence:
-    counters. determined: an article stands in front.
+    counters. determined: an article stands in front; owned: a possessive pronoun.
     """
 
-    __slots__ = ("determined", "fragment", "governor", "head", "index", "kind", "preposition", "relation", "sentence",
-                 "style", "verbs", "words")  # fmt: skip
+    __slots__ = ("determined", "fragment", "governor", "head", "index", "kind", "owned", "preposition", "relation",
+                 "sentence", "style", "verbs", "words")  # fmt: skip
 
     def __init__(self, index: int, fragment: int, sentence: int) -> None:
         self.index = index
@@ -141,7 +171,7 @@ class Unit:
         self.preposition = ""
         self.fragment = fragment
         self.sentence = sentence
-        self.determined = False
+        self.determined = self.owned = False
         self.kind = ""  # "predicate": a unit that a verb opened and that has no noun yet
         self.style = False
 

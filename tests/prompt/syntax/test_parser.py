@@ -75,7 +75,7 @@ def style(tree: PromptTree) -> list[str]:
         ("photo of a kitchen taken with an old phone", {"kitchen": None, "old phone": "kitchen"}),
         ("claude monet with a wooden leg", {"claude monet": None, "wooden leg": "monet"}),
         ("clowns with happy, tired and angry faces", {"clowns": None, "happy tired angry faces": "clowns"}),
-        ("a door with 'Stop, thief!' painted on it", {"door": None, "Stop thief painted": "door"}),
+        ("a door with 'Stop, thief!' painted on it", {"door Stop thief painted": None}),
         ("solitude", {"solitude": None}),
     ],
 )

@@ -1,0 +1,413 @@
+"""A prompt cut into its parts, each told for what it is: prose, a tag, a style, another language, something unwanted.
+
+People write prompts in many manners, and mix them: sentences, tags ("1girl, long_hair"), weight groups side by side,
+headings and JSON, one part in one language and the next in another. Here the prompt is cut where one part ends, by what
+stands in the text alone; the grammar of a part is the business of `syntax`. Offsets stay those of the prompt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from types import MappingProxyType
+from typing import Literal
+
+from .languages import foreign_pieces, other_scripts
+from .markup import SEPARATORS, read, spans
+from .syntax.lexicon import common_words, read_sections, style_lexicon, word_lists
+from .syntax.tokens import WALL_MARK
+
+Kind = Literal["prose", "tag", "style", "absent", "foreign"]
+PROSE: tuple[Kind, str] = ("prose", "")
+
+# Where comma-parts end. A full stop ends one before a blank alone: "f/1.8", "h. r. giger" matter to nobody here.
+_PIECE = re.compile(
+    rf"[^,;!?\n\r|•…，。、；！？．｡､{WALL_MARK}]+?(?=[.:]\s|[.:]$|[,;!?\n\r|•…，。、；！？．｡､{WALL_MARK}]|$)"
+)
+_UNDERSCORE = re.compile(r"(?<=[^\W_])_+(?=[^\W_])|(?<=[^\W_])_+(?=\\?\()")
+_META = re.compile(r"\s*(?:score|source|rating|year)[_:][\w]+\s*", re.IGNORECASE)
+COUNTED = re.compile(r"(?<![\w.-])(\d{1,2})\+?([a-z]{3,})(?![\w'’-])", re.IGNORECASE)
+_QUALIFIED = re.compile(  # bat_(animal), saber_\(fate\), bow (weapon)
+    r"(?<=[^\W_])_+\\?\([^()\n]{1,40}\)|(?<=\w) \((?:weapon|object|animal|series|medium|character|food|flower)\)"
+)
+_QUALIFIER = re.compile(r"(?<=[\w\s])\(([^()\n]{1,40})\)")
+_STRING = r'"(?:\\.|[^"\\])*"'
+_JSON = re.compile(rf"(?P<string>{_STRING})|(?P<mark>[{{}}\[\]:,])|(?P<literal>[^\s\"{{}}\[\]:,]+)", re.DOTALL)
+_JSON_START = re.compile(rf"\s*(?:```(?:json)?\s*)?[{{\[]\s*(?:[{{\[]\s*)*{_STRING}\s*:", re.DOTALL)
+_LABEL = re.compile(
+    rf"""(?:^|(?<=[\n\r{WALL_MARK}.;,!?|]))[ \t]*(?:[-•*#>]+[ \t]*)?[\[*]*[ \t]*
+    (?P<name>[A-Za-z][\w'’-]*(?:[ \t]+[\w'’-]+){{0,3}}?)[ \t]*[\]*]*
+    (?:[ \t]*:(?!:)\**(?=\s|["'“]|$)|(?P<dash>[ \t]+[-–—](?=[ \t])))""",
+    re.VERBOSE,
+)
+_HEADING = re.compile(r"^[ \t]*#{1,6}[ \t]*(?P<name>[A-Za-z][\w '’-]{0,40}?)[ \t]*:?[ \t]*$", re.MULTILINE)
+_MARKED = re.compile(r":|[ \t][-–—][ \t]")
+_MARK_OF_LIST = re.compile(r"^[ \t]*(?:\d{1,2}[.)]|[-*•–>]+|#+)[ \t]+", re.MULTILINE)
+_OPTION_COUNT = re.compile(r"(?<=\{)[\d.-]+\$\$(?:[^{}|$]{0,8}\$\$)?")  # {2$$a|b|c} of wildcard processors
+_SCHEDULE = re.compile(r":[ \t]*\d*\.?\d+[ \t]*(?=\])")  # [cat:dog:0.5]
+_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch ``prompt[start:end]`` of one kind; ``language`` names that of a foreign one."""
+
+    start: int
+    end: int
+    kind: Kind
+    language: str = ""
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A prompt as the parser reads it.
+
+    ``text``: the prompt without markup, headings and foreign parts, of the same length, with a wall (``WALL_MARK``)
+    where nothing may reach across. ``parts``: what is no prose, from left to right, without overlap. ``regions``:
+    where another region of the picture begins (behind ``BREAK``, ``AND``, …).
+    """
+
+    text: str
+    parts: tuple[Part, ...]
+    regions: tuple[int, ...]
+
+    def kinds(self, positions: Iterable[int]) -> Iterator[Kind]:
+        """The kinds of the parts that places lie in; the places in rising order."""
+        index = 0
+        for position in positions:
+            while index < len(self.parts) and self.parts[index].end <= position:
+                index += 1
+            inside = index < len(self.parts) and self.parts[index].start <= position
+            yield self.parts[index].kind if inside else "prose"
+
+
+@lru_cache(maxsize=1)
+def _lists() -> MappingProxyType[str, frozenset[str]]:
+    return MappingProxyType({name: frozenset(terms) for name, terms in read_sections("parts.txt").items()})
+
+
+def outline(prompt: str) -> Outline:
+    """Cut a prompt into its parts; any string has some, none is refused."""
+    draft = _Draft(prompt)
+    draft.blank_markup()
+    if _JSON_START.match(prompt):
+        draft.read_json()
+    else:
+        draft.read_labels()
+    draft.part_groups()
+    draft.part_languages()
+    draft.part_tags()
+    return draft.outline()
+
+
+class _Draft:
+    """The text while it is worked on, character by character, and the parts found so far."""
+
+    def __init__(self, prompt: str) -> None:
+        self.prompt = prompt
+        self.text = list(prompt)
+        self.kinds: list[tuple[Kind, str]] = [PROSE] * len(prompt)
+        self.regions: list[int] = []
+
+    def outline(self) -> Outline:
+        """What came of it."""
+        parts = []
+        start = 0
+        for kind, run in groupby(self.kinds):
+            end = start + len(list(run))
+            if kind != PROSE:
+                parts.append(Part(start, end, *kind))
+            start = end
+        return Outline("".join(self.text), tuple(parts), tuple(self.regions))
+
+    def tell(self, start: int, end: int, kind: Kind, language: str = "") -> None:
+        """Say what a stretch is, unless it is known already."""
+        if all(known == PROSE for known in self.kinds[start:end]):
+            self.kinds[start:end] = [(kind, language)] * (end - start)
+
+    def blank(self, start: int, end: int, wall: bool = False) -> None:
+        """Take a stretch out; with a wall in its place if something ends there."""
+        self.text[start:end] = " " * (end - start)
+        if wall and end > start:
+            self.text[start] = WALL_MARK
+
+    # Markup ---------------------------------------------------------------------------------------------------------
+
+    def blank_markup(self) -> None:
+        """Take the markup out, with walls at what parts the text."""
+        for span in spans(self.prompt):
+            if span.kind == "text":
+                continue
+            if span.kind == "absent":
+                self.tell(span.start, span.end, "absent")
+                continue
+            bar = self.prompt[span.start : span.end] == "|"
+            self.blank(span.start, span.end, span.kind in SEPARATORS or bar)
+            if span.kind in ("break", "and"):
+                self.regions.append(span.end)
+        for pattern in (_OPTION_COUNT, _SCHEDULE, _QUALIFIED):
+            for match in pattern.finditer(self.prompt):
+                self.blank(*match.span())
+
+    def part_groups(self) -> None:
+        """Walls around weight groups that are things of their own: "(red hat:1.2) (blue eyes)", not "a (red) hat"."""
+        groups = [group for group in read(self.prompt).groups if group.content_end - group.start > 1]
+        walls: set[int] = set()
+        for group in sorted(groups, key=lambda group: group.start):
+            before, after = self._word_before(group.start), self._word_after(group.end)
+            last = self._word_before(group.content_end)
+            if before and not _expects_more(before) and not _opens_little(self._word_after(group.start + 1)):
+                walls.add(group.start)
+            if group.start in walls:
+                walls.add(group.end - 1)  # an aside: what follows goes on with what stands in front of it
+            alone = len(self.prompt[group.start + 1 : group.content_end][:80].split()) == 1
+            described = alone and before and (before in ("a", "an", "the") or _only_describes(before))
+            if after and _may_end(last) and not _goes_on(after) and not described:
+                walls.add(group.end - 1)
+        for position in walls:
+            self.text[position] = WALL_MARK
+
+    def _word_before(self, position: int) -> str:
+        """The word that ends in front of a place, in lower case; "" if something else than blanks is between."""
+        found = re.search(r"([\w'’-]+)[ \t]*$", "".join(self.text[max(0, position - 80) : position]))
+        return found[1].lower() if found else ""
+
+    def _word_after(self, position: int) -> str:
+        found = re.match(r"[ \t]*([\w'’-]+)", "".join(self.text[position : position + 80]))
+        return found[1].lower() if found else ""
+
+    # Headings -------------------------------------------------------------------------------------------------------
+
+    def read_json(self) -> None:
+        """Take keys, brackets and settings of a JSON prompt out; what stands behind a key is of the key's kind."""
+        outer: list[str] = ["prose"]
+        kind = "prose"
+        tokens = list(_JSON.finditer(self.prompt))
+        for index, match in enumerate(tokens):
+            start, end = match.span()
+            if match.lastgroup == "mark":
+                if match[0] in "{[":
+                    outer.append(kind)
+                elif match[0] in "}]" and len(outer) > 1:
+                    kind = outer.pop()
+                self.blank(start, end, wall=True)
+                continue
+            following = tokens[index + 1][0] if index + 1 < len(tokens) else ""
+            if match.lastgroup == "string" and following == ":":
+                kind = _kind_of_label(match[0][1:-1])
+                kind = outer[-1] if kind == "prose" else kind
+                self.blank(start, end, wall=True)
+            elif match.lastgroup == "string":
+                self.text[start] = self.text[end - 1] = WALL_MARK
+                self._value(start + 1, end - 1, kind)
+            else:
+                self.blank(start, end)
+
+    def read_labels(self) -> None:
+        """Take headings ("Subject: …") and the marks of lists out; what stands behind one is of the heading's kind."""
+        text = "".join(self.text)
+        labels = [match for match in _LABEL.finditer(text) if _is_label(match, text)] if _MARKED.search(text) else []
+        labels += [match for match in _HEADING.finditer(text) if "\n" in text]
+        if labels:
+            labels.sort(key=lambda match: match.start())
+            for index, match in enumerate(labels):
+                following = labels[index + 1].start() if index + 1 < len(labels) else len(text)
+                kind = _kind_of_label(match["name"])
+                heading = text[match.start() : match.end()].lstrip()[:1] == "#"
+                end = following if heading else _end_of_value(text, match.end(), following, kind)
+                self.blank(match.start(), match.end(), wall=True)
+                self._value(match.end(), end, kind)
+        for match in _MARK_OF_LIST.finditer(text):
+            self.blank(*match.span())
+
+    def _value(self, start: int, end: int, kind: str) -> None:
+        if kind == "ignored":
+            self.blank(start, end, wall=True)
+        elif kind == "style":
+            self.tell(start, end, "style")
+        elif kind == "absent":
+            self.tell(start, end, "absent")
+
+    # Languages and tags ---------------------------------------------------------------------------------------------
+
+    def part_languages(self) -> None:
+        """Take what is not English out of the text."""
+        text = "".join(self.text)
+        pieces = _pieces(text)
+        found = other_scripts(text)
+        for (start, end), language in zip(
+            pieces, foreign_pieces([text[start:end] for start, end in pieces]), strict=True
+        ):
+            if language is not None:
+                first = next(i for i in range(start, end) if not text[i].isspace())
+                found.append((first, start + len(text[start:end].rstrip()), language))
+        for start, end, language in found:
+            self.tell(start, end, "foreign", language)
+            self.blank(start, end, wall=True)
+
+    def part_tags(self) -> None:
+        """Walls around tags, and the tags as parts: underscores, counted things, and what stands among them."""
+        text = "".join(self.text)
+        pieces = _pieces(text)
+        signs = [_is_tag(text[start:end]) for start, end in pieces]
+        if not any(signs):
+            return
+        listed = sum(signs) > 1 or len(pieces) > 2
+        for (start, end), sign in zip(pieces, signs, strict=True):
+            piece = text[start:end]
+            if not sign and not (listed and _is_short(piece)):
+                continue
+            self._wall(start, -1)
+            self._wall(end, 1)
+            if not re.search(r"[^\W\d_]{2}", piece) and not COUNTED.search(piece):
+                self.blank(start, end)  # ":3", "^_^", "x_x"
+                continue
+            if _META.fullmatch(piece) or _spoken(piece) in _lists()["style-tags"]:
+                self.tell(start, end, "style")
+            for match in _QUALIFIER.finditer(piece):
+                self.blank(start + match.start(), start + match.end())
+            self.tell(start, end, "tag")
+
+    def _wall(self, position: int, step: int) -> None:
+        """Make the comma beside a piece a wall."""
+        position += -1 if step < 0 else 0
+        while 0 <= position < len(self.text) and self.text[position] in " \t":
+            position += step
+        if 0 <= position < len(self.text) and self.text[position] in ",;":
+            self.text[position] = WALL_MARK
+
+
+def _pieces(text: str) -> list[tuple[int, int]]:
+    """(start, end) of the comma-parts that say something."""
+    return [match.span() for match in _PIECE.finditer(text) if match.group().strip()]
+
+
+def _plain(name: str) -> str:
+    """A heading in lower case, without the number of "Region 2"."""
+    return re.sub(r"(?<=\w) \d+$", "", " ".join(re.sub(r"[_-]+", " ", name).split()).lower())
+
+
+def _kind_of_label(name: str) -> str:
+    """What stands behind a heading: "prose", "style", "absent", or "ignored" for settings."""
+    lists = _lists()
+    plain = _plain(name)
+    for section, kind in (("absent-labels", "absent"), ("ignored-labels", "ignored"), ("style-labels", "style")):
+        if plain in lists[section]:
+            return kind
+    return "prose"
+
+
+def _is_label(match: re.Match[str], text: str) -> bool:
+    """Whether words in front of a colon are a heading: known ones anywhere, capitals at the start of a line."""
+    plain = _plain(match["name"])
+    line_start = not text[text.rfind("\n", 0, match.start()) + 1 : match.start()].strip()
+    if match["dash"] and not line_start:
+        return False
+    if any(plain in _lists()[name] for name in ("labels", "style-labels", "absent-labels", "ignored-labels")):
+        return True
+    titled = match["name"][:1].isupper() and len(plain.split()) <= 3
+    return line_start and titled and "\n" in text and not match["dash"]
+
+
+def _end_of_value(text: str, start: int, following: int, kind: str) -> int:
+    """Where what stands behind a heading ends: at the end of its line; a style at the end of its sentence."""
+    stop = r"\n|[.!?](?=\s)" if kind in ("style", "ignored") else r"\n"
+    blank = re.compile(r"\s*").match(text, start, following)
+    first = blank.end() if blank is not None else start
+    found = re.compile(stop).search(text, first, following)
+    return found.start() if found is not None else following
+
+
+# Words around weight groups.
+
+
+def _classes(word: str) -> list[str]:
+    return common_words().get(word, "").split("|")
+
+
+def _expects_more(word: str) -> bool:
+    """Whether what stands behind the word belongs to it: "a (red) hat", "wearing (a hat)", "very (old)"."""
+    lists = word_lists()
+    if word in lists["small"] or word in lists["be"] or word in lists["negation"] or word in lists["conjunctions"]:
+        return True
+    if word in lists["transitive"] or word in lists["transparent-verbs"] or word in lists["place-prepositions"]:
+        return True
+    return word in lists["colors"] or _only_describes(word)
+
+
+def _only_describes(word: str) -> bool:
+    """Whether the lexicon has the word, and not as a noun."""
+    classes = _classes(word)
+    return classes != [""] and not any(name.startswith("NN") for name in classes)
+
+
+def _opens_little(word: str) -> bool:
+    """Whether a group that starts so goes on with what stands in front: "a man (with a hat)"."""
+    return word in word_lists()["small"] - {"a", "an", "the"} or word in word_lists()["conjunctions"]
+
+
+def _may_end(word: str) -> bool:
+    """Whether the word ends a thing: no adjective, no material, no preposition."""
+    if not word or _expects_more(word):
+        return False
+    classes = _classes(word)
+    describes = "JJ" in classes or word in word_lists()["materials"]
+    lexicon = style_lexicon()
+    return not describes or word in lexicon.words or word in lexicon.heads or word in lexicon.media
+
+
+def _goes_on(word: str) -> bool:
+    """Whether the word goes on with what stands in front of it: "(a bear) catching (a salmon) in a river"."""
+    lists = word_lists()
+    if word in lists["small"] - {"a", "an", "the"} or word in lists["conjunctions"] or word in lists["be"]:
+        return True
+    if word in lists["place-prepositions"] or word in lists["pronouns"] or word in lists["posture"]:
+        return True
+    if word in lists["transparent-verbs"] or (word.endswith("ing") and word not in lists["noun-ing"]):
+        return True
+    classes = _classes(word)
+    return classes != [""] and all(name.startswith(("VB", "IN", "RP", "MD", "W")) for name in classes)
+
+
+# Tags.
+
+
+def counted_noun(text: str) -> str | None:
+    """The noun of a number and a noun in one word ("2girls"); None for other words ("8k", "90s")."""
+    match = COUNTED.fullmatch(text)
+    if match is None:
+        return None
+    noun = match[2].lower()
+    lists = _lists()
+    if noun in lists["counted"]:
+        return noun
+    known = any(name in ("NN", "NNS") for name in _classes(noun))
+    lexicon = style_lexicon()
+    if not known or noun in lists["units"] or noun in lexicon.media or noun in lexicon.heads or noun in lexicon.words:
+        return None
+    return noun
+
+
+def _is_tag(piece: str) -> bool:
+    """Whether a comma-part is a tag by itself: underscores between its words, a counted thing, a sign of tag lists."""
+    if _UNDERSCORE.search(piece) and len(piece.split()) <= 4:
+        return True
+    plain = _spoken(piece)
+    if plain in _lists()["tag-signs"]:
+        return True
+    return len(plain.split()) <= 4 and any(counted_noun(match.group()) for match in COUNTED.finditer(piece))
+
+
+def _spoken(piece: str) -> str:
+    """A tag as words in lower case."""
+    return " ".join(re.sub(r"[\\()_]+", " ", piece).lower().split())
+
+
+def _is_short(piece: str) -> bool:
+    """Whether a comma-part among tags is a tag: a few words without the small ones that sentences have."""
+    words = [word.lower() for word in _WORD.findall(piece)]
+    small = word_lists()["small"] | word_lists()["be"] | word_lists()["pronouns"]
+    return len(words) <= 4 and not any(word in small for word in words)

@@ -1,0 +1,156 @@
+"""Things in a row without commas: "fox ears blonde hair blue eyes", "red barn green meadow white horse".
+
+A noun phrase is modifiers and nouns in front of its head. Where a modifier stands behind a noun that can be the head of
+a thing, or a noun behind one that it cannot form a compound with, another thing starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from .lexicon import style_lexicon, word_lists
+from .roles import GLUE, MODIFIER, NOMINAL, NOUN, kinds
+from .tokens import Token
+
+_ROW = 3  # nouns and modifiers; shorter stretches are one thing
+
+
+def starts_in_rows(tokens: Sequence[Token], roles: Sequence[str]) -> frozenset[int]:
+    """Indices of the words that start another thing of the same row."""
+    found: set[int] = set()
+    for start, end in _stretches(roles):
+        if end - start >= _ROW:
+            found.update(_starts(tokens, roles, start, end))
+    return frozenset(found)
+
+
+def _stretches(roles: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """(start, end) of the stretches of nouns and modifiers."""
+    start = 0
+    for i in range(len(roles) + 1):
+        if i == len(roles) or roles[i] not in (*NOMINAL, GLUE):
+            if i > start:
+                yield start, i
+            start = i + 1
+
+
+def _starts(tokens: Sequence[Token], roles: Sequence[str], start: int, end: int) -> set[int]:
+    last = next((i for i in range(end - 1, start, -1) if roles[i] == NOUN), start)
+    found = {
+        i
+        for i in range(start + 1, last + 1)
+        if roles[i - 1] == NOUN and _modifies(tokens, roles, i, last) and _describes_anew(tokens, roles, i)
+    }
+    in_row, long = bool(found), last - start >= _ROW
+    opened, more = start, set()
+    for i in range(start + 1, last + 1):
+        if i in found:
+            opened = i
+        elif roles[i - 1] == roles[i] == NOUN and _stands_alone(tokens, i, in_row, long, opened < i - 1):
+            more.add(i)
+    if found or more:
+        more.update(_style_words(tokens, start, last))
+    return found | more
+
+
+def _style_words(tokens: Sequence[Token], start: int, last: int) -> Iterator[int]:
+    """Where style words stand in a row, and where they end: "snow HDR sunset", "mountains tracking camera"."""
+    terms, scenes = style_lexicon().terms, word_lists()["whole-scenes"]
+    for i in range(start + 1, last + 1):
+        word = tokens[i].lower
+        if tokens[i].text.isupper() and word in terms and word not in scenes:
+            yield i
+            yield i + 1
+    for i in range(max(start + 1, last - 2), last):
+        if " ".join(token.lower for token in tokens[i : last + 1]) in terms:
+            yield i
+            break
+
+
+def _modifies(tokens: Sequence[Token], roles: Sequence[str], i: int, last: int) -> bool:
+    """Whether the word is a modifier, or a colour or a material that was read as a noun in front of another."""
+    if roles[i] == MODIFIER:
+        return True
+    word, lists = tokens[i].lower, word_lists()
+    if i >= last or roles[i] != NOUN:
+        return False
+    listed = any(word in lists[name] for name in ("colors", "materials", "gems"))
+    return listed or ("JJ" in kinds(word) and tokens[i + 1].tag == "JJ")  # "tail blonde messy hair"
+
+
+def _describes_anew(tokens: Sequence[Token], roles: Sequence[str], i: int) -> bool:
+    """Whether the modifier at `i` opens a phrase of its own: "barn green meadow", not "snow covered hill"."""
+    before, word, lists = tokens[i - 1], tokens[i].lower, word_lists()
+    if before.quoted or tokens[i].quoted:
+        return False
+    material = before.lower in lists["materials"] or before.lower in lists["gems"]
+    described = i > 1 and roles[i - 2] == MODIFIER and material  # "white sand blue sea"
+    if not described and not _is_thing(before):
+        return False
+    tag = tokens[i].tag
+    if tag in ("VBN", "VBD") or (tag == "JJ" and word.endswith("ed")):
+        if word in lists["compound-ed"]:
+            return False
+    elif tag == "VBG" or word.endswith("ing"):
+        return word in lists["adjective-ing"] and before.lower not in lists["compound-ing"]
+    elif tag.startswith("RB"):
+        return False
+    return True
+
+
+def _is_thing(token: Token) -> bool:
+    """Whether a noun names a thing that can stand by itself, neither a style nor a material."""
+    word, lists, lexicon = token.lower, word_lists(), style_lexicon()
+    if word in lists["whole-scenes"] or word in ("sheets", "covers", "prints"):
+        return True
+    if word in lexicon.words or word in lexicon.heads or word in lexicon.media or word in lexicon.sites:
+        return word in lists["animate"] or word in lists["feature"]
+    if word in lists["materials"] or word in lists["colors"] or word in lists["time"] or word in lists["measures"]:
+        return False
+    if (
+        "JJ" in kinds(word)
+        and word not in lists["feature"]
+        and (word not in lists["animate"] or word in lists["sorts"])
+    ):
+        return False  # "female green fox"
+    return token.counted or bool({"NN", "NNS"} & set(kinds(word))) or word in lists["feature"]
+
+
+def _stands_alone(tokens: Sequence[Token], i: int, in_row: bool, long: bool, described: bool) -> bool:
+    """Whether the noun at `i` forms no compound with the one in front: "clouds forest", "hair freckles"."""
+    before, token, lists = tokens[i - 1], tokens[i], word_lists()
+    if before.quoted or token.quoted or f"{before.lower} {token.lower}" in lists["compounds"]:
+        return False
+    if in_row and i + 1 < len(tokens) and f"{token.lower} {tokens[i + 1].lower}" in lists["compounds"]:
+        return True
+    if not _is_thing(before):
+        return False
+    if before.counted or _is_plural(before):
+        return True
+    if before.lower in lists["feature"] and token.lower in lists["body"]:
+        return True
+    if long and before.lower in lists["lone-scenes"]:
+        return True
+    if long and token.lower in lists["whole-scenes"] and before.lower in lists["animate"]:
+        return True
+    if not in_row:
+        return False
+    if i > 1 and f"{tokens[i - 2].lower} {before.lower}" in lists["compounds"]:
+        return True
+    if before.lower in lists["furniture"] and (token.lower in lists["furniture"] or token.lower in lists["animate"]):
+        return True
+    if before.lower in lists["places"] and token.lower in lists["time"]:
+        return True
+    if before.lower in lists["feature"] and before.lower not in lists["body"] and token.lower in lists["feature"]:
+        return True  # "armor katana"
+    if before.lower in lists["whole-scenes"] or token.lower in lists["whole-scenes"]:
+        return True
+    return described and before.lower in lists["places"] and (token.lower in lists["animate"] or token.lower == "crowd")
+
+
+def _is_plural(token: Token) -> bool:
+    word, lists = token.lower, word_lists()
+    if word in lists["plural-compounds"]:
+        return False
+    plural = token.tag == "NNS" or "NN" in kinds(word[:-1])
+    return plural and word.endswith("s") and not word.endswith(("ss", "us", "is"))

@@ -1,0 +1,123 @@
+"""Prompts in the manners that people write them in: one kind a case, none of them in an annotated set."""
+
+from __future__ import annotations
+
+import pytest
+
+from grefine_core.prompt.syntax import parse_prompt
+
+
+def content(prompt: str) -> list[str]:
+    """The content phrases, their heads in capitals."""
+    tree = parse_prompt(prompt)
+    return [
+        " ".join(
+            word.text.upper() if word is phrase.head or word == phrase.head else word.text for word in phrase.words
+        )
+        for phrase in tree
+        if not phrase.is_style and not phrase.is_foreign
+    ]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "wanted"),
+    [
+        # Tags
+        (
+            "2girls, ponytail, maid_outfit, holding_tray, cafe, :d",
+            ["2GIRLS holding", "PONYTAIL", "maid OUTFIT", "TRAY", "CAFE"],
+        ),
+        ("score_9, rating_safe, 1dog, grass, sitting on a rock", ["1DOG sitting", "GRASS", "ROCK"]),
+        ("rem_(re:zero), saber_\\(fate\\), blue_hair", ["REM", "SABER", "blue HAIR"]),
+        ("6+girls, 3 cats", ["6 GIRLS", "3 CATS"]),
+        ("RAW photo, 1woman, 30 years old, green scarf", ["1WOMAN", "green SCARF"]),
+        # Weight groups
+        ("(black cat:1.2) (green eyes:1.3) on a (velvet cushion)", ["black CAT", "green EYES", "velvet CUSHION"]),
+        ("(knight:1.2) (dragon:1.3) (castle)", ["KNIGHT", "DRAGON", "CASTLE"]),
+        ("a (blue:1.3) parrot on a (wooden:0.8) perch", ["blue PARROT", "wooden PERCH"]),
+        ("embedding:style.pt girl with a kite", ["GIRL", "KITE"]),
+        # Things in a row
+        (
+            "tall man black coat white shirt walking in the rain",
+            ["tall MAN walking", "black COAT", "white SHIRT", "RAIN"],
+        ),
+        ("a dog a cat and two birds", ["DOG", "CAT", "two BIRDS"]),
+        ("samurai red armor katana cherry blossoms", ["SAMURAI", "red ARMOR", "KATANA", "cherry BLOSSOMS"]),
+        ("a snow covered mountain, a red sports car", ["snow covered MOUNTAIN", "red sports CAR"]),
+        # Midjourney
+        ("hot air balloon:: old map::2 clouds::-0.5 --chaos 40", ["hot air BALLOON", "old MAP"]),
+        ("white teapot —ar 4:3 —v 6", ["white TEAPOT"]),
+        ("a house --sref 12 987 --p ab1 --tile", ["HOUSE"]),
+        ("a bench -- made of stone", ["BENCH made", "STONE"]),
+        # Headings and JSON
+        ("Scene: a wet alley. Subject: a woman. Camera: 35mm", ["wet ALLEY", "WOMAN"]),
+        ('{"scene": "a market", "subjects": [{"name": "old woman"}], "seed": 7}', ["MARKET", "old WOMAN"]),
+        ("* a red bicycle\n* a brick wall", ["red BICYCLE", "brick WALL"]),
+        ("left: a knight, right: a witch", ["KNIGHT", "WITCH"]),
+        # Lettering
+        ('a sign that says "OPEN" on a door', ["SIGN says OPEN", "DOOR"]),
+        ("a license plate reading ABC 123 on a truck", ["license PLATE reading ABC 123", "TRUCK"]),
+        ("a banner 'SAVE US', two drums", ["BANNER SAVE US", "two DRUMS"]),
+        # Negation
+        ("a no parking sign by a gate", ["no parking SIGN", "GATE"]),
+        ("a desk with nothing but a laptop", ["DESK", "LAPTOP"]),
+        # Sentences
+        ("She carefully opens a box.", ["opens BOX"]),
+        ("A hawk circles over a field. Steam rises from a pot.", ["HAWK circles", "FIELD", "STEAM rises", "POT"]),
+        ("A man in a burning building. The overall mood is calm.", ["MAN", "burning BUILDING"]),
+        ("In the background, a kite. On the left stands a chair.", ["KITE", "CHAIR"]),
+    ],
+)
+def test_content(prompt: str, wanted: list[str]) -> None:
+    assert content(prompt) == wanted
+
+
+@pytest.mark.parametrize(
+    ("prompt", "absent"),
+    [
+        ("a pond --no people, text --ar 3:2", ["people", "text"]),
+        ("a woman without makeup, no jewelry", ["makeup", "jewelry"]),
+        ("a kitchen free of clutter", ["clutter"]),
+        ("a knight, neither helmet nor shield", ["helmet", "shield"]),
+        ("a cat that isn't wearing a collar", ["collar"]),
+        ("Prompt: a fox\nNegative prompt: blurry fur, two tails", ["blurry fur", "two tails"]),
+        ("scenery, no_humans, a pier", ["humans"]),
+        ("a crown instead of a hat", ["hat"]),
+        ("a red hat", []),
+    ],
+)
+def test_what_must_not_be_there(prompt: str, absent: list[str]) -> None:
+    tree = parse_prompt(prompt)
+    assert [phrase.text for phrase in tree.absent] == absent
+    said = {word.text for phrase in tree for word in phrase.words}
+    assert said.isdisjoint(word for text in absent for word in text.split())
+
+
+def ancestors(prompt: str) -> dict[str, str | None]:
+    tree = parse_prompt(prompt)
+    heads = [phrase.head.text for phrase in tree]
+    return {
+        phrase.text: None if phrase.ancestor is None else heads[phrase.ancestor]
+        for phrase in tree
+        if not phrase.is_style
+    }
+
+
+def test_what_hangs_on_whom() -> None:
+    assert ancestors("vocaloid, 1girl, red_hair") == {"vocaloid": None, "1girl": "vocaloid", "red hair": "1girl"}
+    regions = ancestors("a park BREAK a king, red cape BREAK a queen, blue cape")
+    assert regions == {"park": None, "king": "park", "red cape": "king", "queen": "park", "blue cape": "queen"}
+    assert ancestors("girl with fox ears orange hair")["orange hair"] == "girl"
+
+
+def test_other_languages() -> None:
+    tree = parse_prompt("ein roter Fuchs im Schnee, Abendlicht, a red fox")
+    assert [(phrase.text, phrase.language) for phrase in tree] == [
+        ("ein roter Fuchs im Schnee", "German"),
+        ("Abendlicht", "German"),
+        ("red fox", ""),
+    ]
+    assert tree.foreign == (0, 1)
+    assert tree.english.strip(" ,") == "a red fox"
+    assert tree.taken_for_english().foreign == ()
+    assert tree.taken_for_english().phrases[0].text == "ein roter Fuchs im Schnee"
