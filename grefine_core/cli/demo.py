@@ -55,7 +55,12 @@ def add_command(commands: Any) -> None:
         "Every fourth or so has no defect",
     )
     chosen.add_argument("--image", metavar="FILE", help="a picture of your own; the small models know only theirs")
-    parser.add_argument("--prompt", help="what your own picture was meant to show; default: from its metadata")
+    parser.add_argument(
+        "--prompt",
+        help="what your own picture was meant to show; default: from the text file of its name (picture.txt), or its "
+        "metadata",
+    )
+    common.add_prompt_from_option(parser)
     parser.add_argument("-o", "--output", default="grefine-output", metavar="FOLDER")
     common.add_overwrite_option(parser)
     parser.add_argument(
@@ -77,8 +82,9 @@ def run(arguments: argparse.Namespace) -> int:
     from ..miniature.loading import load_choices
     from .demo_run import MODELS, node_settings, own_subject, sample_subject
 
-    if arguments.prompt is not None and not arguments.image:
-        raise InputError("--prompt: belongs to a picture of your own (--image); samples have their own prompts.")
+    for option, value in (("--prompt", arguments.prompt), ("--prompt-from", arguments.prompt_from)):
+        if value is not None and not arguments.image:
+            raise InputError(f"{option}: belongs to a picture of your own (--image); samples have their own prompts.")
     if not arguments.image and arguments.index == EXAMPLE_INDEX and not installed():
         arguments.image = str(EXAMPLE)  # samples cannot be drawn; this one is shipped as a file
     folder = common.output_folder(arguments.output)
@@ -91,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
         common.check_outputs([*written, *(folder / name for name in own)], arguments.overwrite, read)
 
     if arguments.image:
-        subject = own_subject(folder, read[0], arguments.prompt, before)
+        subject = own_subject(folder, read[0], arguments.prompt, before, arguments.prompt_from)
     else:
         subject = sample_subject(folder, arguments.index, before)
     print(MODELS)

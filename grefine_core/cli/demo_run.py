@@ -86,15 +86,17 @@ def sample_subject(folder: Path, index: int = EXAMPLE_INDEX, before: Before | No
     return Subject(path, sample.caption.prompt, (drawing.in_words(sample),), files=tuple(files.items()))
 
 
-def own_subject(folder: Path, image: Path, prompt: str | None, before: Before | None = None) -> Subject:
-    """Take the user's picture with its prompt: the given one, that of the text file of its name, or of its metadata.
-    Of a large one a smaller copy is written, with the prompt in its metadata.
+def own_subject(
+    folder: Path, image: Path, prompt: str | None, before: Before | None = None, node: str | None = None
+) -> Subject:
+    """Take the user's picture with its prompt: the given one, that of the text file of its name, or of its metadata
+    (of ``node`` in its graph). Of a large one a smaller copy is written, with the prompt in its metadata.
 
     Raises:
         InputError: no readable picture, or no prompt.
     """
     picture = load_picture(image)
-    prompt = prompt_for(picture, prompt) or ""
+    prompt = prompt_for(picture, prompt, node=node) or ""
     height, width = picture.pixels.shape[:2]
     if max(height, width) <= LARGEST_SIDE:
         if before is not None:

@@ -294,11 +294,14 @@ class Texts:
             if name == between:
                 continue
             found.append((yield self._value(node.inputs[name], side)))
-        joint = literal(self._graph, node.inputs[between]) if between is not None else None
         if node.inputs.get("action") == "replace":
             return Said(doubt=f"node {name_of(node)} replaces parts of a text")
-        if not isinstance(joint, str):
-            joint = "" if between is None and node.inputs.get("tidy_tags", "no") != "yes" else ", "
+        joint = ", " if node.inputs.get("tidy_tags") == "yes" else ""
+        if between is not None:
+            said = yield self._value(node.inputs[between], side)
+            if said.doubt:
+                return said
+            joint = "".join(said.parts)
         joint = joint.replace("\\n", "\n").replace("\\t", "\t")
         # ComfyUI's own joins what is empty as well; packs leave it out. At the ends neither is to be seen.
         texts = ["".join(said.parts) for said in found]

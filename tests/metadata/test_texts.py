@@ -58,6 +58,12 @@ KNOWN: dict[str, Graph] = {
         {"20": node("CR Text Concatenate", text1=["30", 0], text2=["31", 0], separator=" ")} | RED | IN_SNOW
     ),
     "joined without one": one("ttN concat", text1="a red fox ", text2="in snow", text3="", delimiter=""),
+    "joined with a linked delimiter": written(
+        {
+            "20": node("StringConcatenate", string_a="a red fox", string_b="in snow", delimiter=["32", 0]),
+            "32": text(" "),
+        }
+    ),
     "joined twice": written(
         {
             "20": node("StringConcatenate", string_a=["21", 0], string_b="snow", delimiter=" "),
@@ -171,6 +177,9 @@ UNKNOWN: dict[str, Graph] = {
             "20": node("StringConcatenate", string_a="a fox", string_b=["30", 0], delimiter=" "),
             "30": node("GeminiNode", prompt="where?"),
         }
+    ),
+    "joined with what nobody knows between": written(
+        {"20": node("StringConcatenate", string_a="a", string_b="b", delimiter=["30", 0]), "30": node("RandomLine")}
     ),
     "several parts replaced": one(
         "CR Text Replace", text="a fox in X", find1="X", replace1="snow", find2="", replace2=""
