@@ -278,7 +278,7 @@ def _widgets(node: Mapping[str, Any], kind: str) -> dict[str, Any]:
         return dict(zip(known, _without_control(values), strict=False))
     texts = [value for value in values if isinstance(value, str) and value.strip() and value not in _CONTROL]
     gives = [str(entry.get("name")).lower() for entry in _entries(node, "outputs")]
-    kinds = {entry.get("type") for entry in _entries(node, "outputs")}
+    kinds = [entry.get("type") for entry in _entries(node, "outputs")]
     encodes = "CONDITIONING" in kinds and any(entry.get("type") == "CLIP" for entry in entries)
     if encodes and {"positive", "negative"} <= set(gives):
         both = [value for value in values if isinstance(value, str)]

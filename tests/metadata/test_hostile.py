@@ -190,6 +190,15 @@ def test_names_and_texts_made_to_be_slow_are_not():
     assert time.process_time() - start < 20
 
 
+@pytest.mark.parametrize("kind", [["CONDITIONING"], {"a": 1}, 3, None])
+def test_types_of_slots_may_be_anything(kind):
+    content = plain().content()
+    for node in content["nodes"]:
+        for slot in (*node["inputs"], *node["outputs"]):
+            slot["type"] = kind
+    assert isinstance(read_prompt({"workflow": json.dumps(content)}).why_none(), str)
+
+
 def test_circles_end():
     circle = {"20": node("FluxGuidance", conditioning=["21", 0]), "21": node("FluxGuidance", conditioning=["20", 0])}
     found = read(saved({"3": sampler("20"), **circle}, "3"))
