@@ -56,12 +56,15 @@ def run_alignment(run: Run) -> list[Record]:
         trees = [parse_prompt(case.prompt) for _, case in group]
         assert quality is not None
         found = {name: alignment_quality(quality, images, tree=trees, **keywords) for name, keywords in chosen.items()}
+        formulas: dict[str, dict[str, Any]] = {"bounded": {"formula": "bounded"}} | {
+            f"paper, {penalty}": {"formula": "paper", "penalty": penalty} for penalty in PENALTIES
+        }
         scores = {
-            f"{aggregate}, {penalty}": alignment_quality(
-                quality, images, tree=trees, **{**chosen[FULL], "aggregate": aggregate, "penalty": penalty}
+            f"{aggregate}, {name}": alignment_quality(
+                quality, images, tree=trees, **{**chosen[FULL], "aggregate": aggregate, **formula}
             ).score
             for aggregate in AGGREGATES
-            for penalty in PENALTIES
+            for name, formula in formulas.items()
         }
         for place, (index, case) in enumerate(group):
             names = [defect.name for defect in case.sample.defects]
@@ -185,7 +188,7 @@ def _by_length(records: Sequence[Record], resamples: int) -> Table:
         rows.append([name, figure(found), figure(level), f"{apart:.3f}"])
     return Table(
         "The score AS and the number of phrases",
-        ("aggregate, penalty", "SROCC with the number of phrases", "mean", "AUC, matching against not"),
+        ("aggregate, formula, penalty", "SROCC with the number of phrases", "mean", "AUC, matching against not"),
         rows,
         "Correlation and mean over matching pictures.",
     )
