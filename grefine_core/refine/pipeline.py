@@ -18,7 +18,7 @@ from ..masks import Mask, binarize_map, merge_maps
 from ..plan import Plan, RepairPlan, decide, plan_refinement, plan_repairs
 from ..prompt.emphasis import emphasize
 from ..regions import RegionOptions, find_regions
-from ..report.data import GuardEntry, Report
+from ..report.data import GuardEntry, Report, not_measured_note
 from ..tensors import as_canvas, as_images, as_masks, match_masks
 from .attempts import Attempt, Attempts, read_keep, repair
 from .gains import MAP
@@ -447,6 +447,7 @@ def _report(
     notes: tuple[str, ...],
 ) -> Report:
     perceptual, alignment = found.assessment.perceptual, found.assessment.alignment
+    unmeasured = not_measured_note(alignment.phrases[index])
     return Report(
         prompt=prompt,
         emphasized_prompt=found.prompts[index],
@@ -461,7 +462,8 @@ def _report(
         area=float(found.mask.area[index]),
         guard=entries,
         changed=changed,
-        notes=notes,
+        notes=notes if not unmeasured else (unmeasured, *notes),
+        alignment_measured=not unmeasured,
         maps={
             "perceptual_defect": perceptual.defect_map[index],
             "alignment_defect": alignment.defect_map[index],
