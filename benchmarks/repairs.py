@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from miniature_parts.cases import KINDS as CASES
 from miniature_parts.cases import Case
 from miniature_parts.run import Run, read_choices
 from torch import Tensor
@@ -40,7 +41,8 @@ from grefine_research.miniature.draw import draw
 from grefine_research.miniature.generator import make_sample
 
 PARTS = ("masks", "noise", "guard")
-KINDS: tuple[tuple[str, ...], ...] = (("technical",), ("alignment",), ("rational",), ("natural",))
+#: Of defective pictures, as in the benchmark of the whole method.
+KINDS = CASES["refinement"]
 _GOOD, _BAD, _OTHER = 11, 12, 13
 #: Share of wrong painters' answers in the mixed one.
 _MIX = ("restores", "noise", "exchanges", "restores")
@@ -140,7 +142,7 @@ class Bench:
             meets = bool((found.mask.denoise[0].numpy() > 0)[wrong].any())
             region = case.mask(*kinds)
             inside = bool((found.mask.denoise[0].numpy() > 0)[region].any())
-            for name in ("defective", kinds[0]):
+            for name in ("defective", " and ".join(kinds)):
                 count[name] += 1
                 count[f"{name}, caught"] += plan.runs
                 count[f"{name}, mask meets the defect"] += plan.run_stage1 and (meets or inside)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .checks import number, whole_number
 from .errors import InputError
-from .masks import Bool, Mask, binarize_map, feather_mask, fill_mask_holes, grow_mask
+from .masks import Bool, Mask, binarize_map, drop_specks, feather_mask, fill_mask_holes, grow_mask, looked_up
 from .tensors import as_masks, fit_empty, match_masks
 
 if TYPE_CHECKING:
@@ -50,8 +50,10 @@ class RegionOptions:
         room: how far the region of an ancestor grows for what is missing beside it, in radii of a disc of its area.
         max_area: where the picture looks bad on more than this share, that is left to stage 2; in [0, 1].
         whole: mark the whole picture for what is missing and hangs on nothing, as the paper does.
-        calibrated: take the threshold of the perceptual map, and the bar of the perceptual score, that were measured
-            for the quality model where they were, in place of those of the other options.
+        calibrated: ask of what looks bad that it is above the threshold that was measured for the quality model, where
+            it was, and take the bar of the perceptual score that was measured in place of the option's.
+        seed_area: on how much of the picture it has to be above that threshold, connected, in [0, 1]. What lies around
+            it belongs to it as far as the options' own, lower threshold goes.
     """
 
     level: float = 0.5
@@ -62,6 +64,7 @@ class RegionOptions:
     max_area: float = 0.6
     whole: bool = False
     calibrated: bool = True
+    seed_area: float = 0.0
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -70,6 +73,7 @@ class RegionOptions:
             ("free_area", 0.001, 1.0),
             ("room", 0.0, 10.0),
             ("max_area", 0.0, 1.0),
+            ("seed_area", 0.0, 1.0),
         ):
             number(getattr(self, name), name, low, high)
         whole_number(self.phrases, "phrases", 1, 1000)
@@ -168,8 +172,9 @@ def find_regions(
 
     bad = np.zeros((height, width), dtype=bool)
     if looks is not None:
-        if options.calibrated and diagnosis.map_threshold is not None:
-            binarize = {**binarize, "threshold": diagnosis.map_threshold}
+        limit = diagnosis.map_threshold if options.calibrated else None
+        if limit is not None:
+            binarize = {**binarize, "threshold": min(limit, binarize.get("threshold", 0.5))}
         found = binarize_map(
             looks, grow=0.0, feather=0.0, fill_holes=fill_holes, protect=protect, interrupt=interrupt, **binarize
         )
@@ -179,6 +184,8 @@ def find_regions(
                 f"perceptual_map: {bad.shape[1]}×{bad.shape[0]} pixels, but the diagnosis is of {width}×{height}. Make "
                 "both from the same picture."
             )
+        if limit is not None:
+            bad = _reaching(bad, as_masks(looks, "perceptual_map")[0].cpu().numpy() > limit, options.seed_area)
     share = float(bad.mean())
     left = share > options.max_area
     owners = np.zeros((height, width), dtype=np.uint8)
@@ -244,6 +251,20 @@ def phrases_in(owners: Tensor, where: Tensor, regions: Sequence[PhraseRegion]) -
         present |= each
     phrases = tuple(region.phrase for place, region in enumerate(regions, start=1) if present >> place & 1)
     return phrases, bool(present & 1)
+
+
+def _reaching(bad: Bool, sure: Bool, area: float) -> Bool:
+    """The connected parts of ``bad`` that hold a connected part of ``sure`` of at least this share of the picture."""
+    from scipy import ndimage
+
+    sure = drop_specks(sure & bad, area * sure.size)
+    if not sure.any():
+        return np.zeros_like(bad)
+    labels, count = ndimage.label(bad, structure=np.ones((3, 3), dtype=bool))
+    reached = np.zeros(count + 1, dtype=bool)
+    reached[np.unique(labels[sure])] = True
+    reached[0] = False
+    return looked_up(reached, labels)
 
 
 def _shield(protect: Tensor | None, size: tuple[int, int]) -> Bool | None:
@@ -350,10 +371,14 @@ def _with_room(anchor: Values, beside: Bool, options: RegionOptions) -> Bool:
 
 
 def _free_place(values: Values, taken: Bool, options: RegionOptions) -> Bool:
-    """Where ``values`` are best and nothing else lies, as far as there is such a place."""
+    """The one place where ``values`` are best and nothing else lies, as far as there is such a place."""
+    from scipy import ndimage
+
     cap = min(options.free_area, options.area)
     ranked = _own_range(np.where(taken, np.float32(0.0), _own_range(values)))
-    return _capped(ranked, _above(ranked, options.level), cap)
+    labels, _ = ndimage.label(_above(ranked, options.level))
+    best = labels == labels[np.unravel_index(int(ranked.argmax()), ranked.shape)]
+    return _capped(ranked, best, cap)
 
 
 def _enlarged(region: Bool, size: tuple[int, int]) -> Bool:

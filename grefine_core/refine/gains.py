@@ -100,7 +100,7 @@ class Reader:
             assess = partial(own, map_size=MAP)
         self._quality, self._assess, self._batch = quality, assess, max(1, batch)
         self.noise = noise_of(quality) if noise is None else noise
-        self.min_side = int(getattr(quality, "resolution", 224) or 224)
+        self.min_side = min(getattr(quality, "resolution", (224, 224)))
         self.encodes = 0
 
     def read(self, pictures: Iterable[Tensor], prompt: str) -> list[Reading]:
@@ -121,8 +121,9 @@ class Reader:
         found = self._assess(self._quality, as_images(part), [prompt] * count)
         perceptual, alignment = found.perceptual, found.alignment
         ps, as_ = perceptual.score.tolist(), alignment.score.tolist()
-        logs = getattr(perceptual, "log_ratio", None)
-        logged = [math.log(max(score, 1e-12)) for score in ps] if logs is None else logs.tolist()
+        logged = [math.log(max(score, 1e-12)) for score in ps]
+        if getattr(perceptual, "ratios", None):
+            logged = perceptual.log_ratio.tolist()
         factors = {name: values.tolist() for name, values in getattr(perceptual, "factors", {}).items()}
         return [
             Reading(
@@ -161,7 +162,7 @@ def region_place(box: Box, pixels: Tensor, picture: tuple[int, int], min_side: i
     The crop has the context that stage 1 gives it and is not enlarged: it takes in more of the picture until the
     quality model sees it at its own resolution.
     """
-    plan = plan_crop(box, picture, CropOptions(), size_multiple=1, min_side=min(min_side, *picture))
+    plan = plan_crop(box, picture, CropOptions(), size_multiple=1, min_side=min_side)
     top, left, bottom, right = plan.box
     weight = torch.zeros(bottom - top, right - left)
     weight[box[0] - top : box[2] - top, box[1] - left : box[3] - left] = pixels.float().cpu()
