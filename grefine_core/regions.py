@@ -64,7 +64,7 @@ class RegionOptions:
     max_area: float = 0.6
     whole: bool = False
     calibrated: bool = True
-    seed_area: float = 0.0
+    seed_area: float = 0.005
 
     def __post_init__(self) -> None:
         for name, low, high in (

@@ -23,6 +23,7 @@ from ..miniature.loading import GUIDANCE, Choices
 from ..miniature.networks import FACTOR, LATENT_SIDE
 from ..miniature.world import EXAMPLE_INDEX
 from ..pictures import Picture, load_picture, marked, prompt_from_metadata, save_picture
+from ..regions import RegionOptions
 from .research import research
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ def node_settings(choices: Choices, seed: int = 0, include_style: bool = False) 
     """Inputs with constant values, for every node of a kind; what the nodes have no input for stays as they are."""
     options = choices.options
     masks, plan, emphasis, crop = options.masks, options.plan, options.emphasis, options.crop
+    regions = options.regions or RegionOptions()
     factors = zip(("technical", "rational", "natural"), choices.importance, strict=True)
     perceptual: dict[str, object] = {
         "formula": choices.calibration,
@@ -163,6 +165,10 @@ def node_settings(choices: Choices, seed: int = 0, include_style: bool = False) 
             "grow": masks.grow,
             "feather": masks.feather,
             "fill_holes": masks.fill_holes,
+            "most_phrases": regions.phrases,
+            "max_area": regions.max_area,
+            "calibrated": regions.calibrated,
+            "whole_picture": regions.whole,
         },
         "GRefinePromptEmphasis": {
             "minimum": emphasis.minimum,
@@ -178,6 +184,8 @@ def node_settings(choices: Choices, seed: int = 0, include_style: bool = False) 
             "perceptual_bar": plan.perceptual_bar,
             "alignment_bar": plan.alignment_bar,
             "region_bar": plan.region_bar,
+            "own_phrases": options.own_phrases,
+            "calibrated": regions.calibrated,
         },
         "GRefineStage1Inpaint": {
             "seed": seed,
@@ -187,10 +195,21 @@ def node_settings(choices: Choices, seed: int = 0, include_style: bool = False) 
             "native_side": side,
             "context": crop.context,
             "color_match": options.stage1_keep_color,
+            "attempts": options.attempts,
         },
-        "GRefineStage2Restore": {"seed": seed, "keep_color": options.stage2_keep_color},
-        # With a tolerance of 1 nothing is ever refused.
-        "GRefineNoHarmGuard": {**perceptual, **alignment, "tolerance": options.tolerance if options.guard else 1.0},
+        "GRefineStage2Restore": {
+            "seed": seed,
+            "keep_color": options.stage2_keep_color,
+            "attempts": options.attempts,
+        },
+        # By the scores, with a tolerance of 1, nothing is ever refused.
+        "GRefineNoHarmGuard": {
+            **perceptual,
+            **alignment,
+            "tolerance": options.tolerance if options.guard else 1.0,
+            "rule": options.rule if options.guard else "scores",
+            "attempts": options.attempts,
+        },
         "GRefineQualityReport": {**perceptual, **alignment},
     }
 
