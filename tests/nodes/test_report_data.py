@@ -42,7 +42,10 @@ def measured(perceptual: float, alignment: float, phrases=()):
             worst_region=torch.tensor([perceptual / 2]),
         ),
         alignment=SimpleNamespace(
-            score=torch.tensor([alignment]), defect_map=torch.zeros(1, 6, 8), phrases=(tuple(phrases),)
+            score=torch.tensor([alignment]),
+            defect_map=torch.zeros(1, 6, 8),
+            phrases=(tuple(phrases),),
+            measured=(True,),
         ),
     )
 

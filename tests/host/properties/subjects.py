@@ -209,7 +209,8 @@ class Subjects:
             given["protect"] = give.mask(map_.shape[1:], give.pick((1, map_.shape[0])), sparse=True)
 
         def right(result: tuple[Any, ...]) -> None:
-            denoise, composite, area = result
+            denoise, composite, area, plans = result
+            assert plans == [None] * map_.shape[0]  # no diagnosis
             is_mask(denoise, map_.shape)
             is_mask(composite, map_.shape)
             assert ((denoise == 0) | (denoise == 1)).all()
@@ -252,7 +253,7 @@ class Subjects:
     def plan(self, give: Giver) -> str:
         shares = ("perceptual_score", "alignment_score", "perceptual_bar", "alignment_bar", "stage1_min", "stage1_max")
         given = {name: give.number(0.0, 1.0) for name in (*shares, "stage2_strength")}
-        given |= {"mode": give.choice(("gated", "paper")), "steps": give.number(2, 400, whole=True)}
+        given |= {"mode": give.choice(("verdicts", "gated", "paper")), "steps": give.number(2, 400, whole=True)}
         for name in ("area", "worst_region"):
             given[name] = Given(None) if give.pick((True, False)) else give.number(0.0, 1.0)
         given["region_bar"] = give.number(0.0, 1.0)
@@ -263,7 +264,8 @@ class Subjects:
         clash = ["stage1_min"] if low.fine and high.fine and low.value > high.value else []
 
         def right(result: tuple[Any, ...]) -> None:
-            for value in result:
+            assert result[-1] is None  # no plan of regions
+            for value in result[:-1]:
                 assert isinstance(value, bool | int | float | str), f"{value!r}"
                 if isinstance(value, float):
                     is_score(value)
