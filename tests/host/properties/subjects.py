@@ -123,7 +123,8 @@ class Subjects:
         given = {"image": image, "quality_model": give.one_of(self.models.quality), **self._ways(give)}
 
         def right(result: tuple[Any, ...]) -> None:
-            quality, defects, overlay, *scores = result
+            quality, defects, overlay, *scores, diagnoses = result
+            assert [one.size for one in diagnoses] == [tuple(image.shape[1:3])] * image.shape[0]
             is_mask(quality, image.shape)
             is_mask(defects, image.shape)
             is_image(overlay, image.shape)
@@ -145,7 +146,8 @@ class Subjects:
         }
 
         def right(result: tuple[Any, ...]) -> None:
-            defects, overlay, scores, phrases, summary = result
+            defects, overlay, scores, phrases, summary, diagnoses = result
+            assert [one.phrases for one in diagnoses] == list(phrases)
             is_mask(defects, image.shape)
             is_image(overlay, image.shape)
             assert len(scores) == len(phrases) == len(summary) == image.shape[0]
