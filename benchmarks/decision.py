@@ -5,15 +5,15 @@
 Two questions that the method leaves open, each with its candidates measured on the same pictures:
 
 - Are an_i and as_i those of the picture as a whole (its class token), of the place where the phrase fits best (its
-  patches), or of both? Figure: the area under the ROC curve, missing nouns against nouns that are there, wrong
-  modifiers against right ones.
+  patches), or of both? Figures: the areas under the ROC curve, missing nouns against nouns that are there, wrong
+  modifiers against right ones; their mean decides, since a phrase has one place.
 - Is PS pooled with a statistic of the map, and with which? Figure: Spearman's rank correlation with severity.
 
-The simplest candidate stays unless another is better with the whole of its paired 95 % interval. Then the verdicts are
-counted: in every picture something unmatched has to mean AS < 1, and nothing else; and how many pictures without a
-thing of their prompt are noticed. Writes ``results/decision.md``. ``--check`` ends with 1 where what is chosen is not
-what the code does (``alignment.calibration.EVIDENCE``, ``perceptual.LOWEST``). Run it again when the miniature models
-change.
+Chosen is the surest gain over the simplest candidate, that is the highest lower end of a paired 95 % interval; where
+none lies above 0, the simplest stays. Then the verdicts are counted: in every picture something unmatched has to mean
+AS < 1 and a marked map, and nothing else; and how many pictures without a thing of their prompt are noticed. Writes
+``results/decision.md``. ``--check`` ends with 1 where what is chosen is not what the code does
+(``alignment.calibration.EVIDENCE``, ``perceptual.LOWEST``). Run it again when the miniature models change.
 """
 
 from __future__ import annotations
@@ -71,17 +71,23 @@ class Choice:
     gains: dict[str, Estimate]
     chosen: str
 
-    def table(self, title: str, what: str, note: str) -> Table:
-        """For the page."""
+    def table(self, title: str, what: str, note: str, more: Mapping[str, Choice] | None = None) -> Table:
+        """For the page; ``more``: other figures of the same candidates, by their headings."""
+        others = more or {}
         rows = [
-            [f"**{name}**" if name == self.chosen else name, figure(found), figure(self.gains[name])]
+            [
+                f"**{name}**" if name == self.chosen else name,
+                *(figure(other.figures[name]) for other in others.values()),
+                figure(found),
+                figure(self.gains[name]),
+            ]
             for name, found in self.figures.items()
         ]
-        return Table(title, ("candidate", what, "gain"), rows, note)
+        return Table(title, ("candidate", *others, what, "gain"), rows, note)
 
 
 def choose(count: int, figures: Mapping[str, Figure]) -> Choice:
-    """The best of candidates, if the interval of its gain over the first one lies above 0; else the first.
+    """The candidate whose gain over the first one is surest; the first, where no interval lies above 0.
 
     Args:
         count: of what is resampled.
@@ -94,8 +100,8 @@ def choose(count: int, figures: Mapping[str, Figure]) -> Choice:
     simplest = next(iter(drawn))
     found = {name: _estimate(values) for name, values in drawn.items()}
     gains = {name: _estimate(values - drawn[simplest]) for name, values in drawn.items()}
-    best = max(found, key=lambda name: found[name].value)
-    return Choice(found, gains, best if gains[best].low > 0 else simplest)
+    # The simplest one's own gain is exactly 0.
+    return Choice(found, gains, max(gains, key=lambda name: gains[name].low))
 
 
 def _estimate(values: NDArray[np.float64]) -> Estimate:
@@ -181,8 +187,8 @@ def _lowest(patches: torch.Tensor, share: float) -> float:
 # The choices.
 
 
-def choose_evidence(records: Sequence[Record], defect: str) -> Choice:
-    """Whose score tells best the phrases with a defect ("noun", "modifier") from those without."""
+def areas(records: Sequence[Record], defect: str) -> dict[str, Figure]:
+    """How well each candidate's score tells the phrases with a defect ("noun", "modifier") from those without."""
     column = 1 if defect == "noun" else 0
     # A missing thing says nothing of modifiers; a wrong modifier does not make a thing missing.
     asked = ("none", "noun", "modifier") if defect == "noun" else ("none", "modifier")
@@ -201,7 +207,18 @@ def choose_evidence(records: Sequence[Record], defect: str) -> Choice:
 
         return area
 
-    return choose(len(records), {name: area_of(name) for name in EVIDENCES})
+    return {name: area_of(name) for name in EVIDENCES}
+
+
+def choose_evidence(records: Sequence[Record]) -> tuple[Choice, dict[str, Choice]]:
+    """By the mean of both areas; and these by themselves."""
+    nouns, modifiers = areas(records, "noun"), areas(records, "modifier")
+
+    def mean_of(name: str) -> Figure:
+        return lambda rows: (nouns[name](rows) + modifiers[name](rows)) / 2.0
+
+    each = {"missing things, AUC": choose(len(records), nouns), "wrong modifiers, AUC": choose(len(records), modifiers)}
+    return choose(len(records), {name: mean_of(name) for name in EVIDENCES}), each
 
 
 def choose_pool(records: Sequence[Record]) -> Choice:
@@ -264,20 +281,15 @@ def main(arguments: list[str] | None = None) -> int:
         resume=options.resume,
     )
     records, severities = run_alignment(run), run_perceptual(run)
-    nouns, modifiers = (choose_evidence(records, defect) for defect in ("noun", "modifier"))
+    evidence, each = choose_evidence(records)
     pool = choose_pool(severities)
     tables = [
-        nouns.table("an_i: is the thing there?", "AUC", "Missing things against things that are there."),
-        modifiers.table("as_i: is it as described?", "AUC", "Wrong modifiers against matched phrases."),
+        evidence.table("Is it there, and as described?", "mean of both", "Gain: over the picture as a whole.", each),
         pool.table("PS", "SROCC with severity", "Logarithms of unclamped ratios; with the map's statistic, their sum."),
         consistency(records),
     ]
-    chosen = {"noun": nouns.chosen, "modifier": modifiers.chosen, "PS": pool.chosen}
-    used = {
-        "noun": _used("noun"),
-        "modifier": _used("modifier"),
-        "PS": _pool_name(LOWEST) if LOWEST else CLASS,
-    }
+    chosen = {"evidence": evidence.chosen, "PS": pool.chosen}
+    used = {"evidence": _used(), "PS": _pool_name(LOWEST)}
     today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
     page = [
         "# Decisions, on validation scenes",
@@ -298,10 +310,9 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if options.check and wrong else 0
 
 
-def _used(what: str) -> str:
+def _used() -> str:
     """The name of the candidate that the code has."""
-    evidence = PICTURE if EVIDENCE is None else getattr(EVIDENCE, what)
-    return PICTURE if EVIDENCE is None or evidence == PICTURE else f"{evidence}, best {EVIDENCE.share:.1%}"
+    return PICTURE if EVIDENCE is None else f"{EVIDENCE.noun}, best {EVIDENCE.share:.1%}"
 
 
 if __name__ == "__main__":

@@ -54,6 +54,8 @@ class RegionOptions:
             it was, and take the bar of the perceptual score that was measured in place of the option's.
         seed_area: on how much of the picture it has to be above that threshold, connected, in [0, 1]. What lies around
             it belongs to it as far as the options' own, lower threshold goes.
+        doubt: where the picture as a whole passes, the threshold that was measured moves towards 1 by this share of
+            what is left: score and map together say how a picture does, and a good one has its odd places.
     """
 
     level: float = 0.5
@@ -64,7 +66,8 @@ class RegionOptions:
     max_area: float = 0.6
     whole: bool = False
     calibrated: bool = True
-    seed_area: float = 0.005
+    seed_area: float = 0.01
+    doubt: float = 0.8
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -74,6 +77,7 @@ class RegionOptions:
             ("room", 0.0, 10.0),
             ("max_area", 0.0, 1.0),
             ("seed_area", 0.0, 1.0),
+            ("doubt", 0.0, 1.0),
         ):
             number(getattr(self, name), name, low, high)
         whole_number(self.phrases, "phrases", 1, 1000)
@@ -172,7 +176,7 @@ def find_regions(
 
     bad = np.zeros((height, width), dtype=bool)
     if looks is not None:
-        limit = diagnosis.map_threshold if options.calibrated else None
+        limit = _limit(diagnosis, options)
         if limit is not None:
             binarize = {**binarize, "threshold": min(limit, binarize.get("threshold", 0.5))}
         found = binarize_map(
@@ -251,6 +255,16 @@ def phrases_in(owners: Tensor, where: Tensor, regions: Sequence[PhraseRegion]) -
         present |= each
     phrases = tuple(region.phrase for place, region in enumerate(regions, start=1) if present >> place & 1)
     return phrases, bool(present & 1)
+
+
+def _limit(diagnosis: Diagnosis, options: RegionOptions) -> float | None:
+    """What the defect map has to reach, by what was measured for the quality model; None where nothing was."""
+    limit = diagnosis.map_threshold
+    if not options.calibrated or limit is None:
+        return None
+    score, bar = diagnosis.whole_score, diagnosis.perceptual_bar
+    passes = score is not None and bar is not None and score >= bar
+    return limit + options.doubt * (1.0 - limit) if passes else limit
 
 
 def _reaching(bad: Bool, sure: Bool, area: float) -> Bool:

@@ -61,7 +61,8 @@ class LocalEvidence:
     def __post_init__(self) -> None:
         choice(self.noun, "noun", EVIDENCES)
         choice(self.modifier, "modifier", EVIDENCES)
-        number(self.share, "share", 1e-6, 1.0)
+        if number(self.share, "share", 0.0, 1.0) == 0.0:
+            raise InputError("share: has to be above 0, for a place needs patches.")
 
     @property
     def needed(self) -> bool:
@@ -69,7 +70,7 @@ class LocalEvidence:
         return (self.noun, self.modifier) != ("picture", "picture")
 
 
-EVIDENCE: LocalEvidence | None = None
+EVIDENCE: LocalEvidence | None = LocalEvidence("both", "both", 0.02)
 """Which evidence new bounds are measured for, beside the picture as a whole; None: no other. ``benchmarks/decision.py``
 decides it."""
 

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 
 
 Defect = Literal["none", "noun", "modifier"]
+IN_WORDS: dict[str, str] = {
+    "none": "matched",
+    "modifier": "there, but not as described",
+    "noun": "not there",
+    "style": "style, left out",
+    "unmeasured": "not measured",
+}
+"""What nodes, sheets and commands say of a phrase, by its ``verdict``."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,13 @@ class PhraseQuality:
     def bounded(self) -> float:
         """r = min(1, q) in [0, 1]: the verdict, 1 exactly where the phrase is matched."""
         return min(1.0, self.ratio)
+
+    @property
+    def verdict(self) -> str:
+        """Its defect, or why it has none: "style" or "unmeasured"; a key of ``IN_WORDS``."""
+        if self.measured:
+            return self.defect
+        return "style" if self.phrase.is_style else "unmeasured"
 
     @property
     def matched(self) -> bool:

@@ -276,7 +276,7 @@ def measure(
             collected, patches = part[id(trees[index])], unit[index, 1:]
             similarity = dict(zip(texts, (vectors @ unit[index, 0]).tolist(), strict=True))
             fits = _similarities(collected, patches, vectors, row, empty)
-            here = _at_places(fits, patches, vectors, texts, options)
+            here = _at_places(collected, fits, patches, vectors, row, options)
             found[index].scores += phrase_scores(collected, similarity, tau, options.way, here, options.evidence)
             found[index].maps += _maps(collected, fits, features.grid)
             if collected.pieces:
@@ -374,17 +374,23 @@ def _similarities(
 
 
 def _at_places(
+    collected: PromptTexts,
     similarity: Tensor,
     patches: Tensor,
     vectors: Tensor,
-    texts: Sequence[str],
+    row: dict[str, int],
     options: AlignmentOptions,
 ) -> list[Similarities] | None:
-    """For every measured phrase the similarity of each text to the phrase's place; None where it is not asked for."""
+    """For every measured phrase the similarity of its texts to its place; None where it is not asked for."""
     if options.evidence is None or not options.evidence.needed or not options.syntax:
         return None
-    rows = places(similarity, patches, options.evidence.share) @ vectors.T
-    return [dict(zip(texts, values, strict=True)) for values in rows.tolist()]
+    found: list[Similarities] = []
+    at = places(similarity, patches, options.evidence.share)
+    for place, phrase in zip(at, (each for each in collected.phrases if each is not None), strict=True):
+        texts = list(dict.fromkeys((EMPTY, *phrase)))
+        cosines = vectors[[row[text] for text in texts]] @ place
+        found.append(dict(zip(texts, cosines.tolist(), strict=True)))
+    return found
 
 
 def _maps(collected: PromptTexts, similarity: Tensor, grid: tuple[int, int]) -> tuple[Tensor | None, ...]:

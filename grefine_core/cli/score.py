@@ -71,6 +71,8 @@ def _score(picture: Any, model: Any, arguments: argparse.Namespace) -> dict[str,
 
 
 def _in_words(result: dict[str, Any]) -> str:
+    from ..alignment.results import IN_WORDS
+
     factors = ", ".join(f"{name} {value:.3f}" for name, value in result["factors"].items())
     lines = [
         str(result["image"]),
@@ -82,8 +84,7 @@ def _in_words(result: dict[str, Any]) -> str:
     lines.append(f"  alignment   {result['alignment']:.3f}   {result['prompt']}")
     if "reward" in result:
         lines.append(f"  reward      {result['reward']:+.3f}   (ImageReward)")
-    missed = {"noun": "not in the picture", "modifier": "not as described"}
     for phrase in result["phrases"]:
         if phrase["defect"] != "none":
-            lines.append(f"      {phrase['text']}: {missed[phrase['defect']]}  ({phrase['score']:.3f})")
+            lines.append(f"      {phrase['text']}: {IN_WORDS[phrase['defect']]}  ({phrase['score']:.3f})")
     return "\n".join(lines)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..alignment.results import IN_WORDS
 from ..checks import whole_number
 from ..errors import InputError
 from ..prompt.markup import spans
@@ -33,13 +34,6 @@ _MARKS: dict[str, Color] = {
     "unmeasured": (58, 63, 75),
 }
 _MOST_ROWS = 30  # of phrases
-_MEANINGS = {
-    "none": "shown",
-    "modifier": "there, but not as described",
-    "noun": "not there",
-    "style": "style, not judged",
-    "unmeasured": "not measured",
-}
 
 
 def header(report: Report, width: int) -> Image.Image:
@@ -180,7 +174,7 @@ def _kind(verdict: PhraseQuality) -> str:
 def _legend(report: Report, width: int) -> Image.Image:
     present = {_kind(verdict) for verdict in report.phrases}
     runs: list[Run] = []
-    for kind, meaning in _MEANINGS.items():
+    for kind, meaning in IN_WORDS.items():
         if kind in present:
             runs += [Run("   ", TEXT, _MARKS[kind]), Run(f" {meaning}     ", FAINT)]
     return text_block(runs, width, 18)

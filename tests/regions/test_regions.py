@@ -166,6 +166,26 @@ def test_the_calibrated_threshold_goes_before_the_option():
     assert find_regions(one, RegionOptions(calibrated=False), threshold=0.5).mask.denoise.any()
 
 
+def test_where_the_picture_as_a_whole_passes_its_map_has_to_be_surer():
+    bad = torch.zeros(SIZE)
+    bad[20:40, 20:40] = 0.8
+    measured = {"bad": bad, "map_threshold": 0.7, "perceptual_bar": 0.6}
+    assert find_regions(diagnosis(**measured, perceptual_score=0.5)).mask.denoise.any()
+    assert not find_regions(diagnosis(**measured, perceptual_score=0.9)).mask.denoise.any()
+    assert find_regions(diagnosis(**measured, perceptual_score=0.9), RegionOptions(doubt=0.2)).mask.denoise.any()
+    assert find_regions(diagnosis(**{**measured, "bad": bad * 1.2}, perceptual_score=0.9)).mask.denoise.any()
+
+
+def test_a_speck_above_the_measured_threshold_is_no_defect_and_a_defect_has_its_surroundings():
+    bad = torch.zeros(SIZE)
+    bad[20:40, 20:40] = 0.6
+    bad[30, 30] = 0.9
+    assert not find_regions(diagnosis(bad=bad, map_threshold=0.7)).mask.denoise.any()
+    bad[22:38, 22:38] = 0.9
+    found = find_regions(diagnosis(bad=bad, map_threshold=0.7), grow=0.0)
+    assert int(found.mask.denoise.sum()) == 400
+
+
 def test_protected_pixels_are_in_no_mask():
     protect = torch.zeros(SIZE)
     protect[:48] = 1.0
