@@ -20,9 +20,8 @@ def add_mask_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--masks-from",
         choices=SOURCES,
-        default="regions",
         help="regions: where the picture looks bad, and the region of every unmatched phrase by itself; maps: both "
-        "maps merged, then made a mask",
+        "maps merged, then made a mask; default: regions, with the modes gated and paper maps",
     )
     group.add_argument(
         "--most-phrases",
@@ -71,7 +70,7 @@ def mask_options(arguments: argparse.Namespace) -> MaskOptions:
 
 def region_options(arguments: argparse.Namespace) -> RegionOptions | None:
     """Return what the options ask for; the rest as in ``arguments.base``, if there is one."""
-    if arguments.masks_from == "maps":
+    if (arguments.masks_from or ("regions" if _mode(arguments) == "verdicts" else "maps")) == "maps":
         return None
     return replace(
         _base(arguments).regions or RegionOptions(),
@@ -88,9 +87,9 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--mode",
         choices=("verdicts", "gated", "paper"),
-        default=own.mode,
         help="verdicts: stage 1 runs where something is masked, stage 2 where the picture looks bad as a whole; gated: "
-        "by bars for both scores; paper: stage 2 always",
+        "by bars for both scores; paper: stage 2 always; default: verdicts, gated if --alignment-bar or --region-bar is "
+        "given",
     )
     group.add_argument("--steps", type=int, default=own.steps, help="denoiser calls of both stages together")
     group.add_argument("--stage1-min", type=float, default=own.stage1_min, help="strength for the slightest defect")
@@ -124,8 +123,8 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     guard.add_argument(
         "--guard-rule",
         choices=RULES,
-        default=RefineOptions().rule,
-        help="gain: a change stays if something gains by more than noise and nothing loses; scores: if no score falls",
+        help="gain: a change stays if something gains by more than noise and nothing loses; scores: if no score falls; "
+        "default: gain, with the modes gated and paper, or with a tolerance, scores",
     )
     guard.add_argument(
         "--tolerance",
@@ -150,10 +149,10 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
 
 def refine_options(arguments: argparse.Namespace) -> RefineOptions:
     """Return what the options ask for; the rest as in ``arguments.base``, if there is one."""
-    base = _base(arguments)
+    base, own = _base(arguments), RefineOptions()
     plan = replace(
         base.plan,
-        mode=arguments.mode,
+        mode=_mode(arguments),
         steps=arguments.steps,
         stage1_min=arguments.stage1_min,
         stage1_max=arguments.stage1_max,
@@ -169,11 +168,21 @@ def refine_options(arguments: argparse.Namespace) -> RefineOptions:
         plan=plan,
         own_phrases=arguments.own_phrases,
         guard=not arguments.no_guard,
-        rule=arguments.guard_rule,
+        rule=arguments.guard_rule
+        or ("gain" if plan.mode == "verdicts" and arguments.tolerance == own.tolerance else "scores"),
         tolerance=arguments.tolerance,
         attempts=arguments.attempts,
         keep=arguments.keep,
     )
+
+
+def _mode(arguments: argparse.Namespace) -> str:
+    """The mode that is asked for: commands that name bars of both scores go by them, as they always did."""
+    own = PlanOptions()
+    bars = [
+        getattr(arguments, name, getattr(own, name)) != getattr(own, name) for name in ("alignment_bar", "region_bar")
+    ]
+    return getattr(arguments, "mode", None) or ("gated" if any(bars) else own.mode)
 
 
 def _base(arguments: argparse.Namespace) -> RefineOptions:
