@@ -88,8 +88,8 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
         "--mode",
         choices=("verdicts", "gated", "paper"),
         help="verdicts: stage 1 runs where something is masked, stage 2 where the picture looks bad as a whole; gated: "
-        "by bars for both scores; paper: stage 2 always; default: verdicts, gated if --alignment-bar or --region-bar is "
-        "given",
+        "by bars for both scores; paper: stage 2 always; default: verdicts, gated if --alignment-bar or --region-bar "
+        "is given",
     )
     group.add_argument("--steps", type=int, default=own.steps, help="denoiser calls of both stages together")
     group.add_argument("--stage1-min", type=float, default=own.stage1_min, help="strength for the slightest defect")
