@@ -150,12 +150,10 @@ def node_settings(choices: Choices, seed: int = 0, include_style: bool = False) 
         "aggregate": choices.aggregate,
         "include_style": include_style,
     }
-    weights = zip("ab", masks.weights or (1.0, 1.0), strict=True)
     side = FACTOR * LATENT_SIDE
     return {
         "GRefinePQMap": perceptual,
         "GRefineAQMap": {**alignment, "formula": choices.calibration},
-        "GRefineMergeMaps": {"mode": masks.merge, **{f"weight_{name}": float(value) for name, value in weights}},
         "GRefineBinarizeMap": {
             "method": masks.method,
             "threshold": masks.threshold,

@@ -76,7 +76,7 @@ def region_options(arguments: argparse.Namespace) -> RegionOptions | None:
         _base(arguments).regions or RegionOptions(),
         phrases=arguments.most_phrases,
         max_area=arguments.max_area,
-        calibrated=not arguments.uncalibrated,
+        calibrated=not getattr(arguments, "uncalibrated", False),
     )
 
 
@@ -166,13 +166,13 @@ def refine_options(arguments: argparse.Namespace) -> RefineOptions:
         masks=mask_options(arguments),
         regions=region_options(arguments),
         plan=plan,
-        own_phrases=arguments.own_phrases,
+        own_phrases=getattr(arguments, "own_phrases", False),
         guard=not arguments.no_guard,
         rule=arguments.guard_rule
         or ("gain" if plan.mode == "verdicts" and arguments.tolerance == own.tolerance else "scores"),
         tolerance=arguments.tolerance,
         attempts=arguments.attempts,
-        keep=arguments.keep,
+        keep=getattr(arguments, "keep", ""),
     )
 
 
