@@ -26,7 +26,7 @@ from .host import (
     searched,
 )
 from .io_types import CATEGORY, InpaintPipelineType
-from .stage1 import Values, refined_image_output, shared_stage1, stage1_inputs
+from .stage1 import Values, shared_stage1, stage1_inputs, stage1_outputs
 
 _FOLDERS, _FILES = "diffusers", "checkpoints"
 _INDEX, _SUFFIXES = "model_index.json", (".safetensors",)
@@ -170,8 +170,9 @@ class GRefineStage1InpaintDiffusers(io.ComfyNode):
                     ),
                 ],
                 [],
+                [],
             ),
-            outputs=[refined_image_output()],
+            outputs=stage1_outputs(),
         )
 
     @classmethod
@@ -180,7 +181,7 @@ class GRefineStage1InpaintDiffusers(io.ComfyNode):
         image: Values,
         denoise_mask: Values,
         inpaint_pipeline: Values,
-        prompt: Values,  # noqa: ARG003 - the host passes all inputs
+        prompt: Values,
         negative_prompt: Values,  # noqa: ARG003 - the host passes all inputs
         run: Values,
         strength: Values,
@@ -193,6 +194,12 @@ class GRefineStage1InpaintDiffusers(io.ComfyNode):
         context: Values,
         color_match: Values,
         composite_mask: Values | None = None,
+        quality_model: Values | None = None,
+        diagnosis: Values | None = None,
+        plan: Values | None = None,
+        attempts: Values | None = None,
+        keep: Values | None = None,
+        second_opinion: Values | None = None,
     ) -> list[str]:
         """Ask for the pipeline if any picture has something to be repaired."""
         stage = shared_stage1.look(
@@ -209,6 +216,8 @@ class GRefineStage1InpaintDiffusers(io.ComfyNode):
             native_side,
             context,
             color_match,
+            (quality_model, prompt, diagnosis, attempts, keep, second_opinion),
+            plan,
         )
         if not stage.work.active:
             return []
@@ -233,6 +242,12 @@ class GRefineStage1InpaintDiffusers(io.ComfyNode):
         context: Values,
         color_match: Values,
         composite_mask: Values | None = None,
+        quality_model: Values | None = None,
+        diagnosis: Values | None = None,
+        plan: Values | None = None,
+        attempts: Values | None = None,
+        keep: Values | None = None,
+        second_opinion: Values | None = None,
     ) -> io.NodeOutput:
         """Repaint all pictures that have something to be repaired."""
         stage = shared_stage1.take(
@@ -249,9 +264,11 @@ class GRefineStage1InpaintDiffusers(io.ComfyNode):
             native_side,
             context,
             color_match,
+            (quality_model, prompt, diagnosis, attempts, keep, second_opinion),
+            plan,
         )
         if not stage.work.active:
-            return io.NodeOutput(list(stage.work.batches))
+            return io.NodeOutput(*stage.untouched())
         from ..grefine_core.engines import DiffusersInpainter
         from ..grefine_core.engines.diffusers_sd import LatentSampler
 
@@ -273,6 +290,6 @@ class GRefineStage1InpaintDiffusers(io.ComfyNode):
             return _Sized(DiffusersInpainter(sampler), stage.min_side, stage.native_side)
 
         try:
-            return io.NodeOutput(stage.refine(engine, prompts))
+            return io.NodeOutput(*stage.refine(engine, prompts))
         finally:
             comfy.model_management.soft_empty_cache()

@@ -7,16 +7,21 @@ from functools import partial
 
 from comfy_api.latest import io
 
-from ..grefine_core.refine.guard import guard
+from ..grefine_core.refine.attempts import read_keep
+from ..grefine_core.refine.gains import MAP
+from ..grefine_core.refine.guard import RULES, guard
 from . import host, inputs, preview, report_data
 from .io_types import (
     CATEGORY,
+    MOST_ATTEMPTS,
     alignment_inputs,
     image_input,
+    keep_input,
     measure_anyway_input,
     perceptual_inputs,
     prompt_input,
     quality_model_input,
+    second_opinion_input,
 )
 from .options import Measure
 from .quality_model import quality_of
@@ -32,7 +37,8 @@ class GRefineNoHarmGuard(io.ComfyNode):
             node_id="GRefineNoHarmGuard",
             display_name="No-Harm Guard",
             category=f"{CATEGORY}/refine",
-            description="Measures both pictures and takes back every region that got worse, byte for byte.",
+            description="Measures both pictures and takes back, byte for byte, every region that got worse, or brought "
+            "nothing.",
             search_aliases=["compare images", "keep better image", "rollback"],
             is_input_list=True,
             inputs=[
@@ -47,7 +53,7 @@ class GRefineNoHarmGuard(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.001,
-                    tooltip="How much either score may fall before a change is refused.",
+                    tooltip="For the rule scores: how much either score may fall before a change is refused.",
                 ),
                 *perceptual_inputs(),
                 *alignment_inputs(),
@@ -58,6 +64,25 @@ class GRefineNoHarmGuard(io.ComfyNode):
                     "picture.",
                 ),
                 measure_anyway_input(),
+                io.Combo.Input(
+                    "rule",
+                    options=list(RULES),
+                    default="gain",
+                    optional=True,
+                    tooltip="gain: a change stays if something gains by more than noise, and nothing loses. scores: if "
+                    "no score falls.",
+                ),
+                io.Int.Input(
+                    "attempts",
+                    default=1,
+                    min=1,
+                    max=MOST_ATTEMPTS,
+                    optional=True,
+                    tooltip="As in the stage: the more attempts there were, the more a gain has to be to be no chance.",
+                    **host.known(io.Int.Input, advanced=True),
+                ),
+                keep_input(),
+                second_opinion_input(),
             ],
             outputs=[
                 io.Image.Output(
@@ -94,6 +119,10 @@ class GRefineNoHarmGuard(io.ComfyNode):
         include_style: Sequence[object],
         mask: Sequence[object] | None = None,
         measure_anyway: Sequence[object] = (False,),
+        rule: Sequence[object] | None = None,
+        attempts: Sequence[object] | None = None,
+        keep: Sequence[object] | None = None,
+        second_opinion: Sequence[object] | None = None,
     ) -> io.NodeOutput:
         """Judge picture by picture; batches come out as they came in."""
         new = inputs.flatten_images(after, "after", canvas=True)
@@ -116,7 +145,17 @@ class GRefineNoHarmGuard(io.ComfyNode):
             inputs.single(measure_anyway, "measure_anyway"),
             interrupt=host.check_interrupted,
         )
+        # Workflows that were saved before there was a choice go by the scores, as they did.
+        chosen = inputs.choice(inputs.single(rule, "rule"), "rule", RULES) if inputs.given(rule) else "scores"
+        number = 1
+        if inputs.given(attempts):
+            number = inputs.whole_number(inputs.single(attempts, "attempts"), "attempts", 1, MOST_ATTEMPTS)
+        texts = inputs.per_picture(keep, "keep", len(new)) if inputs.given(keep) else [""] * len(new)
+        kept_by_hand = [frozenset(read_keep(inputs.text(value, "keep"))) for value in texts]
         quality = quality_of(inputs.single(quality_model, "quality_model"))
+        second = None
+        if inputs.given(second_opinion):
+            second = quality_of(inputs.single(second_opinion, "second_opinion"), "second_opinion")
 
         report = host.progress(len(new))
         kept, texts, lines = [], [], []
@@ -129,7 +168,11 @@ class GRefineNoHarmGuard(io.ComfyNode):
                 prompts[index],
                 mask=masks[index],
                 tolerance=margins[index],
-                assess=partial(measure, map_size=(1, 1)),  # its scores are wanted, not its maps
+                assess=partial(measure, map_size=MAP if chosen == "gain" else (1, 1)),  # full-size maps are not wanted
+                rule=chosen,
+                attempts=number,
+                second_opinion=second,
+                keep=kept_by_hand[index],
             )
             kept.append(result.image)
             texts.append(report_data.write(name, result.entries[0], result.before[0], result.after[0]))

@@ -20,7 +20,9 @@ import torch
 from torch import Tensor
 
 from ..grefine_core.checks import choice, number, whole_number
+from ..grefine_core.diagnosis import Diagnosis
 from ..grefine_core.errors import InputError
+from ..grefine_core.plan import RepairPlan
 from ..grefine_core.refine.protocols import Progress, seeds_for
 from ..grefine_core.tensors import as_canvas, as_images, as_masks, match_masks
 
@@ -32,6 +34,7 @@ __all__ = [
     "Work",
     "choice",
     "conditionings",
+    "diagnoses",
     "file_name",
     "find_work",
     "flag",
@@ -47,6 +50,7 @@ __all__ = [
     "number",
     "per_picture",
     "prompts",
+    "repair_plans",
     "same_size",
     "seeds",
     "single",
@@ -289,6 +293,43 @@ def flatten_groups(values: Sequence[object] | object, name: str, kind: type[T], 
     return flat
 
 
+def diagnoses(value: object, name: str = "diagnosis") -> tuple[Diagnosis, ...]:
+    """The diagnosis of one batch: a `Diagnosis` for each of its pictures.
+
+    Raises:
+        InputError: something else, as when a link was made through a node that forgets types.
+    """
+    if not isinstance(value, tuple | list) or not all(isinstance(one, Diagnosis) for one in value):
+        raise InputError(f"{name}: expected what PQ-Map or AQ-Map gives, got {_describe(value)}.")
+    return tuple(value)
+
+
+def repair_plans(values: Sequence[object] | None, name: str, pictures: Pictures) -> list[RepairPlan | None]:
+    """The plan of each picture, None where there is none: as many as pictures, or one for all.
+
+    Raises:
+        InputError: another number, something else, or a plan for a picture of another size.
+    """
+    count = len(pictures)
+    if not given(values):
+        return [None] * count
+    listed = list(values) if isinstance(values, list | tuple) else [values]
+    if len(listed) not in (1, count):
+        raise InputError(f"{name}: {len(listed)} plans for {count} pictures. Give one for each.")
+    plans: list[Any] = listed if len(listed) == count else listed * count
+    for place, (plan, picture) in enumerate(zip(plans, pictures.items, strict=True)):
+        if plan is None:
+            continue
+        if not isinstance(plan, RepairPlan):
+            raise InputError(f"{name}: expected what Binarize Map or Refine Plan gives, got {_describe(plan)}.")
+        if tuple(plan.denoise.shape) != tuple(picture.shape[1:3]):
+            raise InputError(
+                f"{name}: of a picture of {plan.denoise.shape[1]}×{plan.denoise.shape[0]}, but picture {place + 1} is "
+                f"{_size(picture)}. Make the plan from the same pictures."
+            )
+    return plans
+
+
 def json_object(value: object, name: str) -> dict[str, Any]:
     """Parse the JSON text that another node of the pack gave.
 
@@ -390,10 +431,12 @@ def find_work(
     strength: Sequence[object],
     steps: Sequence[object],
     masks: Callable[[Pictures], Sequence[Sequence[Tensor]]] | None = None,
+    planned: Callable[[Pictures], Sequence[tuple[bool, float, int] | None]] | None = None,
 ) -> Work:
     """Match `run`, `strength` and `steps` to the pictures and find those with something to do.
 
     masks: gives, for the pictures, lists of one mask each; a picture with an empty one has nothing to do.
+    planned: gives, for each picture, `run`, `strength` and `steps` of its plan, in place of the inputs; None = no plan.
 
     Raises:
         InputError: wrong types, ranges or counts; the input is named.
@@ -403,6 +446,9 @@ def find_work(
     runs = [flag(value, "run") for value in per_picture(_filled(run), "run", count)]
     strengths = [number(value, "strength", 0.0, 1.0) for value in per_picture(_filled(strength), "strength", count)]
     calls = [whole_number(value, "steps", 0, MOST_STEPS) for value in per_picture(_filled(steps), "steps", count)]
+    for place, own in enumerate([] if planned is None else planned(pictures)):
+        if own is not None:
+            runs[place], strengths[place], calls[place] = own
     needed = [runs[place] and strengths[place] > 0.0 and calls[place] > 0 for place in range(count)]
     found = tuple(masks(pictures)) if any(needed) and masks is not None else ()
     for each in found:

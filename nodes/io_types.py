@@ -14,8 +14,15 @@ QualityModelType = io.Custom("GREFINE_QUALITY_MODEL")
 PhrasesType = io.Custom("GREFINE_PHRASES")
 RestorerType = io.Custom("GREFINE_RESTORER")
 InpaintPipelineType = io.Custom("GREFINE_INPAINT_PIPELINE")
+DiagnosisType = io.Custom("GREFINE_DIAGNOSIS")
+"""Of one batch: a tuple with a `Diagnosis` for each of its pictures."""
+PlanType = io.Custom("GREFINE_PLAN")
+"""Of one picture: a `RepairPlan`."""
+RegionsType = io.Custom("GREFINE_REGIONS")
+"""Of one picture: `Regions`, where its crops lie."""
 
 CATEGORY = "G-Refine"
+MOST_ATTEMPTS = 64
 
 
 def image_input(name: str, tooltip: str) -> Any:
@@ -113,3 +120,66 @@ def measure_anyway_input() -> Any:
 def score_output(name: str, tooltip: str) -> Any:
     """A FLOAT output with one value per picture."""
     return io.Float.Output(name, display_name=name, tooltip=tooltip, is_output_list=True)
+
+
+def diagnosis_input(tooltip: str) -> Any:
+    """The optional `diagnosis` input."""
+    return DiagnosisType.Input("diagnosis", optional=True, tooltip=tooltip)
+
+
+def plan_input(tooltip: str) -> Any:
+    """The optional `plan` input."""
+    return PlanType.Input("plan", optional=True, tooltip=tooltip)
+
+
+def attempts_input() -> Any:
+    """The optional `attempts` input."""
+    return io.Int.Input(
+        "attempts",
+        default=1,
+        min=1,
+        max=MOST_ATTEMPTS,
+        optional=True,
+        tooltip="Paint again what the guard refuses, up to so many times in all. More than 1 needs quality_model and a "
+        "prompt, and takes that much longer.",
+    )
+
+
+def keep_input() -> Any:
+    """The optional `keep` input."""
+    return io.String.Input(
+        "keep",
+        default="",
+        optional=True,
+        tooltip="Regions that stay whatever the guard says, by their numbers in its report: 2, 3:4 is region 2, and "
+        "the fourth attempt at region 3.",
+        **known(io.String.Input, advanced=True),
+    )
+
+
+def second_opinion_input() -> Any:
+    """The optional `second_opinion` input."""
+    return QualityModelType.Input(
+        "second_opinion",
+        optional=True,
+        tooltip="Another quality model (one with ImageReward, say): nothing may fall in its eyes, either.",
+    )
+
+
+def attempts_outputs() -> list[Any]:
+    """The outputs that show every attempt."""
+    return [
+        io.Image.Output(
+            "tried",
+            display_name="attempts",
+            tooltip="Every attempt at every region with its surroundings, kept or refused; the pictures where there "
+            "was none.",
+            is_output_list=True,
+        ),
+        io.String.Output(
+            "attempts_report",
+            display_name="attempts_report",
+            tooltip="JSON for each picture: each attempt with the guard's decision.",
+            is_output_list=True,
+        ),
+    ]

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..grefine_core.masks import METHODS, MODES, binarize_map, merge_maps
+from ..grefine_core.diagnosis import Diagnosis
+from ..grefine_core.errors import InputError
+from ..grefine_core.masks import METHODS, MODES, Mask, binarize_map, merge_maps
+from ..grefine_core.plan import RepairPlan, plan_repairs
+from ..grefine_core.regions import MOST_PHRASES, PhraseRegion, RegionOptions, find_regions
 from . import inputs, preview
 from .host import SMALLER, check_interrupted, explained, known, schema, to_host
-from .io_types import CATEGORY, score_output
+from .io_types import CATEGORY, PlanType, diagnosis_input, score_output
 
 _MAPS = ("map_a", "map_b", "map_c", "map_d")
 _WEIGHTS = ("weight_a", "weight_b", "weight_c", "weight_d")
@@ -100,7 +106,8 @@ class GRefineBinarizeMap(io.ComfyNode):
             node_id="GRefineBinarizeMap",
             display_name="Binarize Map",
             category=f"{CATEGORY}/mask",
-            description="Turns a defect map into masks. A clean picture gives an empty mask, not its worst part.",
+            description="Turns a defect map into masks. A clean picture gives an empty mask, not its worst part. With "
+            "a diagnosis every phrase that is not matched gets a region of its own.",
             search_aliases=["threshold mask", "otsu", "grow mask", "feather mask"],
             is_output_node=True,  # it shows its mask itself
             inputs=[
@@ -131,11 +138,54 @@ class GRefineBinarizeMap(io.ComfyNode):
                     **known(io.Boolean.Input, advanced=True),
                 ),
                 io.Mask.Input("protect", optional=True, tooltip="What Stage 1 never repaints: faces, lettering."),
+                diagnosis_input(
+                    "From AQ-Map. With it defect_map is PQ-Map's, and each unmatched phrase gets a region of its own."
+                ),
+                io.Int.Input(
+                    "most_phrases",
+                    default=RegionOptions().phrases,
+                    min=1,
+                    max=MOST_PHRASES,
+                    optional=True,
+                    tooltip="With a diagnosis: so many phrases are mended in one pass, the worst first.",
+                    **known(io.Int.Input, advanced=True),
+                ),
+                _share(
+                    "max_area",
+                    RegionOptions().max_area,
+                    1.0,
+                    0.01,
+                    "With a diagnosis: where more of the picture than this looks bad, that is left to stage 2.",
+                    optional=True,
+                    **fine,
+                ),
+                io.Boolean.Input(
+                    "calibrated",
+                    default=True,
+                    optional=True,
+                    tooltip="With a diagnosis: take the threshold that was measured for the quality model, where there "
+                    "is one.",
+                    **known(io.Boolean.Input, advanced=True),
+                ),
+                io.Boolean.Input(
+                    "whole_picture",
+                    default=False,
+                    optional=True,
+                    tooltip="With a diagnosis: mask everything for a thing that is missing and belongs to nothing that "
+                    "is there, as the paper does. Off: the place that suits it best.",
+                    **known(io.Boolean.Input, advanced=True),
+                ),
             ],
             outputs=[
                 io.Mask.Output("denoise_mask", display_name="denoise_mask", tooltip="Hard: what is sampled anew."),
                 io.Mask.Output("composite_mask", display_name="composite_mask", tooltip="Soft: what is pasted back."),
                 score_output("area", "Share of each picture in the denoise mask; 0 is nothing to do."),
+                PlanType.Output(
+                    "plan",
+                    display_name="plan",
+                    tooltip="With a diagnosis: what is mended where, for Refine Plan.",
+                    is_output_list=True,
+                ),
             ],
         )
 
@@ -153,29 +203,93 @@ class GRefineBinarizeMap(io.ComfyNode):
         feather: float,
         fill_holes: bool,
         protect: Tensor | None = None,
+        diagnosis: object = None,
+        most_phrases: int = RegionOptions().phrases,
+        max_area: float = RegionOptions().max_area,
+        calibrated: bool = True,
+        whole_picture: bool = False,
     ) -> io.NodeOutput:
-        """Binarise every picture's map by itself."""
+        """Binarise every picture's map by itself; with a diagnosis, its phrases' regions as well."""
         maps = inputs.masks(defect_map, "defect_map")
         shield = None if protect is None else inputs.masks(protect, "protect")
         if shield is not None:
             inputs.same_size(shield, "protect", maps, "defect_map")
-        mask = binarize_map(
-            maps,
-            inputs.choice(method, "method", METHODS),
-            inputs.number(threshold, "threshold", 0.0, 1.0),
-            inputs.number(top_share, "top_share", 0.0, 1.0),
-            floor=inputs.number(floor, "floor", 0.0, 1.0),
-            min_area=inputs.number(min_area, "min_area", 0.0, 1.0),
-            grow=inputs.number(grow, "grow", 0.0, 0.5),
-            feather=inputs.number(feather, "feather", 0.0, 0.5),
-            fill_holes=inputs.flag(fill_holes, "fill_holes"),
-            protect=shield,
-            interrupt=check_interrupted,
+        choices: dict[str, Any] = {
+            "method": inputs.choice(method, "method", METHODS),
+            "threshold": inputs.number(threshold, "threshold", 0.0, 1.0),
+            "top": inputs.number(top_share, "top_share", 0.0, 1.0),
+            "floor": inputs.number(floor, "floor", 0.0, 1.0),
+            "min_area": inputs.number(min_area, "min_area", 0.0, 1.0),
+            "grow": inputs.number(grow, "grow", 0.0, 0.5),
+            "feather": inputs.number(feather, "feather", 0.0, 0.5),
+            "fill_holes": inputs.flag(fill_holes, "fill_holes"),
+        }
+        regions = RegionOptions(
+            phrases=inputs.whole_number(most_phrases, "most_phrases", 1, MOST_PHRASES),
+            max_area=inputs.number(max_area, "max_area", 0.0, 1.0),
+            calibrated=inputs.flag(calibrated, "calibrated"),
+            whole=inputs.flag(whole_picture, "whole_picture"),
         )
+        if diagnosis is None:
+            mask = binarize_map(maps, protect=shield, interrupt=check_interrupted, **choices)
+            plans: list[RepairPlan | None] = [None] * len(maps)
+        else:
+            mask, plans = _by_regions(maps, inputs.diagnoses(diagnosis), shield, regions, choices)
         areas = mask.area.tolist()
         denoise, composite = to_host(mask.denoise), to_host(mask.composite)
         both = ((hard + soft).div_(2) for hard, soft in zip(denoise, composite, strict=True))
-        return io.NodeOutput(denoise, composite, areas, ui=preview.cards(map(_area_lines, areas), both))
+        lines = map(_plan_lines, areas, plans)
+        return io.NodeOutput(denoise, composite, areas, plans, ui=preview.cards(lines, both))
+
+
+def _by_regions(
+    maps: Tensor,
+    found: Sequence[Diagnosis],
+    shield: Tensor | None,
+    options: RegionOptions,
+    choices: dict[str, Any],
+) -> tuple[Mask, list[RepairPlan | None]]:
+    """The masks of a batch, and the plan of each picture."""
+    if len(found) != len(maps):
+        raise InputError(
+            f"diagnosis: of {len(found)} pictures, but defect_map is of {len(maps)}. Make both from the same pictures."
+        )
+    masks, plans = [], []
+    for index, one in enumerate(found):
+        looks = maps[index]
+        if tuple(looks.shape) != one.size:
+            if bool(looks.any()):
+                raise InputError(
+                    f"defect_map: {looks.shape[1]}×{looks.shape[0]} pixels, but the diagnosis is of "
+                    f"{one.size[1]}×{one.size[0]}. Make both from the same pictures."
+                )
+            looks = looks.new_zeros(one.size)
+        protect = None if shield is None else shield[index if len(shield) > 1 else 0]
+        regions = find_regions(
+            one, options, perceptual_map=looks, protect=protect, interrupt=check_interrupted, **choices
+        )
+        masks.append(regions.mask)
+        plans.append(plan_repairs(one, regions))
+    joined = Mask(*(torch.cat([getattr(mask, name) for mask in masks]) for name in ("denoise", "composite", "area")))
+    return joined, list(plans)
+
+
+def _plan_lines(area: float, plan: RepairPlan | None) -> list[preview.Line]:
+    """What is masked, which phrase where, and what waits for another pass."""
+    lines = _area_lines(area)
+    if plan is None:
+        return lines
+    if plan.perceptual_left:
+        lines.append(preview.line("Too much looks bad for stage 1: left to stage 2.", "warn"))
+    names = [phrase.phrase.text for phrase in plan.diagnosis.phrases]
+    for region in plan.regions:
+        what = ", ".join([*(["looks bad"] if region.bad else []), *(f"'{names[index]}'" for index in region.phrases)])
+        lines.append(preview.line(f"region {region.number}: {what or 'cleaned up'}"))
+    return [*lines, *_waiting(plan.left_out, names)]
+
+
+def _waiting(left_out: Iterable[PhraseRegion], names: Sequence[str]) -> list[preview.Line]:
+    return [preview.line(f"'{names[each.phrase]}' waits: {each.left_out}", "faint") for each in left_out]
 
 
 def _area_lines(area: float) -> list[preview.Line]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from comfy_api.latest import io
 
-from ..grefine_core.plan import MODES, plan_refinement
+from ..grefine_core.plan import MODES, RepairPlan, decide, plan_refinement
 from . import inputs, preview
 from .host import known, schema
-from .io_types import CATEGORY
+from .io_types import CATEGORY, PlanType, plan_input
 
 _MOST_STEPS = 400
 
@@ -29,8 +30,8 @@ class GRefinePlan(io.ComfyNode):
             node_id="GRefinePlan",
             display_name="Refine Plan",
             category=f"{CATEGORY}/refine",
-            description="Decides from the two scores whether to refine at all, and with which strengths and steps. A "
-            "picture that passes both bars goes through untouched.",
+            description="Decides whether to refine at all, and with which strengths and steps. A picture in which "
+            "nothing is found goes through untouched.",
             search_aliases=["denoise strength", "quality gate"],
             inputs=[
                 io.Float.Input("perceptual_score", force_input=True, tooltip="From PQ-Map."),
@@ -38,11 +39,12 @@ class GRefinePlan(io.ComfyNode):
                 io.Combo.Input(
                     "mode",
                     options=list(MODES),
-                    default="gated",
-                    tooltip="gated: pictures over their bars pass untouched. paper: stage 2 always runs.",
+                    default="verdicts",
+                    tooltip="verdicts: stage 1 runs where something is masked, stage 2 where the picture looks bad as "
+                    "a whole. gated: by bars for both scores. paper: stage 2 always runs.",
                 ),
                 _share("perceptual_bar", 0.8, "From this perceptual score on a picture passes."),
-                _share("alignment_bar", 0.8, "From this alignment score on a picture passes."),
+                _share("alignment_bar", 0.8, "From this alignment score on a picture passes, in gated mode."),
                 io.Int.Input(
                     "steps",
                     default=20,
@@ -70,9 +72,30 @@ class GRefinePlan(io.ComfyNode):
                 _share(
                     "region_bar",
                     0.0,
-                    "From this quality of its worst region on a picture passes; below it stage 1 runs even if both "
-                    "scores pass. 0: not asked.",
+                    "In gated mode: from this quality of its worst region on a picture passes; below it stage 1 runs "
+                    "even if both scores pass. 0: not asked.",
                     optional=True,
+                ),
+                plan_input("From Binarize Map: each region gets a strength and a prompt of its own."),
+                io.String.Input(
+                    "emphasized_prompt",
+                    optional=True,
+                    force_input=True,
+                    tooltip="From Prompt Emphasis: what the regions of the plan are painted by. Without it the prompt.",
+                ),
+                io.Boolean.Input(
+                    "own_phrases",
+                    default=False,
+                    optional=True,
+                    tooltip="With a plan: put a region's own phrases in front of its prompt.",
+                    **known(io.Boolean.Input, advanced=True),
+                ),
+                io.Boolean.Input(
+                    "calibrated",
+                    default=True,
+                    optional=True,
+                    tooltip="With a plan: take the bar that was measured for the quality model, where there is one.",
+                    **known(io.Boolean.Input, advanced=True),
                 ),
             ],
             outputs=[
@@ -83,6 +106,11 @@ class GRefinePlan(io.ComfyNode):
                 io.Float.Output("stage2_strength_out", display_name="stage2_strength", tooltip="For Stage-2 Restore."),
                 io.Int.Output("stage2_steps", display_name="stage2_steps", tooltip="For Stage-2 Restore."),
                 io.String.Output("reason", display_name="reason", tooltip="The decision in words."),
+                PlanType.Output(
+                    "plan_out",
+                    display_name="plan",
+                    tooltip="For both stages: what is done to each region. Nothing if no plan is linked.",
+                ),
             ],
         )
 
@@ -101,29 +129,52 @@ class GRefinePlan(io.ComfyNode):
         area: float | None = None,
         worst_region: float | None = None,
         region_bar: float = 0.0,
+        plan: object = None,
+        emphasized_prompt: str | None = None,
+        own_phrases: bool = False,
+        calibrated: bool = True,
     ) -> io.NodeOutput:
         """Plan one picture; the host calls this once for each."""
-        plan = plan_refinement(
-            inputs.number(perceptual_score, "perceptual_score", 0.0, 1.0),
-            inputs.number(alignment_score, "alignment_score", 0.0, 1.0),
-            mode=inputs.choice(mode, "mode", MODES),
-            steps=inputs.whole_number(steps, "steps", 2, _MOST_STEPS),
-            stage1_min=stage1_min,
-            stage1_max=stage1_max,
-            stage2_strength=stage2_strength,
-            perceptual_bar=perceptual_bar,
-            alignment_bar=alignment_bar,
-            area=area,
-            worst_region=worst_region,
-            region_bar=region_bar,
-        )
+        ps = inputs.number(perceptual_score, "perceptual_score", 0.0, 1.0)
+        as_ = inputs.number(alignment_score, "alignment_score", 0.0, 1.0)
+        choices: dict[str, Any] = {
+            "mode": inputs.choice(mode, "mode", MODES),
+            "steps": inputs.whole_number(steps, "steps", 2, _MOST_STEPS),
+            "stage1_min": stage1_min,
+            "stage1_max": stage1_max,
+            "stage2_strength": stage2_strength,
+            "perceptual_bar": perceptual_bar,
+            "alignment_bar": alignment_bar,
+            "region_bar": region_bar,
+        }
+        if plan is None:
+            decided = plan_refinement(ps, as_, area=area, worst_region=worst_region, **choices)
+            repairs = None
+        else:
+            known_plan = inputs.instance(plan, "plan", RepairPlan, "what Binarize Map gives")
+            found = known_plan.diagnosis
+            found = replace(
+                found,
+                perceptual_score=ps if found.perceptual_score is None else found.perceptual_score,
+                alignment_score=as_ if found.alignment_score is None else found.alignment_score,
+            )
+            repairs = decide(
+                replace(known_plan, diagnosis=found),
+                own_phrases=inputs.flag(own_phrases, "own_phrases"),
+                calibrated=inputs.flag(calibrated, "calibrated"),
+                prompt=None if emphasized_prompt is None else inputs.text(emphasized_prompt, "emphasized_prompt"),
+                **choices,
+            )
+            assert repairs.plan is not None
+            decided = repairs.plan
         return io.NodeOutput(
-            plan.run_stage1,
-            plan.stage1_strength,
-            plan.stage1_steps,
-            plan.run_stage2,
-            plan.stage2_strength,
-            plan.stage2_steps,
-            plan.reason,
-            ui=preview.cards([[preview.line(plan.reason)]]),
+            decided.run_stage1,
+            decided.stage1_strength,
+            decided.stage1_steps,
+            decided.run_stage2,
+            decided.stage2_strength,
+            decided.stage2_steps,
+            decided.reason,
+            repairs,
+            ui=preview.cards([[preview.line(decided.reason)]]),
         )

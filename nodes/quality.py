@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from comfy_api.latest import io
@@ -10,13 +11,17 @@ from torch import Tensor
 
 from ..grefine_core.alignment import alignment_quality
 from ..grefine_core.clip.embeddings import FACTORS
+from ..grefine_core.diagnosis import Diagnosis, diagnose_alignment, diagnose_perceptual
+from ..grefine_core.errors import InputError
 from ..grefine_core.perceptual import perceptual_quality
 from ..grefine_core.report import overlay
 from . import host, inputs, options, preview
 from .io_types import (
     CATEGORY,
+    DiagnosisType,
     PhrasesType,
     alignment_inputs,
+    diagnosis_input,
     formula_input,
     image_input,
     measure_anyway_input,
@@ -72,6 +77,9 @@ class GRefinePQMap(io.ComfyNode):
                     "worst_region",
                     "The quality of the picture's worst region, in [0, 1]: a hole shows here that the score overlooks.",
                 ),
+                DiagnosisType.Output(
+                    "diagnosis", display_name="diagnosis", tooltip="For AQ-Map: all that was found, of every picture."
+                ),
             ],
         )
 
@@ -98,15 +106,24 @@ class GRefinePQMap(io.ComfyNode):
         factors = {name: torch.cat([part.factors[name] for part in found]).tolist() for name in FACTORS}
         worst = torch.cat([part.worst_region for part in found]).tolist()
         rows = zip(scores, *factors.values(), worst, strict=True)
+        ways = {"formula": formula, "importance": importance}
+        diagnoses = tuple(one for part in found for one in diagnose_perceptual(part, quality, ways))
+        shown = host.to_host(defects)
         return io.NodeOutput(
             host.to_host(_joined([part.quality_map for part in found])),
-            host.to_host(defects),
+            shown,
             drawn,
             scores,
             *factors.values(),
             worst,
+            _with_maps(diagnoses, "perceptual_map", shown),
             ui=preview.cards((_score_lines(*row) for row in rows), drawn),
         )
+
+
+def _with_maps(diagnoses: tuple[Diagnosis, ...], name: str, maps: Tensor) -> tuple[Diagnosis, ...]:
+    """The diagnoses with the maps that the node gives out, so that no picture's is held twice."""
+    return tuple(replace(one, **{name: values}) for one, values in zip(diagnoses, maps, strict=True))
 
 
 def _score_lines(score: float, *parts: float) -> list[preview.Line]:
@@ -141,6 +158,7 @@ class GRefineAQMap(io.ComfyNode):
                 # Last, in this order: saved workflows know widgets by their places.
                 formula_input(optional=True),
                 measure_anyway_input(),
+                diagnosis_input("From PQ-Map: its part of the diagnosis, to which this node adds its own."),
             ],
             outputs=[
                 io.Mask.Output("defect_map", display_name="defect_map", tooltip="1 where something must change."),
@@ -159,6 +177,11 @@ class GRefineAQMap(io.ComfyNode):
                     tooltip="The phrases in words, one to a line, for each picture.",
                     is_output_list=True,
                 ),
+                DiagnosisType.Output(
+                    "diagnosis_out",
+                    display_name="diagnosis",
+                    tooltip="For Binarize Map and the stages: all that was found, of every picture.",
+                ),
             ],
         )
 
@@ -174,8 +197,10 @@ class GRefineAQMap(io.ComfyNode):
         include_style: bool,
         formula: str = "bounded",
         measure_anyway: bool = False,
+        diagnosis: object = None,
     ) -> io.NodeOutput:
         """Measure every picture of the batch against the prompt."""
+        before = None if diagnosis is None else inputs.diagnoses(diagnosis)
         pictures = inputs.images(image, "image")
         prompt = inputs.text(prompt, "prompt")
         ways = options.alignment_options(scoring, aggregate, include_style, measure_anyway)
@@ -194,4 +219,22 @@ class GRefineAQMap(io.ComfyNode):
             [preview.alignment(score, group), *preview.phrases(group, told)]
             for score, group, told in zip(scores, phrases, words, strict=True)
         )
-        return io.NodeOutput(host.to_host(defects), drawn, scores, phrases, words, ui=preview.cards(cards, drawn))
+        shown = host.to_host(defects)
+        diagnoses: list[Diagnosis] = []
+        if before is not None and len(before) != len(pictures):
+            raise InputError(
+                f"diagnosis: of {len(before)} pictures, but image has {len(pictures)}. Connect PQ-Map of the same ones."
+            )
+        for part in found:
+            count, start = len(part.phrases), len(diagnoses)
+            known = None if before is None else before[start : start + count]
+            diagnoses += diagnose_alignment(part, [prompt] * count, known, ways)
+        return io.NodeOutput(
+            shown,
+            drawn,
+            scores,
+            phrases,
+            words,
+            _with_maps(tuple(diagnoses), "alignment_map", shown),
+            ui=preview.cards(cards, drawn),
+        )

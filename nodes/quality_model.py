@@ -40,13 +40,13 @@ ARCHITECTURES = (
 )
 
 
-def quality_of(value: object) -> QualityModel:
-    """The `quality_model` input, brought onto its device by the host's memory manager.
+def quality_of(value: object, name: str = "quality_model") -> QualityModel:
+    """The `quality_model` input (or the one of that `name`), brought onto its device by the host's memory manager.
 
     Raises:
         InputError: no quality model.
     """
-    quality = inputs.instance(value, "quality_model", QualityModel, "the output of Load Quality Model")
+    quality = inputs.instance(value, name, QualityModel, "the output of Load Quality Model")
     grids = [quality.grid, *([] if quality.alignment_encoder is None else [quality.alignment_encoder.grid])]
     tokens = max(1 + rows * columns for rows, columns in grids)
     # Activations of one pass: about a hundred vectors of the encoder's width for each token, four bytes each.

@@ -29,7 +29,6 @@ def write(stage: str, entries: list[GuardEntry], before: Scores | None, after: S
 
     The scores are null for a picture in which nothing had changed, so that nothing had to be measured.
     """
-    decisions = [{key: value for key, value in asdict(entry).items() if key != "stage"} for entry in entries]
     return json.dumps(
         {
             "stage": stage,
@@ -37,13 +36,16 @@ def write(stage: str, entries: list[GuardEntry], before: Scores | None, after: S
             "refused": sum(not entry.accepted for entry in entries),
             "before": _named(before),
             "after": _named(after),
-            "decisions": [
-                {**decision, "before": _named(decision["before"]), "after": _named(decision["after"])}
-                for decision in decisions
-            ],
+            "decisions": [decision(entry) for entry in entries],
         },
         indent=2,
     )
+
+
+def decision(entry: GuardEntry) -> dict[str, Any]:
+    """One decision for JSON, without its stage."""
+    told = {key: value for key, value in asdict(entry).items() if key != "stage"}
+    return {**told, "before": _named(entry.before), "after": _named(entry.after)}
 
 
 def read(value: object, name: str, stage: int) -> list[GuardEntry]:
@@ -57,13 +59,17 @@ def read(value: object, name: str, stage: int) -> list[GuardEntry]:
         return [
             GuardEntry(
                 stage=stage,
-                region=None if decision["region"] is None else _box(decision["region"]),
-                accepted=_verdict(decision["accepted"]),
-                before=_scores(decision["before"]),
-                after=_scores(decision["after"]),
-                reason=str(decision["reason"]),
+                region=None if told["region"] is None else _box(told["region"]),
+                accepted=_verdict(told["accepted"]),
+                before=_scores(told["before"]),
+                after=_scores(told["after"]),
+                reason=str(told["reason"]),
+                # Reports of earlier releases have no more than these.
+                number=int(told.get("number", place)),
+                quality=_pair(told.get("quality")),
+                attempt=int(told.get("attempt", 1)),
             )
-            for decision in report["decisions"]
+            for place, told in enumerate(report["decisions"], start=1)
         ]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
@@ -77,6 +83,13 @@ def _named(scores: Scores | None) -> dict[str, float] | None:
 
 def _scores(named: Any) -> Scores:
     return number(named["perceptual"], "perceptual", 0.0, 1.0), number(named["alignment"], "alignment", 0.0, 1.0)
+
+
+def _pair(values: Any) -> tuple[float, float] | None:
+    if values is None:
+        return None
+    before, after = (number(value, "quality", 0.0, 1.0) for value in values)
+    return before, after
 
 
 def _verdict(value: Any) -> bool:

@@ -10,13 +10,26 @@ import comfy.samplers
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..grefine_core.refine.crops import CropOptions
+from ..grefine_core.plan import RepairPlan
+from ..grefine_core.refine.attempts import Attempts, repair
+from ..grefine_core.refine.crops import CropOptions, Regions
 from ..grefine_core.refine.protocols import Inpainter, Progress
-from ..grefine_core.refine.stages import stage1
+from ..grefine_core.refine.stages import crops_of, stage1
 from . import inputs
-from .host import SMALLER, explained, known, progress, schema
+from .attempts import Judging, judging_of, shown_attempts
+from .host import SMALLER, check_interrupted, explained, known, progress, schema
 from .inputs import MOST_STEPS, Shared, Work
-from .io_types import CATEGORY
+from .io_types import (
+    CATEGORY,
+    QualityModelType,
+    RegionsType,
+    attempts_input,
+    attempts_outputs,
+    diagnosis_input,
+    keep_input,
+    plan_input,
+    second_opinion_input,
+)
 from .sampling import LARGEST_CFG, HostInpainter, HostModels, sampler_settings
 
 #: An input of a node that takes lists.
@@ -26,8 +39,8 @@ _MIN_SIDE, _NATIVE_SIDE = (16, 4096), (64, 4096)
 _CONTEXT = (0.0, 4.0)
 
 
-def stage1_inputs(engine: list[Any], sampling: list[Any]) -> list[Any]:
-    """The node's inputs in their order; `engine` and `sampling` are those that differ between engines."""
+def stage1_inputs(engine: list[Any], sampling: list[Any], prompts: list[Any]) -> list[Any]:
+    """The node's inputs in their order; `engine`, `sampling` and `prompts` are those that differ between engines."""
     fine = known(io.Int.Input, advanced=True)
     return [
         io.Image.Input("image", tooltip="The picture, or several."),
@@ -98,7 +111,30 @@ def stage1_inputs(engine: list[Any], sampling: list[Any]) -> list[Any]:
             tooltip="What is pasted back, usually softer than the denoise mask. Outside of it every byte stays as it "
             "was. Without it the denoise mask.",
         ),
+        QualityModelType.Input(
+            "quality_model",
+            optional=True,
+            tooltip="From Load Quality Model: judges every attempt, if there are several.",
+        ),
+        *prompts,
+        diagnosis_input("From AQ-Map: prompt and way of measuring, for the judgement of attempts."),
+        plan_input(
+            "From Refine Plan: masks, strength and steps of every region. The inputs of these names are not asked then."
+        ),
+        attempts_input(),
+        keep_input(),
+        second_opinion_input(),
     ]
+
+
+def judged_prompt_input() -> Any:
+    """The optional `prompt` of a stage whose model does not read it."""
+    return io.String.Input(
+        "prompt",
+        optional=True,
+        force_input=True,
+        tooltip="What the picture was meant to show, for the judgement of attempts. Without it that of the diagnosis.",
+    )
 
 
 def seed_input() -> Any:
@@ -131,14 +167,23 @@ def sampler_inputs() -> list[Any]:
     ]
 
 
-def refined_image_output() -> Any:
-    """The `refined_image` output."""
-    return io.Image.Output(
-        "refined_image",
-        display_name="refined_image",
-        tooltip="The pictures, repaired, in the batches that came in.",
-        is_output_list=True,
-    )
+def stage1_outputs() -> list[Any]:
+    """The node's outputs."""
+    return [
+        io.Image.Output(
+            "refined_image",
+            display_name="refined_image",
+            tooltip="The pictures, repaired, in the batches that came in.",
+            is_output_list=True,
+        ),
+        *attempts_outputs(),
+        RegionsType.Output(
+            "regions",
+            display_name="regions",
+            tooltip="For each picture where its crops lie. Nothing for one that passes untouched.",
+            is_output_list=True,
+        ),
+    ]
 
 
 @dataclass(frozen=True)
@@ -157,30 +202,75 @@ class Stage1:
     min_side: int = 1
     native_side: int = 1
     keep_color: bool = True
+    plans: Sequence[RepairPlan | None] = ()
+    judging: Judging | None = None
 
     @explained("putting crops into pictures", SMALLER)
-    def refine(self, engine: Callable[[int], Inpainter], prompts: Sequence[str] | None = None) -> list[Any]:
-        """Refine the active pictures; every batch comes back as it came in.
+    def refine(self, engine: Callable[[int], Inpainter], prompts: Sequence[str] | None = None) -> tuple[Any, ...]:
+        """Refine the active pictures; every batch comes back as it came in. All outputs of the node.
 
         engine: gives the `Inpainter` of a picture by its place.
         """
+        tried: dict[int, Attempts] = {}
+        regions: list[Regions | None] = [None] * len(self.work.pictures)
 
         def one(place: int, report: Progress | None) -> Tensor:
-            return stage1(
-                self.work.pictures.items[place],
-                self.denoise[place],
-                None if self.composite is None else self.composite[place],
-                engine(place),
-                prompts="" if prompts is None else prompts[place],
-                strengths=self.work.strengths[place],
-                steps=self.work.steps[place],
-                seed=self.seeds[place],
+            picture, inpainter = self.work.pictures.items[place], engine(place)
+            soft = None if self.composite is None else self.composite[place]
+            plan = self.plans[place] if self.plans else None
+            words = "" if prompts is None else prompts[place]
+            common: dict[str, Any] = {"crop": self.crop, "keep_color": self.keep_color, "progress": report}
+            own: dict[str, Any] = {
+                "prompt": words,
+                "strength": self.work.strengths[place],
+                "steps": self.work.steps[place],
+                "seed": self.seeds[place],
+            }
+            regions[place] = crops_of(
+                (picture.shape[1], picture.shape[2]),
+                self.denoise[place][0],
+                None if soft is None else soft[0],
+                inpainter,
+                **own,
                 crop=self.crop,
-                keep_color=self.keep_color,
-                progress=report,
+                repairs=plan,
+            )
+            if self.judging is not None:
+                tried[place] = repair(
+                    picture,
+                    self.denoise[place],
+                    soft,
+                    inpainter,
+                    self.judging.judge(place, self.crop.join if plan is None else plan.join),
+                    **own,
+                    **common,
+                    attempts=self.judging.attempts,
+                    keep=self.judging.keep[place],
+                    repairs=plan,
+                    interrupt=check_interrupted,
+                )
+                return tried[place].image
+            return stage1(
+                picture,
+                self.denoise[place],
+                soft,
+                inpainter,
+                prompts=own["prompt"],
+                strengths=own["strength"],
+                steps=own["steps"],
+                seed=own["seed"],
+                **common,
+                repairs=[plan],
             )
 
-        return self.work.run(one, progress())
+        images = self.work.run(one, progress())
+        return (images, *shown_attempts(images, tried, len(self.work.pictures)), regions)
+
+    def untouched(self) -> tuple[Any, ...]:
+        """All outputs of the node where no picture has anything to be repaired."""
+        images = list(self.work.batches)
+        count = len(self.work.pictures)
+        return (images, *shown_attempts(images, {}, count), [None] * count)
 
 
 @explained("reading pictures and masks", SMALLER)
@@ -198,20 +288,37 @@ def prepare_stage1(
     native_side: Values,
     context: Values,
     color_match: Values,
+    judging: Sequence[Values | None],
+    plan: Values | None,
 ) -> Stage1:
     """Find the pictures that stage 1 has something to do for, and check what it needs for them.
+
+    judging: see `judging_of`.
 
     Raises:
         InputError: wrong types, sizes, ranges, counts or choices, or different values of what is one for all.
     """
+    plans: list[RepairPlan | None] = []
+
+    def planned(pictures: inputs.Pictures) -> list[tuple[bool, float, int] | None]:
+        plans[:] = inputs.repair_plans(plan, "plan", pictures)
+        return [None if each is None else _of_plan(each) for each in plans]
 
     def masks(pictures: inputs.Pictures) -> list[list[Tensor]]:
+        hard, soft = (
+            [None if each is None else getattr(each, name).unsqueeze(0) for each in plans]
+            for name in ("denoise", "composite")
+        )
+        if all(each is not None for each in hard):
+            return [[each for each in both if each is not None] for both in (hard, soft)]
         found = [inputs.flatten_masks(denoise_mask, "denoise_mask", pictures, "image")]
-        if inputs.given(composite_mask):
-            found.append(inputs.flatten_masks(composite_mask, "composite_mask", pictures, "image"))
-        return found
+        if inputs.given(composite_mask) or any(each is not None for each in soft):
+            linked = composite_mask if inputs.given(composite_mask) else denoise_mask
+            found.append(inputs.flatten_masks(linked, "composite_mask", pictures, "image"))
+        pairs = zip((hard, soft), found, strict=False)
+        return [[own if own is not None else other for own, other in zip(*pair, strict=True)] for pair in pairs]
 
-    work = inputs.find_work(image, run, strength, steps, masks)
+    work = inputs.find_work(image, run, strength, steps, masks, planned)
     if not work.active:
         return Stage1(work)
     return Stage1(
@@ -227,7 +334,16 @@ def prepare_stage1(
         min_side=inputs.whole_number(inputs.single(min_side, "min_side"), "min_side", *_MIN_SIDE),
         native_side=inputs.whole_number(inputs.single(native_side, "native_side"), "native_side", *_NATIVE_SIDE),
         keep_color=inputs.flag(inputs.single(color_match, "color_match"), "color_match"),
+        plans=tuple(plans),
+        judging=judging_of(len(work.pictures), *judging, plans=plans),
     )
+
+
+def _of_plan(plan: RepairPlan) -> tuple[bool, float, int]:
+    """Whether stage 1 runs, its largest strength, and its steps."""
+    strength = max((region.strength for region in plan.regions), default=0.0)
+    steps = max((region.steps for region in plan.regions), default=0)
+    return plan.run_stage1, strength, steps
 
 
 shared_stage1 = Shared(prepare_stage1)
@@ -259,8 +375,9 @@ class GRefineStage1Inpaint(io.ComfyNode):
                     io.Vae.Input("vae", lazy=True, tooltip="The model's VAE. Loaded only if needed."),
                 ],
                 sampler_inputs(),
+                [judged_prompt_input()],
             ),
-            outputs=[refined_image_output()],
+            outputs=stage1_outputs(),
         )
 
     @classmethod
@@ -285,6 +402,13 @@ class GRefineStage1Inpaint(io.ComfyNode):
         context: Values,
         color_match: Values,
         composite_mask: Values | None = None,
+        quality_model: Values | None = None,
+        prompt: Values | None = None,
+        diagnosis: Values | None = None,
+        plan: Values | None = None,
+        attempts: Values | None = None,
+        keep: Values | None = None,
+        second_opinion: Values | None = None,
     ) -> list[str]:
         """Ask for the models if any picture has something to be repaired."""
         stage = shared_stage1.look(
@@ -301,6 +425,8 @@ class GRefineStage1Inpaint(io.ComfyNode):
             native_side,
             context,
             color_match,
+            (quality_model, prompt, diagnosis, attempts, keep, second_opinion),
+            plan,
         )
         if not stage.work.active:
             return []
@@ -328,6 +454,13 @@ class GRefineStage1Inpaint(io.ComfyNode):
         context: Values,
         color_match: Values,
         composite_mask: Values | None = None,
+        quality_model: Values | None = None,
+        prompt: Values | None = None,
+        diagnosis: Values | None = None,
+        plan: Values | None = None,
+        attempts: Values | None = None,
+        keep: Values | None = None,
+        second_opinion: Values | None = None,
     ) -> io.NodeOutput:
         """Repaint all pictures that have something to be repaired."""
         stage = shared_stage1.take(
@@ -344,9 +477,11 @@ class GRefineStage1Inpaint(io.ComfyNode):
             native_side,
             context,
             color_match,
+            (quality_model, prompt, diagnosis, attempts, keep, second_opinion),
+            plan,
         )
         if not stage.work.active:
-            return io.NodeOutput(list(stage.work.batches))
+            return io.NodeOutput(*stage.untouched())
         count = len(stage.work.pictures)
         unet, autoencoder = inputs.single(model, "model"), inputs.single(vae, "vae")
         wanted = inputs.conditionings(positive, "positive", count)
@@ -361,4 +496,4 @@ class GRefineStage1Inpaint(io.ComfyNode):
             models = HostModels(unet, wanted[place], unwanted[place], autoencoder)
             return HostInpainter(models, settings, min_side=stage.min_side, native_side=stage.native_side)
 
-        return io.NodeOutput(stage.refine(engine))
+        return io.NodeOutput(*stage.refine(engine))

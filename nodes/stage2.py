@@ -11,12 +11,23 @@ from torch import Tensor
 
 from ..grefine_core.engines.entry import Entry, Placement
 from ..grefine_core.engines.registry import RESTORERS
+from ..grefine_core.plan import RepairPlan
+from ..grefine_core.refine.attempts import Attempts, repair_whole
 from ..grefine_core.refine.protocols import Progress, Restorer, second_stage_seed
 from ..grefine_core.refine.stages import stage2
 from . import inputs
-from .host import SMALLER, explained, known, progress, schema
+from .attempts import Judging, judging_of, shown_attempts
+from .host import SMALLER, check_interrupted, explained, known, progress, schema
 from .inputs import MOST_STEPS, Shared, Work
-from .io_types import CATEGORY, RestorerType
+from .io_types import (
+    CATEGORY,
+    QualityModelType,
+    RestorerType,
+    attempts_input,
+    attempts_outputs,
+    diagnosis_input,
+    plan_input,
+)
 from .sampling import LARGEST_CFG, HostModels, HostRestorer, sampler_settings
 from .stage1 import Values, sampler_inputs, seed_input
 
@@ -128,24 +139,48 @@ class Stage2:
     prompts: Sequence[str] = ()
     seeds: Sequence[int] = ()
     keep_color: bool = True
+    judging: Judging | None = None
 
     @explained("putting restored parts into pictures", SMALLER)
-    def restore(self, restorers: Sequence[Restorer]) -> list[Any]:
-        """Restore the active pictures; every batch comes back as it came in."""
+    def restore(self, restorers: Sequence[Restorer]) -> tuple[Any, ...]:
+        """Restore the active pictures; every batch comes back as it came in. All outputs of the node."""
+        tried: dict[int, Attempts] = {}
 
         def one(place: int, report: Progress | None) -> Tensor:
-            return stage2(
-                self.work.pictures.items[place],
-                restorers[place],
-                prompts=self.prompts[place],
-                strengths=self.work.strengths[place],
-                steps=self.work.steps[place],
-                seed=second_stage_seed(self.seeds[place]),
-                keep_color=self.keep_color,
-                progress=report,
-            )
+            picture = self.work.pictures.items[place]
+            options: dict[str, Any] = {
+                "prompts": self.prompts[place],
+                "strengths": self.work.strengths[place],
+                "steps": self.work.steps[place],
+                "keep_color": self.keep_color,
+            }
+            seed = second_stage_seed(self.seeds[place])
+            judging = self.judging
+            if judging is None:
+                return stage2(picture, restorers[place], seed=seed, progress=report, **options)
 
-        return self.work.run(one, progress())
+            def paint(drawn: int, part: Progress | None) -> Tensor:
+                return stage2(picture, restorers[place], seed=drawn, progress=part, **options)
+
+            tried[place] = repair_whole(
+                picture,
+                paint,
+                lambda before, after: judging.check(place, before, after, None, 0, stage=2),
+                seed=seed,
+                attempts=judging.attempts,
+                calls=self.work.steps[place],
+                progress=report,
+                interrupt=check_interrupted,
+            )
+            return tried[place].image
+
+        images = self.work.run(one, progress())
+        return (images, *shown_attempts(images, tried, len(self.work.pictures)))
+
+    def untouched(self) -> tuple[Any, ...]:
+        """All outputs of the node where no picture is to be restored."""
+        images = list(self.work.batches)
+        return (images, *shown_attempts(images, {}, len(self.work.pictures)))
 
 
 @explained("reading pictures", SMALLER)
@@ -157,13 +192,23 @@ def prepare_stage2(
     seed: Values,
     keep_color: Values,
     prompt: Values | None,
+    quality_model: Values | None,
+    diagnosis: Values | None,
+    plan: Values | None,
+    attempts: Values | None,
 ) -> Stage2:
     """Find the pictures that are to be restored, and check what stage 2 needs for them.
 
     Raises:
         InputError: wrong types, ranges or counts.
     """
-    work = inputs.find_work(image, run, strength, steps)
+    plans: list[RepairPlan | None] = []
+
+    def planned(pictures: inputs.Pictures) -> list[tuple[bool, float, int] | None]:
+        plans[:] = inputs.repair_plans(plan, "plan", pictures)
+        return [_of_plan(each) for each in plans]
+
+    work = inputs.find_work(image, run, strength, steps, planned=planned)
     if not work.active:
         return Stage2(work)
     count = len(work.pictures)
@@ -172,7 +217,19 @@ def prepare_stage2(
         prompts=inputs.prompts(prompt or [""], "prompt", count),
         seeds=inputs.seeds(seed, count),
         keep_color=inputs.flag(inputs.single(keep_color, "keep_color"), "keep_color"),
+        judging=judging_of(count, quality_model, _asked(prompt), diagnosis, attempts, None, None, plans=plans),
     )
+
+
+def _of_plan(plan: RepairPlan | None) -> tuple[bool, float, int] | None:
+    """Whether stage 2 runs, its strength and its steps; None where no plan says so."""
+    decided = None if plan is None else plan.plan
+    return None if decided is None else (decided.run_stage2, decided.stage2_strength, decided.stage2_steps)
+
+
+def _asked(prompt: Values | None) -> Values | None:
+    """The prompt, if one was typed or linked: where a diagnosis knows it, the input stays empty."""
+    return prompt if prompt is not None and any(value for value in prompt) else None
 
 
 _shared = Shared(prepare_stage2)
@@ -223,6 +280,17 @@ class GRefineStage2Restore(io.ComfyNode):
                     optional=True,
                     tooltip="For restorers that read a caption themselves (PASD). Restorer from Model has its own.",
                 ),
+                QualityModelType.Input(
+                    "quality_model",
+                    optional=True,
+                    tooltip="From Load Quality Model: judges every attempt, if there are several.",
+                ),
+                diagnosis_input("From AQ-Map: prompt and way of measuring, for the judgement of attempts."),
+                plan_input(
+                    "From Refine Plan: whether stage 2 runs, its strength and steps. The inputs of these names "
+                    "are not asked then."
+                ),
+                attempts_input(),
             ],
             outputs=[
                 io.Image.Output(
@@ -230,7 +298,8 @@ class GRefineStage2Restore(io.ComfyNode):
                     display_name="restored_image",
                     tooltip="The pictures, restored, in the batches that came in.",
                     is_output_list=True,
-                )
+                ),
+                *attempts_outputs(),
             ],
         )
 
@@ -245,9 +314,15 @@ class GRefineStage2Restore(io.ComfyNode):
         seed: Values,
         keep_color: Values,
         prompt: Values | None = None,
+        quality_model: Values | None = None,
+        diagnosis: Values | None = None,
+        plan: Values | None = None,
+        attempts: Values | None = None,
     ) -> list[str]:
         """Ask for the restorer if any picture is to be restored."""
-        stage = _shared.look(image, run, strength, steps, seed, keep_color, prompt)
+        stage = _shared.look(
+            image, run, strength, steps, seed, keep_color, prompt, quality_model, diagnosis, plan, attempts
+        )
         return inputs.unevaluated({"restorer": restorer}) if stage.work.active else []
 
     @classmethod
@@ -261,13 +336,19 @@ class GRefineStage2Restore(io.ComfyNode):
         seed: Values,
         keep_color: Values,
         prompt: Values | None = None,
+        quality_model: Values | None = None,
+        diagnosis: Values | None = None,
+        plan: Values | None = None,
+        attempts: Values | None = None,
     ) -> io.NodeOutput:
         """Restore all pictures that are to be restored."""
-        stage = _shared.take(image, run, strength, steps, seed, keep_color, prompt)
+        stage = _shared.take(
+            image, run, strength, steps, seed, keep_color, prompt, quality_model, diagnosis, plan, attempts
+        )
         if not stage.work.active:
-            return io.NodeOutput(list(stage.work.batches))
+            return io.NodeOutput(*stage.untouched())
         restorers = [
             inputs.instance(value, "restorer", Restorer, f"a restorer (from {' or '.join(RESTORERS.nodes)})")  # type: ignore[type-abstract]
             for value in inputs.per_picture(restorer, "restorer", len(stage.work.pictures))
         ]
-        return io.NodeOutput(stage.restore(restorers))
+        return io.NodeOutput(*stage.restore(restorers))

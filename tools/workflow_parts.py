@@ -88,14 +88,15 @@ def one_by_one(graph: Graph, images: Output, about: str, words: str = PROMPT) ->
 def measure(graph: Graph, quality: Output, image: Output, prompt: Output) -> tuple[Node, Node]:
     """PQ-Map and AQ-Map of the picture."""
     perceptual = graph.node("GRefinePQMap", image=image, quality_model=quality)
-    alignment = graph.node("GRefineAQMap", image=image, quality_model=quality, prompt=prompt)
+    alignment = graph.node(
+        "GRefineAQMap", image=image, quality_model=quality, prompt=prompt, diagnosis=perceptual["diagnosis"]
+    )
     return perceptual, alignment
 
 
 def mask_of(graph: Graph, perceptual: Node, alignment: Node) -> Node:
-    """The masks that follow from both maps."""
-    merged = graph.node("GRefineMergeMaps", map_a=perceptual["defect_map"], map_b=alignment["defect_map"])
-    return graph.node("GRefineBinarizeMap", defect_map=merged["merged_map"])
+    """The masks that follow from what looks bad, and from the verdicts on the phrases."""
+    return graph.node("GRefineBinarizeMap", defect_map=perceptual["defect_map"], diagnosis=alignment["diagnosis"])
 
 
 def previews(graph: Graph, perceptual: Node, alignment: Node, mask: Node) -> None:
@@ -136,15 +137,17 @@ def repair(graph: Graph, image: Output, prompt: Output, models: Models, unwanted
             graph.column()
             previews(graph, perceptual, alignment, mask)
     with graph.group("4 · Decide what to do"):
+        emphasis = graph.node("GRefinePromptEmphasis", prompt=prompt, phrases=alignment["phrases"], **way.emphasis)
         plan = graph.node(
             "GRefinePlan",
             perceptual_score=perceptual["score"],
             alignment_score=alignment["score"],
             area=mask["area"],
             worst_region=perceptual["worst_region"],
+            plan=mask["plan"],
+            emphasized_prompt=emphasis["emphasized_prompt"],
             **way.plan,
         )
-        emphasis = graph.node("GRefinePromptEmphasis", prompt=prompt, phrases=alignment["phrases"], **way.emphasis)
         conditions = way.encode(graph, models, emphasis["emphasized_prompt"], unwanted)._asdict()
     with graph.group("5 · Stage 1: redraw what is wrong", new_row=True):
         redrawn = graph.node(
@@ -157,6 +160,9 @@ def repair(graph: Graph, image: Output, prompt: Output, models: Models, unwanted
             run=plan["run_stage1"],
             strength=plan["stage1_strength"],
             steps=plan["stage1_steps"],
+            quality_model=quality,
+            diagnosis=alignment["diagnosis"],
+            plan=plan["plan"],
             **conditions,
             **SAMPLING,
             **way.stage1,
@@ -188,6 +194,9 @@ def repair(graph: Graph, image: Output, prompt: Output, models: Models, unwanted
             run=plan["run_stage2"],
             strength=plan["stage2_strength"],
             steps=plan["stage2_steps"],
+            quality_model=quality,
+            diagnosis=alignment["diagnosis"],
+            plan=plan["plan"],
             **caption,
             **way.stage2,
         )

@@ -154,6 +154,19 @@ def load_model(arguments: argparse.Namespace) -> QualityModel:
     )
 
 
+def load_second_opinion(arguments: argparse.Namespace) -> QualityModel | None:
+    """Load what ``--second-opinion`` names: another CLIP, or ImageReward on the CLIP of the other options."""
+    named = getattr(arguments, "second_opinion", None)
+    if not named:
+        return None
+    other = argparse.Namespace(**vars(arguments))
+    if named == "imagereward":
+        other.alignment_encoder = named
+    else:
+        other.clip, other.architecture, other.calibration, other.alignment_encoder = named, "auto", None, "clip"
+    return load_model(other)
+
+
 def prompt_for(
     picture: Picture, given: str | None, needed: bool = True, option: str = "--prompt", node: str | None = None
 ) -> str | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..files import write_text
 from ..miniature.world import EXAMPLE, EXAMPLE_INDEX
+from ..regions import RegionOptions
 from . import common, maps, options, queue, refine
 from .engines import Engines
 from .research import installed
@@ -34,7 +35,10 @@ _PLAN = (
 )
 
 #: All of them.
-UNNAMED = (*_MASKS, *_PLAN, "formula", "scoring", "aggregate", "tolerance")
+UNNAMED = (
+    *(*_MASKS, *_PLAN, "formula", "scoring", "aggregate", "tolerance"),
+    *("masks_from", "most_phrases", "max_area", "guard_rule", "attempts"),
+)
 
 
 def add_command(commands: Any) -> None:
@@ -148,6 +152,10 @@ def _in_comfyui(host: str, subject: Subject, folder: Path, settings: Settings) -
 def fill_choices(arguments: argparse.Namespace, choices: Choices) -> Choices:
     """Give the options that were not named their values of this world; returns all choices with those that were."""
     own = choices.options
+    regions = own.regions or RegionOptions()
+    if arguments.mode is None and (arguments.alignment_bar is not None or arguments.region_bar is not None):
+        arguments.mode = "gated"  # as everywhere: who names bars of both scores goes by them
+    by_verdicts = (arguments.mode or own.plan.mode) == "verdicts"
     values = {
         **{name: getattr(own.masks, name) for name in _MASKS},
         **{name: getattr(own.plan, name) for name in _PLAN},
@@ -155,11 +163,18 @@ def fill_choices(arguments: argparse.Namespace, choices: Choices) -> Choices:
         "scoring": choices.scoring or "auto",
         "aggregate": choices.aggregate,
         "tolerance": own.tolerance,
+        "masks_from": "regions" if by_verdicts and own.regions is not None else "maps",
+        "most_phrases": regions.phrases,
+        "max_area": regions.max_area,
+        "guard_rule": own.rule if by_verdicts and arguments.tolerance is None else "scores",
+        "attempts": own.attempts,
     }
     for name, value in values.items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, value)
     arguments.no_guard = arguments.no_guard or not own.guard
+    arguments.own_phrases = getattr(arguments, "own_phrases", False) or own.own_phrases
+    arguments.uncalibrated = getattr(arguments, "uncalibrated", False) or not regions.calibrated
     arguments.base, arguments.assessment = own, choices.assessment()
     return replace(
         choices,

@@ -23,6 +23,7 @@ from ..miniature.loading import GUIDANCE, Choices
 from ..miniature.networks import FACTOR, LATENT_SIDE
 from ..miniature.world import EXAMPLE_INDEX
 from ..pictures import Picture, load_picture, marked, save_picture
+from ..regions import RegionOptions
 from .common import prompt_for
 from .research import research
 
@@ -139,6 +140,7 @@ def node_settings(choices: Choices, seed: int = 0, include_style: bool = False) 
     """Inputs with constant values, for every node of a kind; what the nodes have no input for stays as they are."""
     options = choices.options
     masks, plan, emphasis, crop = options.masks, options.plan, options.emphasis, options.crop
+    regions = options.regions or RegionOptions()
     factors = zip(("technical", "rational", "natural"), choices.importance, strict=True)
     perceptual: dict[str, object] = {
         "formula": choices.calibration,
@@ -149,12 +151,10 @@ def node_settings(choices: Choices, seed: int = 0, include_style: bool = False) 
         "aggregate": choices.aggregate,
         "include_style": include_style,
     }
-    weights = zip("ab", masks.weights or (1.0, 1.0), strict=True)
     side = FACTOR * LATENT_SIDE
     return {
         "GRefinePQMap": perceptual,
         "GRefineAQMap": {**alignment, "formula": choices.calibration},
-        "GRefineMergeMaps": {"mode": masks.merge, **{f"weight_{name}": float(value) for name, value in weights}},
         "GRefineBinarizeMap": {
             "method": masks.method,
             "threshold": masks.threshold,
@@ -164,6 +164,10 @@ def node_settings(choices: Choices, seed: int = 0, include_style: bool = False) 
             "grow": masks.grow,
             "feather": masks.feather,
             "fill_holes": masks.fill_holes,
+            "most_phrases": regions.phrases,
+            "max_area": regions.max_area,
+            "calibrated": regions.calibrated,
+            "whole_picture": regions.whole,
         },
         "GRefinePromptEmphasis": {
             "minimum": emphasis.minimum,
@@ -179,6 +183,8 @@ def node_settings(choices: Choices, seed: int = 0, include_style: bool = False) 
             "perceptual_bar": plan.perceptual_bar,
             "alignment_bar": plan.alignment_bar,
             "region_bar": plan.region_bar,
+            "own_phrases": options.own_phrases,
+            "calibrated": regions.calibrated,
         },
         "GRefineStage1Inpaint": {
             "seed": seed,
@@ -188,10 +194,21 @@ def node_settings(choices: Choices, seed: int = 0, include_style: bool = False) 
             "native_side": side,
             "context": crop.context,
             "color_match": options.stage1_keep_color,
+            "attempts": options.attempts,
         },
-        "GRefineStage2Restore": {"seed": seed, "keep_color": options.stage2_keep_color},
-        # With a tolerance of 1 nothing is ever refused.
-        "GRefineNoHarmGuard": {**perceptual, **alignment, "tolerance": options.tolerance if options.guard else 1.0},
+        "GRefineStage2Restore": {
+            "seed": seed,
+            "keep_color": options.stage2_keep_color,
+            "attempts": options.attempts,
+        },
+        # By the scores, with a tolerance of 1, nothing is ever refused.
+        "GRefineNoHarmGuard": {
+            **perceptual,
+            **alignment,
+            "tolerance": options.tolerance if options.guard else 1.0,
+            "rule": options.rule if options.guard else "scores",
+            "attempts": options.attempts,
+        },
         "GRefineQualityReport": {**perceptual, **alignment},
     }
 

@@ -59,7 +59,7 @@ def write_maps(picture: Any, name: str, model: Any, arguments: argparse.Namespac
     from ..report import overlay
 
     prompt = common.prompt_for(picture, arguments.prompt, node=arguments.prompt_from) or ""
-    chosen = RefineOptions(masks=options.mask_options(arguments))
+    chosen = RefineOptions(masks=options.mask_options(arguments), regions=options.region_options(arguments))
     measured = partial(assess, **common.measure_options(arguments))
     found = diagnose(picture.image, [prompt], model, chosen, None, measured)
     perceptual, alignment = found.assessment.perceptual, found.assessment.alignment

@@ -28,12 +28,20 @@ def add_command(commands: Any) -> None:
     options.add_mask_options(parser)
     options.add_plan_options(parser)
     engines.add_restorer_options(parser)
+    parser.add_argument(
+        "--second-opinion",
+        metavar="FILE",
+        help="weights of another CLIP, or 'imagereward': nothing may fall in its eyes, either",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write ``NAME.png``, ``NAME.sheet.png`` and ``NAME.json`` for every picture; a copy of its file if it passes."""
+    """Write ``NAME.png``, ``NAME.sheet.png`` and ``NAME.json`` for every picture; a copy of its file if it passes.
+
+    With attempts, ``NAME.attempts.png`` shows all of them.
+    """
     from ..pictures import Picture, find_pictures
 
     engines.check_engine_options(arguments)
@@ -50,18 +58,21 @@ def run(arguments: argparse.Namespace) -> int:
     common.check_outputs(targets, arguments.overwrite, files)
     common.output_folder(folder)
     model = common.load_model(arguments)
+    second = common.load_second_opinion(arguments)
     loaded = Engines.from_options(arguments)
 
     def work(picture: Picture) -> dict[str, Any]:
         prompt = common.prompt_for(picture, arguments.prompt, node=arguments.prompt_from)
-        return refine_picture(picture, prompt or "", model, loaded, folder, names[picture.path], arguments)
+        return refine_picture(
+            picture, prompt or "", model, loaded, folder, names[picture.path], arguments, second=second
+        )
 
     return common.for_each_picture([str(file) for file in names], "Refining", work, in_words, arguments.json)
 
 
 def endings(picture: Path) -> tuple[str, ...]:
-    """What may be added to a picture's name: that of the changed one or of the copy, the sheet's, the report's."""
-    return *dict.fromkeys((".png", picture.suffix)), ".sheet.png", ".json"
+    """What may be added to a picture's name: that of the changed one or of the copy, the sheets', the report's."""
+    return *dict.fromkeys((".png", picture.suffix)), ".sheet.png", ".attempts.png", ".json"
 
 
 def refine_picture(
@@ -73,6 +84,7 @@ def refine_picture(
     name: str,
     arguments: argparse.Namespace,
     notes: tuple[str, ...] = (),
+    second: Any = None,
 ) -> dict[str, Any]:
     """Refine one picture and write its files, with ``notes`` in the report; returns what ``--json`` prints of it."""
     from tqdm import tqdm
@@ -81,7 +93,7 @@ def refine_picture(
     from ..perceptual import perceptual_quality
     from ..pictures import MARK, marked, save_picture, save_result
     from ..refine import refine
-    from ..report import comparison_sheet, report_json
+    from ..report import attempts_sheet, comparison_sheet, report_json
 
     chosen = common.measure_options(arguments)
     with tqdm(desc=f"Denoising {name}", unit="step", leave=False, disable=None, file=sys.stderr) as bar:
@@ -100,6 +112,7 @@ def refine_picture(
             seed=arguments.seed,
             progress=progress,
             assess=partial(assess, **chosen),
+            second_opinion=second,
         )
     # The guard has encoded this picture already: its factors cost next to nothing.
     after = perceptual_quality(model, outcome.image, chosen["formula"], chosen.get("importance", (1.0, 1.0, 1.0)))
@@ -114,6 +127,11 @@ def refine_picture(
     mark = {MARK: json.dumps(finite(described), ensure_ascii=False)}
     refined = save_result(picture, outcome.image, report.changed, folder / name, mark)
     files = {"refined": str(refined), "sheet": str(save_picture(sheet, folder / f"{name}.sheet.png", marked("sheet")))}
+    tried = outcome.attempts[0] if outcome.attempts else ()
+    if tried:
+        drawn = attempts_sheet([(attempt.picture, attempt.entry, attempt.region, attempt.number) for attempt in tried])
+        path = save_picture(drawn, folder / f"{name}.attempts.png", marked("attempts"))
+        files["attempts"] = str(path)
     write_text(folder / f"{name}.json", common.json_text(described) + "\n")
     return {**described, "files": {**files, "json": str(folder / f"{name}.json")}}
 

@@ -23,6 +23,7 @@ from ..memory import put_on
 from ..models.files import check, read_tensors, shapes_of, to_floats
 from ..refine.crops import CropOptions
 from ..refine.protocols import EmphasisOptions, MaskOptions, PlanOptions, RefineOptions
+from ..regions import RegionOptions
 from . import networks
 from .networks import text_tower_config, text_tower_weights
 
@@ -34,7 +35,13 @@ if TYPE_CHECKING:
 # What the method does in the miniature world where the paper leaves it open, decided on validation scenes.
 
 FILE = "choices.json"
-_GROUPS = {"masks": MaskOptions, "plan": PlanOptions, "emphasis": EmphasisOptions, "crop": CropOptions}
+_GROUPS = {
+    "masks": MaskOptions,
+    "plan": PlanOptions,
+    "emphasis": EmphasisOptions,
+    "crop": CropOptions,
+    "regions": RegionOptions,
+}
 
 
 @dataclass(frozen=True)
@@ -106,7 +113,11 @@ def from_mapping(content: Mapping[str, Any]) -> Choices:
         values["importance"] = tuple(float(value) for value in values["importance"])
     if "options" in values:
         given = dict(_known(RefineOptions, values["options"]))
-        groups = {name: kind(**_known(kind, given[name])) for name, kind in _GROUPS.items() if name in given}
+        groups = {
+            name: kind(**_known(kind, given[name]))
+            for name, kind in _GROUPS.items()
+            if name in given and not (name == "regions" and given[name] is None)
+        }
         values["options"] = replace(RefineOptions(), **{**given, **groups})
     return replace(Choices(), **values)
 

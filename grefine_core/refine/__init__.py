@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+from ..regions import RegionOptions
+from .attempts import Attempt, read_keep
 from .crops import CropOptions, CropPlan, plan_crop
+from .gains import Noise
 from .guard import GuardResult, guard
 from .pipeline import RefineResult, refine
 from .protocols import (
@@ -24,6 +27,7 @@ from .protocols import (
 from .stages import stage1, stage2
 
 __all__ = [
+    "Attempt",
     "Capabilities",
     "CropOptions",
     "CropPlan",
@@ -31,14 +35,17 @@ __all__ = [
     "GuardResult",
     "Inpainter",
     "MaskOptions",
+    "Noise",
     "PlanOptions",
     "Progress",
     "RefineOptions",
     "RefineResult",
+    "RegionOptions",
     "Restorer",
     "guard",
     "picture_seed",
     "plan_crop",
+    "read_keep",
     "refine",
     "region_seed",
     "second_stage_seed",

@@ -274,3 +274,37 @@ def from_sample(sample: Tensor, plan: CropPlan) -> Tensor:
     ``(1, *plan.size, C)``."""
     height, width = plan.size
     return resize_images(sample, plan.padded)[:, :height, :width]
+
+
+# The crops of one picture, for whoever repairs them elsewhere and puts them back
+
+
+@dataclass(frozen=True)
+class RegionCrop:
+    """One region of a picture and the crop around it."""
+
+    number: int
+    """Of the region, from 1, in the order of ``masks.label_regions``."""
+    region: Box
+    """(top, left, bottom, right) of the region itself, in pixels."""
+    crop: CropPlan
+    """Where it is cut, and at what size it is sampled."""
+    prompt: str
+    strength: float
+    steps: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Where the crops of one picture lie, and how what is made of them is pasted back."""
+
+    size: tuple[int, int]
+    """(height, width) of the picture."""
+    crops: tuple[RegionCrop, ...]
+    denoise: Tensor
+    """(H, W): what is sampled anew."""
+    composite: Tensor
+    """(H, W) in [0, 1]: how much of it is pasted."""
+    join: int
+    """Regions closer than this many pixels are one."""

@@ -1,33 +1,44 @@
-"""The no-harm guard: a change that lowers an indicator is refused, region by region (method, section 6)."""
+"""The no-harm guard: a change that harms, or brings nothing, is refused, region by region (method, section 6)."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
-from ..checks import per_picture
+from ..checks import choice, per_picture, whole_number
 from ..errors import InputError
 from ..masks import bounding_box
 from ..report.data import GuardEntry
 from ..tensors import as_canvas, as_images, as_masks, match_masks, painted
 from .crops import Box, CropOptions, split_regions
+from .gains import (
+    PIXELS_AT_ONCE,
+    Judgement,
+    Noise,
+    Reader,
+    Reading,
+    Scores,
+    compare,
+    cropped,
+    grid_places,
+    opinion,
+    region_place,
+)
 
 logger = logging.getLogger(__name__)
-#: (PS, AS), both in [0, 1], higher is better.
-Scores = tuple[float, float]
+Rule = Literal["gain", "scores"]
+RULES: tuple[Rule, ...] = get_args(Rule)
 _JOIN = CropOptions().join
 #: The same picture measures a little differently in another batch (float32 sums in another order): no change at all.
 NOISE = 1e-6
-#: A picture beyond 2048² is assessed by itself: then the candidate is not copied, which is 200 MB at 4096².
-_PIXELS_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -68,14 +79,25 @@ def guard(
     scores: Sequence[Scores | None] | None = None,
     assess: Callable[..., Any] | None = None,
     batch: int = 8,
+    rule: Rule = "scores",
+    noise: Noise | None = None,
+    attempts: int = 1,
+    second_opinion: Any = None,
+    second_assess: Callable[..., Any] | None = None,
+    keep: Collection[int] | Sequence[Collection[int]] = (),
 ) -> GuardResult:
-    """Keep only changes that lower neither the perceptual nor the alignment score.
+    """Keep only changes that do no harm, and with the rule "gain" only those that bring something.
 
     With a mask, every changed pixel belongs to the nearest connected region of the mask, and each region is judged by
-    itself: the picture with that region alone changed must not score lower than ``before`` by more than
-    ``tolerance``, in either indicator. Then the accepted regions together must pass the same test; while they do not,
-    the one with the worst change of its own is dropped. So the result never scores lower than ``before``, beyond the
-    tolerance. An unchanged picture costs nothing.
+    itself, with that region alone changed. Then the accepted regions together must pass; while they do not, the one
+    with the worst change of its own is dropped. An unchanged picture costs nothing.
+
+    - ``rule="scores"``: neither the perceptual nor the alignment score may fall by more than ``tolerance``. So the
+      result never scores lower than ``before``, beyond the tolerance.
+    - ``rule="gain"``: something must gain by more than ``noise`` (an unmatched phrase, the quality of the region, the
+      perceptual score), and nothing may lose by more than it, see ``gains.compare``. The quality of a region is read
+      from a crop with its surroundings, at the quality model's own resolution, before and after alike; without a mask
+      that of a grid of crops. No gain: the original stays.
 
     Args:
         before: ``(B, H, W, 3)``, or 4 with alpha; see ``tensors.as_canvas``.
@@ -83,13 +105,21 @@ def guard(
         quality: the quality model that ``assess`` is called with.
         prompt: one, or one for each picture.
         mask: ``(B, H, W)`` or one for all, above 0 = what the stage was to change; None = judge whole pictures.
-        tolerance: by how much an indicator may fall.
+        tolerance: by how much an indicator may fall, for the rule "scores".
         stage: the number for the report; None = 1 with a mask, 2 without.
         join: regions closer than this many pixels are one; as in stage 1.
         scores: (PS, AS) of the pictures before, where they are known already.
         assess: ``assess(quality, images, prompts)`` with ``.perceptual.score`` and ``.alignment.score`` ``(B,)``;
             None = this package's own.
         batch: pictures assessed at once, at most; large pictures are assessed in smaller batches.
+        rule: "scores" or "gain". For "gain" ``assess`` gives ``.perceptual.quality_map`` and ``.alignment.phrases``
+            too.
+        noise: for "gain"; None = that of the model's calibration, see ``gains.noise_of``.
+        attempts: for "gain": how often a region is tried, each of which may pass by chance.
+        second_opinion: another quality model, for "gain": nothing may fall in its eyes, by more than its own noise.
+        second_assess: what it is asked with; None = as ``assess``.
+        keep: numbers of regions (from 1, in the order of ``masks.label_regions``; 1 for a whole picture) that stay
+            whatever was found; one collection for all pictures, or one each.
 
     Raises:
         InputError: shapes that do not match, a negative tolerance, a wrong number of prompts.
@@ -109,8 +139,15 @@ def guard(
     if len(known) != count:
         raise InputError(f"scores: {len(known)} for {count} pictures.")
     number = stage if stage is not None else (2 if masks is None else 1)
+    rule = choice(rule, "rule", RULES)
+    whole_number(attempts, "attempts", 1, 1000)
+    kept_anyway = _kept_anyway(keep, count)
 
     meter = _Meter(quality, assess, batch)
+    reader = Reader(quality, assess, batch, noise) if rule == "gain" else None
+    second = None
+    if reader is not None and second_opinion is not None:
+        second = Reader(second_opinion, second_assess or assess, batch, None)
     result = old.clone()
     entries: list[list[GuardEntry]] = []
     scores_before: list[Scores | None] = []
@@ -122,15 +159,38 @@ def guard(
             scores_before.append(known[index])
             scores_after.append(known[index])
             continue
-        judge = _Judge(old[index], new[index], result[index], prompts[index], changes, tolerance, meter, known[index])
-        judge.decide()
         whole = masks is None
+        judge: _Judge | _GainJudge
+        pictures = (old[index], new[index], result[index])
+        if reader is None:
+            judge = _Judge(*pictures, prompts[index], changes, tolerance, meter, known[index])
+        else:
+            judge = _GainJudge(*pictures, prompts[index], changes, reader, second, attempts, whole)
+        judge.decide(kept_anyway[index])
         boxes = [None if whole else change.box for change in changes]
         entries.append([judge.entry(number, place, box) for place, box in enumerate(boxes)])
         scores_before.append(judge.before)
         scores_after.append(judge.after)
         logger.info("Guard: picture %d, stage %d, kept %d of %d", index, number, len(judge.kept), len(changes))
-    return GuardResult(result, entries, scores_before, scores_after, meter.encodes)
+    encodes = meter.encodes + sum(each.encodes for each in (reader, second) if each is not None)
+    return GuardResult(result, entries, scores_before, scores_after, encodes)
+
+
+def _kept_anyway(keep: object, count: int) -> list[frozenset[int]]:
+    """One set of region numbers for each picture."""
+    if isinstance(keep, Mapping | str) or not isinstance(keep, Collection):
+        raise InputError(f"keep: expected numbers of regions, got {keep!r:.80}.")
+    values = list(keep)
+    if any(isinstance(value, Collection) and not isinstance(value, str) for value in values):
+        if len(values) != count:
+            raise InputError(f"keep: {len(values)} lists for {count} pictures; give one for all, or one each.")
+        return [_numbers(value) for value in values]
+    return [_numbers(values)] * count
+
+
+def _numbers(values: object) -> frozenset[int]:
+    listed = list(values) if isinstance(values, Collection) and not isinstance(values, str) else [values]
+    return frozenset(whole_number(value, "keep", 1, 1_000_000) for value in listed)
 
 
 def _like(new: Tensor, old: Tensor) -> Tensor:
@@ -149,10 +209,14 @@ def check_tolerance(tolerance: float) -> None:
 
 @dataclass(frozen=True)
 class _Change:
-    """Changed pixels: which of those in ``box``. Masks of the whole picture for many regions would fill the memory."""
+    """Changed pixels: which of those in ``box``. Masks of the whole picture for many regions would fill the memory.
+
+    ``number``: of the region in the mask, from 1.
+    """
 
     box: Box
     pixels: Tensor
+    number: int
 
     def apply(self, new: Tensor, result: Tensor) -> None:
         """Put the pixels of ``new`` ``(H, W, C)`` into ``result``."""
@@ -169,17 +233,24 @@ def _changes(old: Tensor, new: Tensor, mask: Tensor | None, join: int) -> list[_
         changed |= old[..., channel] != new[..., channel]
     if not bool(changed.any()):
         return []
-    regions = [] if mask is None else split_regions(mask, join)
-    owned = (changed if region.alone else region.cell & changed for region in regions)
-    return [change for change in map(_change, owned if regions else [changed]) if change is not None]
+    regions: list[Any] = [] if mask is None else split_regions(mask, join)
+    if not regions:
+        regions = [None]
+    found = []
+    for region in regions:
+        whole = region is None or region.alone
+        change = _change(changed if whole else region.cell & changed, 1 if region is None else region.number)
+        if change is not None:
+            found.append(change)
+    return found
 
 
-def _change(changed: Tensor) -> _Change | None:
+def _change(changed: Tensor, number: int) -> _Change | None:
     box = bounding_box(changed)
     if box is None:
         return None
     top, left, bottom, right = box
-    return _Change(box, changed[top:bottom, left:right].clone())
+    return _Change(box, changed[top:bottom, left:right].clone(), number)
 
 
 class _Meter:
@@ -199,7 +270,7 @@ class _Meter:
         scores: list[Scores] = []
         remaining = iter(pictures)
         for first in remaining:
-            size = min(self._batch, max(1, _PIXELS_AT_ONCE // first[..., 0].numel()))
+            size = min(self._batch, max(1, PIXELS_AT_ONCE // first[..., 0].numel()))
             part = first.unsqueeze(0)
             if size > 1:
                 copies = [first.clone(), *(picture.clone() for picture in islice(remaining, size - 1))]
@@ -238,10 +309,20 @@ class _Judge:
             self.before, self.alone = known, meter(single, prompt)
         self.kept = [place for place, score in enumerate(self.alone) if self._passes(score)]
         self._dropped_together: set[int] = set()
+        self._by_hand: set[int] = set()
         self.after = self.before
 
-    def decide(self) -> None:
-        """Leave everything in the result that may stay."""
+    def decide(self, keep: Collection[int] = ()) -> None:
+        """Leave everything in the result that may stay, and what is to be kept anyway."""
+        self._decide()
+        self._by_hand = {
+            place for place, change in enumerate(self._changes) if change.number in keep and place not in self.kept
+        }
+        if self._by_hand:
+            self.kept = sorted({*self.kept, *self._by_hand})
+            (self.after,) = self._meter([self._with(self.kept)], self._prompt)
+
+    def _decide(self) -> None:
         while len(self.kept) > 1:
             (together,) = self._meter([self._with(self.kept)], self._prompt)
             if self._passes(together):
@@ -263,7 +344,11 @@ class _Judge:
             reason = "harmless alone, but together with the other regions an indicator falls"
         else:
             reason = self._complaint(self.alone[place])
-        return GuardEntry(stage, region, accepted, self.before, self.alone[place], reason)
+        if place in self._by_hand:
+            reason = _by_hand(self._complaint(self.alone[place]))
+        return GuardEntry(
+            stage, region, accepted, self.before, self.alone[place], reason, number=self._changes[place].number
+        )
 
     def _with(self, places: Sequence[int]) -> Tensor:
         """The result ``(H, W, C)`` with these changes and no others."""
@@ -285,3 +370,137 @@ class _Judge:
             if not now >= was - self._tolerance - NOISE:
                 parts.append(f"{name} score falls from {was:.4f} to {now:.4f}")
         return ", ".join(parts)
+
+
+def _by_hand(reason: str) -> str:
+    return f"kept by hand, though refused: {reason}" if reason else "kept by hand"
+
+
+class _GainJudge:
+    """Decides about the changes of one picture by the rule "gain"; used as ``_Judge``."""
+
+    def __init__(
+        self,
+        old: Tensor,
+        new: Tensor,
+        result: Tensor,
+        prompt: str,
+        changes: Sequence[_Change],
+        reader: Reader,
+        second: Reader | None,
+        attempts: int,
+        whole: bool,
+    ) -> None:
+        self._old, self._new, self._result, self._prompt = old, new, result, prompt
+        self._changes, self._reader, self._second, self._attempts = changes, reader, second, attempts
+        self._size = (old.shape[0], old.shape[1])
+        if whole:
+            self._places = [grid_places(self._size, reader.min_side)]
+        else:
+            self._places = [
+                [region_place(change.box, change.pixels, self._size, reader.min_side)] for change in changes
+            ]
+        alone = (self._with([place]) for place in range(len(changes)))
+        # One call, so that all are measured in the same way.
+        self._before, *self._alone = reader.read(chain([old], alone), prompt)
+        self._second_before: Reading | None = None
+        self._qualities_before = self._crops(old, self._before, range(len(changes)))
+        self._judged = [self._judge([place], self._alone[place]) for place in range(len(changes))]
+        self.kept = [place for place, judged in enumerate(self._judged) if judged.passes]
+        self._dropped: dict[int, str] = {}
+        self._by_hand: set[int] = set()
+        self.before = self.after = self._before.scores
+
+    def decide(self, keep: Collection[int] = ()) -> None:
+        """Leave everything in the result that may stay, and what is to be kept anyway."""
+        self._decide()
+        self._by_hand = {
+            place for place, change in enumerate(self._changes) if change.number in keep and place not in self.kept
+        }
+        if self._by_hand:
+            self.kept = sorted({*self.kept, *self._by_hand})
+            (reading,) = self._reader.read([self._with(self.kept)], self._prompt)
+            self.after = reading.scores
+
+    def _decide(self) -> None:
+        while len(self.kept) > 1:
+            (together,) = self._reader.read([self._with(self.kept)], self._prompt)
+            judged = self._judge(self.kept, together)
+            if judged.passes:
+                self.after = together.scores
+                return
+            worst = max(self.kept, key=lambda place: (self._judged[place].cost, -place))
+            self.kept.remove(worst)
+            self._dropped[worst] = "; ".join(judged.losses) or "there is no gain"
+        if self.kept:
+            self.after = self._alone[self.kept[0]].scores
+        self._with(self.kept)
+
+    def entry(self, stage: int, place: int, region: Box | None) -> GuardEntry:
+        """The report on one change; ``region`` is None for a whole picture."""
+        judged = self._judged[place]
+        complaint = "; ".join(judged.losses) or f"no gain beyond noise (nearest: {judged.near})"
+        accepted = place in self.kept
+        if place in self._by_hand:
+            dropped = self._dropped.get(place)
+            reason = _by_hand(complaint if dropped is None else f"together with other regions {dropped}")
+        elif accepted:
+            reason = "; ".join((*judged.gains, *self._fallen(self._alone[place])))
+        elif place in self._dropped:
+            reason = f"good alone, but together with the other regions {self._dropped[place]}"
+        else:
+            reason = complaint
+        return GuardEntry(
+            stage,
+            region,
+            accepted,
+            self._before.scores,
+            self._alone[place].scores,
+            reason,
+            number=self._changes[place].number,
+            quality=judged.quality,
+        )
+
+    def _fallen(self, after: Reading) -> list[str]:
+        """Which factors fell though the change is kept, in words."""
+        was = self._before.factors
+        return [
+            f"though {name} falls from {was[name]:.2f} to {now:.2f}"
+            for name, now in after.factors.items()
+            if now < was.get(name, now) - 0.05
+        ]
+
+    def _judge(self, places: Sequence[int], after: Reading) -> Judgement:
+        """What these changes together, which are in the result now or were read ``after``, bring and cost."""
+        self._with(places)
+        crops = self._crops(self._result, after, places)
+        pairs = [
+            pair
+            for place, now in zip(places, crops, strict=True)
+            for pair in zip(self._qualities_before[place], now, strict=True)
+        ]
+        judged = compare(self._before, after, pairs, self._reader.noise, self._attempts)
+        if not judged.passes or self._second is None:
+            return judged
+        if self._second_before is None:
+            (self._second_before,) = self._second.read([self._old], self._prompt)
+        (seen,) = self._second.read([self._result], self._prompt)
+        return replace(judged, losses=opinion(self._second, self._second_before, seen))
+
+    def _crops(self, picture: Tensor, whole: Reading, places: Iterable[int]) -> list[list[float]]:
+        """The quality of each place of each change; crops that are the whole picture are read already."""
+        found = []
+        for number in places:
+            qualities = []
+            for place in self._places[number]:
+                reading = whole if place.whole else self._reader.read([cropped(picture, place)], self._prompt)[0]
+                qualities.append(place.quality(reading))
+            found.append(qualities)
+        return found
+
+    def _with(self, places: Sequence[int]) -> Tensor:
+        """The result ``(H, W, C)`` with these changes and no others."""
+        self._result.copy_(self._old)
+        for place in places:
+            self._changes[place].apply(self._new, self._result)
+        return self._result

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..checks import per_picture
+from ..checks import choice, per_picture, whole_number
+from ..diagnosis import diagnose_pictures
 from ..errors import InputError
 from ..masks import Mask, binarize_map, merge_maps
-from ..plan import Plan, plan_refinement
+from ..plan import Plan, RepairPlan, decide, plan_refinement, plan_repairs
 from ..prompt.emphasis import emphasize
+from ..regions import RegionOptions, find_regions
 from ..report.data import GuardEntry, Report, not_measured_note
-from ..tensors import as_canvas, as_images, as_masks
-from .guard import NOISE, GuardResult, Scores, check_tolerance, guard
-from .protocols import Inpainter, Progress, RefineOptions, Restorer, Tally, second_stage_seed, seeds_for
+from ..tensors import as_canvas, as_images, as_masks, match_masks
+from .attempts import Attempt, Attempts, read_keep, repair
+from .gains import MAP
+from .guard import NOISE, RULES, GuardResult, Scores, check_tolerance, guard
+from .protocols import Inpainter, Progress, RefineOptions, Restorer, Tally, resolve_engine, second_stage_seed, seeds_for
 from .stages import stage1, stage2, untouched
 
 logger = logging.getLogger(__name__)
@@ -32,15 +37,18 @@ class RefineResult:
         image: ``(B, H, W, 3)``, or 4 where the input has alpha.
         reports: one for each picture.
         encodes: pictures that were assessed, all stages and candidates together.
+        attempts: of each picture all attempts of stage 1, where ``options.attempts`` or ``options.keep`` asked for more
+            than one at a time; else empty.
     """
 
     image: Tensor
     reports: list[Report]
     encodes: int
+    attempts: list[tuple[Attempt, ...]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Diagnosis:
+class Findings:
     """What is wrong with every picture of the batch, and what is to be done.
 
     Attributes:
@@ -51,6 +59,7 @@ class Diagnosis:
         prompts: the emphasised prompts.
         plans: one for each picture.
         worst_regions: quality of each picture's worst region; None where it was not measured.
+        repairs: what is done region by region; None of each picture where ``options.regions`` is None.
     """
 
     scores: list[Scores]
@@ -60,6 +69,7 @@ class Diagnosis:
     prompts: list[str]
     plans: list[Plan]
     worst_regions: list[float | None]
+    repairs: list[RepairPlan | None]
 
 
 def refine(
@@ -74,12 +84,14 @@ def refine(
     protect: Tensor | None = None,
     progress: Progress | None = None,
     assess: Callable[..., Any] | None = None,
+    second_opinion: Any = None,
+    interrupt: Callable[[], None] | None = None,
 ) -> RefineResult:
     """Find what is wrong with pictures and repair exactly that (method, sections 2 to 6).
 
-    Every picture of a batch has its own phrases, masks, plan, strength and seed. In gated mode a picture that passes
-    both bars comes back bit-identical. No engine is called, or loaded, for a stage that has nothing to do. With the
-    guard on, the result scores no lower than the input in either indicator, beyond the tolerance.
+    Every picture of a batch has its own phrases, masks, plan, strength and seed. A picture in which nothing is found
+    comes back bit-identical. No engine is called, or loaded, for a stage that has nothing to do. With the guard on,
+    nothing stays that harms, by the project's own indicators; with its rule "gain" nothing that brings nothing, either.
 
     Args:
         image: ``(B, H, W, 3)``, or 4 with alpha, which stays as it is; never written to. Values outside [0, 1] stay
@@ -94,6 +106,8 @@ def refine(
         progress: denoiser calls done and planned over everything, and previews; what it raises stops the work.
         assess: ``assess(quality, images, prompts)``; None = ``alignment.assess`` with its defaults. If its
             ``perceptual`` has no ``worst_region``, ``options.plan.region_bar`` is not asked.
+        second_opinion: another quality model that may refuse what the guard lets pass; for its rule "gain".
+        interrupt: called between attempts; what it raises stops the work.
 
     Raises:
         InputError: wrong shapes, types, counts or ranges; names the argument.
@@ -106,6 +120,10 @@ def refine(
     prompts: list[str] = per_picture(prompt, count, "prompt", str)
     seeds = seeds_for(seed, count)
     check_tolerance(options.tolerance)
+    choice(options.rule, "rule", RULES)
+    wanted = read_keep(options.keep)
+    if whole_number(options.attempts, "attempts", 1, 1000) > 1 and not options.guard:
+        raise InputError("attempts: without the guard nothing is refused, so nothing is tried again. Turn it on.")
     measure = assess
     if measure is None:
         from ..alignment import assess as own  # late: it needs the text side
@@ -116,27 +134,35 @@ def refine(
     run1 = [plan.run_stage1 and inpainter is not None for plan in found.plans]
     run2 = [plan.run_stage2 and restorer is not None for plan in found.plans]
     tally = Tally(progress, sum(plan.stage2_steps for plan, run in zip(found.plans, run2, strict=True) if run))
-    check = _Check(quality, prompts, options, assess)
+    check = _Check(quality, prompts, options, assess, second_opinion)
     encodes = count
+    tried: list[tuple[Attempt, ...]] = [()] * count
 
     result, scores = pictures, list(found.scores)
     guard1 = guard2 = None
     if any(run1):
         assert inpainter is not None
-        repainted = stage1(
-            pictures,
-            found.mask.denoise,
-            found.mask.composite,
-            inpainter,
-            prompts=found.prompts,
-            strengths=[plan.stage1_strength if run else 0.0 for plan, run in zip(found.plans, run1, strict=True)],
-            steps=[plan.stage1_steps for plan in found.plans],
-            seed=seeds,
-            crop=options.crop,
-            keep_color=options.stage1_keep_color,
-            progress=tally.first,
-        )
-        result, scores, guard1 = check(pictures, repainted, scores, found.mask.denoise, 1)
+        strengths = [plan.stage1_strength if run else 0.0 for plan, run in zip(found.plans, run1, strict=True)]
+        if options.guard and (options.attempts > 1 or wanted):
+            result, scores, guard1, tried = _with_attempts(
+                pictures, found, inpainter, strengths, seeds, options, wanted, check, scores, tally.first, interrupt
+            )
+        else:
+            repainted = stage1(
+                pictures,
+                found.mask.denoise,
+                found.mask.composite,
+                inpainter,
+                prompts=found.prompts,
+                strengths=strengths,
+                steps=[plan.stage1_steps for plan in found.plans],
+                seed=seeds,
+                crop=options.crop,
+                keep_color=options.stage1_keep_color,
+                progress=tally.first,
+                repairs=found.repairs,
+            )
+            result, scores, guard1 = check(pictures, repainted, scores, found.mask.denoise, 1)
     after_first, scores_first = result, scores
     if any(run2):
         assert restorer is not None
@@ -151,7 +177,7 @@ def refine(
             progress=tally.second,
         )
         result, scores, guard2 = check(result, restored, scores, None, 2)
-        if options.guard:
+        if options.guard and options.rule == "scores":
             result, scores, guard2 = _against_input(found, after_first, result, scores_first, scores, guard2, options)
     encodes += sum(each.encodes for each in (guard1, guard2) if each is not None)
 
@@ -166,7 +192,90 @@ def refine(
         )
     if not any(report.changed for report in reports):
         result = image if untouched(image, pictures) else pictures
-    return RefineResult(result, reports, encodes)
+    return RefineResult(result, reports, encodes, tried)
+
+
+def _with_attempts(
+    pictures: Tensor,
+    found: Findings,
+    inpainter: Inpainter | Callable[[], Inpainter],
+    strengths: list[float],
+    seeds: list[int],
+    options: RefineOptions,
+    wanted: dict[int, int | None],
+    check: _Check,
+    scores: list[Scores],
+    progress: Progress | None,
+    interrupt: Callable[[], None] | None,
+) -> tuple[Tensor, list[Scores], GuardResult, list[tuple[Attempt, ...]]]:
+    """Stage 1 with its guard inside, picture by picture."""
+    engine = resolve_engine(inpainter, "inpaint")
+    active = [index for index, strength in enumerate(strengths) if strength > 0]
+    result, done, encodes = pictures, {}, 0
+    for place, index in enumerate(active):
+
+        def judge(before: Tensor, after: Tensor, mask: Tensor, keep: frozenset[int], index: int = index) -> GuardResult:
+            return check.guard(before, after, mask, 1, [index], keep)
+
+        done[index] = _repaired(
+            pictures, found, engine, strengths, seeds, options, wanted, judge, index,
+            None if progress is None else _share(progress, place, len(active)), interrupt,
+        )  # fmt: skip
+        result = pictures.clone() if result is pictures else result
+        result[index : index + 1] = done[index].image
+        encodes += done[index].encodes
+    entries = [done[index].entries if index in done else [] for index in range(len(pictures))]
+    now, measured = check.measure(pictures, result, scores)
+    return (
+        result,
+        now,
+        GuardResult(result, entries, list(scores), list(now), encodes + measured.encodes),
+        [done[index].attempts if index in done else () for index in range(len(pictures))],
+    )
+
+
+def _repaired(
+    pictures: Tensor,
+    found: Findings,
+    engine: Inpainter,
+    strengths: list[float],
+    seeds: list[int],
+    options: RefineOptions,
+    wanted: dict[int, int | None],
+    judge: Any,
+    index: int,
+    progress: Progress | None,
+    interrupt: Callable[[], None] | None,
+) -> Attempts:
+    own = slice(index, index + 1)
+    return repair(
+        pictures[own],
+        found.mask.denoise[own],
+        found.mask.composite[own],
+        engine,
+        judge,
+        prompt=found.prompts[index],
+        strength=strengths[index],
+        steps=found.plans[index].stage1_steps,
+        seed=seeds[index],
+        attempts=options.attempts,
+        index=index,
+        keep=wanted,
+        crop=options.crop,
+        keep_color=options.stage1_keep_color,
+        repairs=found.repairs[index],
+        progress=progress,
+        interrupt=interrupt,
+    )
+
+
+def _share(progress: Progress, before: int, of: int) -> Progress:
+    """``progress`` for one of several pictures, in units of that picture's own total."""
+
+    def report(done: int, total: int, preview: Tensor | None) -> None:
+        progress(before * total + done, of * total, preview)
+
+    return report
 
 
 def diagnose(
@@ -176,15 +285,13 @@ def diagnose(
     options: RefineOptions,
     protect: Tensor | None,
     assess: Callable[..., Any],
-) -> Diagnosis:
+) -> Findings:
     """Find what is wrong: the method up to the plan, before anything is painted. Arguments as in ``refine``."""
     assessment = assess(quality, pictures, prompts)
     perceptual, alignment = assessment.perceptual, assessment.alignment
     choices = asdict(options.masks)
     merge, weights = choices.pop("merge"), choices.pop("weights")
-    merged = merge_maps([perceptual.defect_map, alignment.defect_map], merge, weights)
     shield = None if protect is None else as_masks(protect, "protect")
-    mask = binarize_map(merged, protect=shield, **choices)
     emphasized = [
         emphasize(prompt, phrases, **asdict(options.emphasis))
         for prompt, phrases in zip(prompts, alignment.phrases, strict=True)
@@ -192,42 +299,94 @@ def diagnose(
     scores: list[Scores] = list(zip(perceptual.score.tolist(), alignment.score.tolist(), strict=True))
     measured: Tensor | None = getattr(perceptual, "worst_region", None)
     worst: list[float | None] = [None] * len(scores) if measured is None else measured.tolist()
-    plans = [
-        plan_refinement(*score, area=float(area), worst_region=region, **asdict(options.plan))
-        for score, area, region in zip(scores, mask.area, worst, strict=True)
-    ]
-    return Diagnosis(scores, assessment, merged, mask, emphasized, plans, worst)
+    merged = merge_maps([perceptual.defect_map, alignment.defect_map], merge, weights)
+    if options.regions is None:
+        mask = binarize_map(merged, protect=shield, **choices)
+        plans = [
+            plan_refinement(*score, area=float(area), worst_region=region, **asdict(options.plan))
+            for score, area, region in zip(scores, mask.area, worst, strict=True)
+        ]
+        return Findings(scores, assessment, merged, mask, emphasized, plans, worst, [None] * len(scores))
+
+    shields = None if shield is None else match_masks(shield, pictures, "protect", "image")
+    ways = regional(options.regions, options.plan.mode)
+    masks, repairs = [], []
+    for index, one in enumerate(diagnose_pictures(assessment, prompts, quality)):
+        regions = find_regions(one, ways, protect=None if shields is None else shields[index], **choices)
+        laid = plan_repairs(one, regions, join=options.crop.join)
+        masks.append(regions.mask)
+        repairs.append(
+            decide(
+                laid,
+                **asdict(options.plan),
+                own_phrases=options.own_phrases,
+                prompt=emphasized[index],
+                calibrated=ways.calibrated,
+            )
+        )
+    mask = Mask(*(torch.cat([getattr(each, name) for each in masks]) for name in ("denoise", "composite", "area")))
+    plans = [each.plan for each in repairs if each.plan is not None]
+    return Findings(scores, assessment, merged, mask, emphasized, plans, worst, list(repairs))
+
+
+def regional(options: RegionOptions, mode: str) -> RegionOptions:
+    """The options for a mode: as the paper has it, what is missing and hangs on nothing is drawn anywhere."""
+    return replace(options, whole=True) if mode == "paper" else options
 
 
 class _Check:
     """Guards one stage, or, with the guard off, only measures its result."""
 
     def __init__(
-        self, quality: Any, prompts: list[str], options: RefineOptions, assess: Callable[..., Any] | None
+        self,
+        quality: Any,
+        prompts: list[str],
+        options: RefineOptions,
+        assess: Callable[..., Any] | None,
+        second_opinion: Any,
     ) -> None:
         self._quality, self._prompts, self._options, self._assess = quality, prompts, options, assess
+        self._second = second_opinion
 
     def __call__(
         self, before: Tensor, after: Tensor, scores: list[Scores], mask: Tensor | None, stage: int
     ) -> tuple[Tensor, list[Scores], GuardResult]:
         if not self._options.guard:
-            return after, *self._measure(before, after, scores)
-        checked = guard(
-            before,
-            after,
-            self._quality,
-            self._prompts,
-            mask=mask,
-            tolerance=self._options.tolerance,
-            stage=stage,
-            join=self._options.crop.join,
-            scores=scores,
-            assess=self._assess,
-        )
+            return after, *self.measure(before, after, scores)
+        checked = self.guard(before, after, mask, stage, range(len(scores)), (), scores)
         now = [new or old for new, old in zip(checked.after, scores, strict=True)]
         return checked.image, now, checked
 
-    def _measure(self, before: Tensor, after: Tensor, scores: list[Scores]) -> tuple[list[Scores], GuardResult]:
+    def guard(
+        self,
+        before: Tensor,
+        after: Tensor,
+        mask: Tensor | None,
+        stage: int,
+        which: Sequence[int],
+        keep: Collection[int],
+        scores: list[Scores] | None = None,
+    ) -> GuardResult:
+        """The guard as the options want it, for the pictures ``which``."""
+        options = self._options
+        return guard(
+            before,
+            after,
+            self._quality,
+            [self._prompts[index] for index in which],
+            mask=mask,
+            tolerance=options.tolerance,
+            stage=stage,
+            join=options.crop.join,
+            scores=scores,
+            assess=self._assess,
+            rule=options.rule,
+            attempts=options.attempts if stage == 1 else 1,
+            second_opinion=self._second,
+            keep=keep,
+        )
+
+    def measure(self, before: Tensor, after: Tensor, scores: list[Scores]) -> tuple[list[Scores], GuardResult]:
         """The scores of what changed, no questions asked."""
         changed = [index for index in range(len(after)) if not torch.equal(before[index], after[index])]
         now = list(scores)
@@ -236,7 +395,7 @@ class _Check:
             if measure is None:
                 from ..alignment import assess as own  # late: it needs the text side
 
-                measure = own
+                measure = partial(own, map_size=MAP)
             found = measure(self._quality, as_images(after[changed]), [self._prompts[index] for index in changed])
             pairs = zip(found.perceptual.score.tolist(), found.alignment.score.tolist(), strict=True)
             for index, pair in zip(changed, pairs, strict=True):
@@ -245,7 +404,7 @@ class _Check:
 
 
 def _against_input(
-    found: Diagnosis,
+    found: Findings,
     first: Tensor,
     second: Tensor,
     scores_first: list[Scores],
@@ -281,7 +440,7 @@ def _report(
     size: tuple[int, int],
     prompt: str,
     seed: int,
-    found: Diagnosis,
+    found: Findings,
     after: Scores,
     entries: tuple[GuardEntry, ...],
     changed: bool,

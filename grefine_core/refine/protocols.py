@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol, TypeVar, cast, runtime_checkable
 from torch import Tensor
 
 from ..errors import InputError
+from ..regions import RegionOptions
 from .crops import CropOptions
 
 # Options, grouped by the step that they belong to; defaults are those of the steps themselves
@@ -41,7 +42,7 @@ class MaskOptions:
 class PlanOptions:
     """Whether, how strongly, in how many steps; see ``plan.plan_refinement``."""
 
-    mode: str = "gated"
+    mode: str = "verdicts"
     steps: int = 20
     stage1_min: float = 0.5
     stage1_max: float = 0.9
@@ -66,10 +67,19 @@ class RefineOptions:
 
     Attributes:
         masks, plan, emphasis, crop: of the steps.
-        guard: whether changes that lower an indicator are refused.
-        tolerance: by how much an indicator may fall, against the stage's input and against the picture's own.
+        guard: whether changes that harm are refused.
+        tolerance: by how much an indicator may fall, against the stage's input and against the picture's own; for the
+            guard's rule "scores".
         stage1_keep_color: match the crops' colours to their surroundings.
         stage2_keep_color: give the restored picture the colours that it had.
+        regions: how masks are made of verdicts, see ``regions.find_regions``; None = of both maps merged, as ``masks``
+            says. With regions, ``masks`` says how the perceptual map is binarised; ``merge`` and ``weights`` are not
+            asked.
+        own_phrases: whether a region's own phrases stand in front of its prompt.
+        rule: of the guard, see ``guard``.
+        attempts: how often a region that is refused is tried, 1 or more; needs the guard.
+        keep: what a person keeps though the guard refuses it, as ``attempts.read_keep`` reads it: "2, 3:4" is region 2,
+            and the fourth attempt at region 3.
     """
 
     masks: MaskOptions = field(default_factory=MaskOptions)
@@ -80,6 +90,11 @@ class RefineOptions:
     tolerance: float = 0.0
     stage1_keep_color: bool = True
     stage2_keep_color: bool = True
+    regions: RegionOptions | None = field(default_factory=RegionOptions)
+    own_phrases: bool = False
+    rule: Literal["gain", "scores"] = "gain"
+    attempts: int = 1
+    keep: str = ""
 
 
 #: ``progress(done, total, preview)``: denoiser calls done and planned, and optionally a preview picture
@@ -257,6 +272,11 @@ def picture_seed(seed: int, index: int) -> int:
 def region_seed(seed: int, index: int) -> int:
     """Seed of region ``index`` of the picture whose seed is ``seed``; ``seed`` itself for the first."""
     return seed if index == 0 else _mix(seed, "region", index)
+
+
+def attempt_seed(seed: int, attempt: int) -> int:
+    """Seed of an attempt, from 1, at what ``seed`` is of; ``seed`` itself for the first."""
+    return seed if attempt == 1 else _mix(seed, "attempt", attempt)
 
 
 def second_stage_seed(seed: int) -> int:

@@ -7,14 +7,15 @@ denoising of the whole picture, which changes all pixels, by design.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..checks import per_picture
+from ..checks import per_picture, whole_number
 from ..errors import InputError
+from ..plan import RepairPlan, region_of
 from ..tensors import as_canvas, as_images, as_masks, match_masks, opaque, painted, strips
 from .color import color_match, match_color
 from .crops import (
@@ -22,6 +23,8 @@ from .crops import (
     CropOptions,
     CropPlan,
     Region,
+    RegionCrop,
+    Regions,
     cut,
     from_sample,
     plan_crop,
@@ -32,6 +35,7 @@ from .protocols import (
     Inpainter,
     Progress,
     Restorer,
+    attempt_seed,
     capabilities_of,
     part_of,
     region_seed,
@@ -87,6 +91,9 @@ class _Job:
     box: Box
     denoise: Tensor
     composite: Tensor
+    prompt: str
+    strength: float
+    steps: int
 
     def own_denoise(self, crop: Box) -> Tensor:
         """What is repainted of this region alone, ``(1, h, w)``."""
@@ -116,6 +123,10 @@ def stage1(
     crop: CropOptions | None = None,
     keep_color: bool = False,
     progress: Progress | None = None,
+    repairs: Sequence[RepairPlan | None] | None = None,
+    regions: Sequence[Collection[int] | None] | None = None,
+    attempt: int = 1,
+    independent: bool = False,
 ) -> Tensor:
     """Repaint the masked regions of every picture, crop by crop.
 
@@ -135,6 +146,11 @@ def stage1(
         crop: context, size and joining of crops.
         keep_color: match the new crop's colours to the old one's over the pixels around the mask.
         progress: gets calls done and planned over all crops of all pictures.
+        repairs: for each picture its plan, or None: strength, steps and prompt of every region are those of the plan
+            then, wherever the picture's own are above 0. The masks have to be the plan's.
+        regions: for each picture the numbers of the regions that are repainted, from 1; None = all.
+        attempt: from 1; another one gives other noise, whatever was tried before.
+        independent: every region sees the pictures as they came in, not what was painted in the regions before it.
 
     Returns:
         Pictures as they came in, of the same channels and floating dtype; the very tensor ``images`` if there was
@@ -145,6 +161,12 @@ def stage1(
     """
     pictures = as_canvas(images, "images")
     count = pictures.shape[0]
+    whole_number(attempt, "attempt", 1, 1_000_000)
+    plans = [None] * count if repairs is None else list(repairs)
+    only = [None] * count if regions is None else list(regions)
+    for name, values in (("repairs", plans), ("regions", only)):
+        if len(values) != count:
+            raise InputError(f"{name}: {len(values)} for {count} pictures; give one for each.")
     denoise = match_masks(as_masks(denoise, "denoise"), pictures, "denoise", "images")
     blend = denoise if composite is None else as_masks(composite, "composite")
     blend = match_masks(blend, pictures, "composite", "images").to(pictures.device)
@@ -158,18 +180,18 @@ def stage1(
     jobs: list[_Job] = []
     for index in range(count):
         if strength_each[index] > 0 and steps_each[index] > 0:
-            jobs += _jobs(index, denoise[index], blend[index], crop.join)
+            own = (texts[index], strength_each[index], steps_each[index])
+            jobs += _jobs(index, denoise[index], blend[index], crop.join, own, plans[index], only[index])
     if not jobs:
         return images if untouched(images, pictures) else pictures
 
     engine = resolve_engine(inpainter, "inpaint")
     can = capabilities_of(engine)
-    calls = steps_each if can.steps else [1] * count
-    total = sum(calls[job.picture] for job in jobs)
+    total = sum(job.steps if can.steps else 1 for job in jobs)
     result = pictures.clone()
     done = 0
     for job in jobs:
-        index = job.picture
+        index, calls = job.picture, job.steps if can.steps else 1
         plan = plan_crop(
             job.box,
             (result.shape[1], result.shape[2]),
@@ -182,32 +204,97 @@ def stage1(
             "Stage 1: picture %d, region %d, crop %s sampled at %s", index, job.region.number - 1, plan.box, plan.sample
         )
         before = cut(result[index : index + 1], plan.box)
-        seen = as_images(before, "images")
+        seen = as_images(cut(pictures[index : index + 1], plan.box) if independent else before, "images")
         sample, mask = to_sample(seen, job.own_denoise(plan.box), plan)
         assert mask is not None
         new = engine.inpaint(
             sample,
             mask,
-            prompt=texts[index],
-            strength=strength_each[index],
-            steps=steps_each[index],
-            seed=region_seed(seeds[index], job.region.number - 1),
+            prompt=job.prompt,
+            strength=job.strength,
+            steps=job.steps,
+            seed=attempt_seed(region_seed(seeds[index], job.region.number - 1), attempt),
             index=index,
-            progress=part_of(progress, done, calls[index], total),
+            progress=part_of(progress, done, calls, total),
         )
         new = check_answer(new, sample, "inpainter", can.scale).to(result.device)
         del sample, mask
         _paste(before, seen, new, job, plan, keep_color)
-        done += calls[index]
+        done += calls
     return result
 
 
-def _jobs(index: int, denoise: Tensor, composite: Tensor, join: int) -> list[_Job]:
+def crops_of(
+    size: tuple[int, int],
+    denoise: Tensor,
+    composite: Tensor | None,
+    engine: Inpainter,
+    *,
+    prompt: str,
+    strength: float,
+    steps: int,
+    seed: int,
+    crop: CropOptions | None = None,
+    repairs: RepairPlan | None = None,
+) -> Regions:
+    """The crops that ``stage1`` makes of one picture; arguments as there, masks ``(H, W)``.
+
+    Args:
+        size: (height, width) of the picture.
+        denoise: what is sampled anew.
+        composite: how strongly it is pasted; None = ``denoise``.
+        engine: its sizes are what is asked for.
+        prompt, strength, steps, seed, crop, repairs: see ``stage1``.
+    """
+    crop = crop or CropOptions()
+    blend = denoise if composite is None else composite
+    jobs = _jobs(0, denoise, blend, crop.join, (prompt, strength, steps), repairs, None)
+    return Regions(
+        size=size,
+        crops=tuple(
+            RegionCrop(
+                number=job.region.number,
+                region=job.box,
+                crop=plan_crop(
+                    job.box,
+                    size,
+                    crop,
+                    size_multiple=engine.size_multiple,
+                    min_side=engine.min_side,
+                    native_side=engine.native_side,
+                ),
+                prompt=job.prompt,
+                strength=job.strength,
+                steps=job.steps,
+                seed=region_seed(seed, job.region.number - 1),
+            )
+            for job in jobs
+        ),
+        denoise=denoise,
+        composite=blend,
+        join=crop.join if repairs is None else repairs.join,
+    )
+
+
+def _jobs(
+    index: int,
+    denoise: Tensor,
+    composite: Tensor,
+    join: int,
+    own: tuple[str, float, int],
+    plan: RepairPlan | None,
+    only: Collection[int] | None,
+) -> list[_Job]:
+    """``own``: prompt, strength and steps of the picture, where a region has none of its own."""
     jobs = []
-    for region in split_regions(denoise, join):
+    for region in split_regions(denoise, join if plan is None else plan.join):
+        planned = None if plan is None else region_of(plan, region.number)
+        prompt, strength, steps = own if planned is None else (planned.prompt, planned.strength, planned.steps)
+        if (only is not None and region.number not in only) or strength <= 0 or steps < 1:
+            continue
         box = _box(region, composite)
         if box is not None:
-            jobs.append(_Job(index, region, box, denoise, composite))
+            jobs.append(_Job(index, region, box, denoise, composite, prompt, strength, steps))
     return jobs
 
 

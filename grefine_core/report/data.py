@@ -33,6 +33,12 @@ class GuardEntry:
     """(PS, AS) of the picture with this change alone."""
     reason: str
     """In plain words."""
+    number: int = 1
+    """Of the region in its mask, from 1, in the order of ``masks.label_regions``."""
+    quality: tuple[float, float] | None = None
+    """Quality of the region before and after, in [0, 1]; None where it was not measured."""
+    attempt: int = 1
+    """Which attempt this was, from 1."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +174,11 @@ def _guard(entry: GuardEntry) -> dict[str, Any]:
         "before": _scores(entry.before),
         "after": _scores(entry.after),
         "reason": entry.reason,
+        "number": int(entry.number),
+        "attempt": int(entry.attempt),
+        "quality": None
+        if entry.quality is None
+        else {"before": _number(entry.quality[0]), "after": _number(entry.quality[1])},
     }
 
 

@@ -191,14 +191,23 @@ class Refiner:
     def _checked(self, before: Tensor, after: Tensor, prompt: str, options: RefineOptions) -> Answer:
         if not options.guard:
             return Answer(after, 0, 0)
-        result = guard(before, after, self._quality, prompt, tolerance=options.tolerance, assess=self._assess, stage=2)
+        result = guard(
+            before,
+            after,
+            self._quality,
+            prompt,
+            tolerance=options.tolerance,
+            assess=self._assess,
+            stage=2,
+            rule=options.rule,
+        )
         return Answer(result.image, len(result.entries[0]), result.refused)
 
     def _perceptual_alone(self, quality: Any, images: Tensor, prompts: Any) -> Assessment:
         """As if there were no AQ-Map: no phrase is found wrong, neither mask nor plan nor guard knows of the prompt."""
         found = self._assess(quality, images, prompts)
         matched = tuple(
-            tuple(replace(phrase, defect="none", deficit=0.0, region=None) for phrase in phrases)
+            tuple(replace(phrase, defect="none", deficit=0.0, region=None, ratio=1.0) for phrase in phrases)
             for phrases in found.alignment.phrases
         )
         silent = replace(
@@ -219,5 +228,6 @@ class Refiner:
             quality_map=torch.ones_like(perceptual.quality_map),
             defect_map=torch.zeros_like(perceptual.defect_map),
             worst_region=torch.ones_like(perceptual.worst_region),
+            ratios={},
         )
         return Assessment(silent, found.alignment)

@@ -193,8 +193,8 @@ def test_names_and_texts_made_to_be_slow_are_not():
 @pytest.mark.parametrize("kind", [["CONDITIONING"], {"a": 1}, 3, None])
 def test_types_of_slots_may_be_anything(kind):
     content = plain().content()
-    for node in content["nodes"]:
-        for slot in (*node["inputs"], *node["outputs"]):
+    for one in content["nodes"]:
+        for slot in (*one["inputs"], *one["outputs"]):
             slot["type"] = kind
     assert isinstance(read_prompt({"workflow": json.dumps(content)}).why_none(), str)
 

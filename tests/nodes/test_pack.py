@@ -40,10 +40,11 @@ def test_what_came_later_stands_behind_what_saved_workflows_know():
     """Widgets are saved by their places, links by the numbers of outputs."""
     outputs = RECORDED["GRefinePQMap"]["output_name"]
     assert outputs[:3] == ["quality_map", "defect_map", "overlay"]
-    assert outputs[3:] == ["score", "overall", "technical", "rational", "natural", "worst_region"]
+    assert outputs[3:] == ["score", "overall", "technical", "rational", "natural", "worst_region", "diagnosis"]
     plan = RECORDED["GRefinePlan"]["input"]
     fields = {**plan["required"], **plan["optional"]}
     widgets = [name for name, (_, options) in fields.items() if not options.get("forceInput")]
     known = ["mode", "perceptual_bar", "alignment_bar", "steps", "stage1_min", "stage1_max", "stage2_strength"]
-    assert widgets == [*known, "region_bar"]
-    assert list(plan["optional"]) == ["area", "worst_region", "region_bar"]
+    assert widgets == [*known, "region_bar", "plan", "own_phrases", "calibrated"]
+    later = ["plan", "emphasized_prompt", "own_phrases", "calibrated"]
+    assert list(plan["optional"]) == ["area", "worst_region", "region_bar", *later]

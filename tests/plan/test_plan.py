@@ -6,9 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grefine_core.errors import InputError
-from grefine_core.plan import plan_refinement
+from grefine_core.plan import plan_refinement as planned
 
 SCORES = st.floats(0, 1)
+
+
+def plan_refinement(*scores, mode="gated", **options):
+    """The plan by bars for both scores, if nothing else is asked for."""
+    return planned(*scores, mode=mode, **options)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ LAYERS = (
     ("pixels", "metadata", "pictures", "tables", "comfyui", "models"),
     ("prompt",),
     ("clip", "perceptual", "alignment", "imagereward"),
-    ("masks", "plan", "report"),
+    ("diagnosis", "masks", "plan", "regions", "report"),
     ("refine",),
     ("engines",),
     ("miniature",),

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from grefine_core.errors import InputError
-from grefine_core.refine import RefineOptions, guard, refine, stage1, stage2
+from grefine_core.refine import PlanOptions, RefineOptions, guard, refine, stage1, stage2
 from grefine_core.tensors import as_images
 
 KINDS = ["overshoot", "bright", "alpha", "float16", "bfloat16", "float64"]
@@ -135,7 +135,15 @@ def test_the_whole_method(canvas, inpainter, restorer, seen):
             alignment=SimpleNamespace(score=score, defect_map=defects, phrases=[()] * count),
         )
 
-    result = refine(canvas, "a cat", None, inpainter, restorer, options=RefineOptions(), assess=assess).image
+    result = refine(
+        canvas,
+        "a cat",
+        None,
+        inpainter,
+        restorer,
+        options=RefineOptions(regions=None, rule="scores", plan=PlanOptions(mode="gated")),
+        assess=assess,
+    ).image
     if seen == 0.9:
         assert result is canvas
     else:

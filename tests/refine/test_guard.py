@@ -214,7 +214,7 @@ def test_many_regions_in_small_batches(check, ruler, rectangle):
 
 def test_large_pictures_are_assessed_fewer_at_a_time(before, mask, ruler, monkeypatch):
     # By the module's full name: in the package, its name is the function.
-    monkeypatch.setattr(import_module("grefine_core.refine.guard"), "_PIXELS_AT_ONCE", 2 * 101 * 70)
+    monkeypatch.setattr(import_module("grefine_core.refine.guard"), "PIXELS_AT_ONCE", 2 * 101 * 70)
     after = changed(changed(before, A, RED, 0.2), B, GREEN, 0.2)
     sizes = []
 

@@ -1,4 +1,4 @@
-"""The whole method, with doubles that are known and with the tiny quality model."""
+"""The whole method by scores and bars, with doubles that are known and with the tiny quality model."""
 
 from __future__ import annotations
 
@@ -24,11 +24,27 @@ from grefine_core.refine import (
     PlanOptions,
     RefineOptions,
     picture_seed,
-    refine,
     second_stage_seed,
 )
+from grefine_core.refine import refine as refine_as_chosen
 
-GUARDED = RefineOptions(crop=CropOptions(min_context=4, join=4), stage1_keep_color=False, stage2_keep_color=False)
+
+def gated(**chosen):
+    """Bars for both scores."""
+    return PlanOptions(**{"mode": "gated", **chosen})
+
+
+def by_scores(**chosen):
+    """One mask of both maps, bars for both scores, and a guard that refuses what lowers a score."""
+    return RefineOptions(**{"regions": None, "rule": "scores", "plan": gated(), **chosen})
+
+
+def refine(*pictures, options=None, **chosen):
+    """The method, by scores if nothing else is asked for."""
+    return refine_as_chosen(*pictures, options=by_scores() if options is None else options, **chosen)
+
+
+GUARDED = by_scores(crop=CropOptions(min_context=4, join=4), stage1_keep_color=False, stage2_keep_color=False)
 FREE = replace(GUARDED, guard=False)
 
 
@@ -101,7 +117,7 @@ def test_a_clean_picture_comes_back_itself(clean, assess):
 
 def test_defects_are_repainted_and_the_rest_is_not_touched(defective, assess, inpainter):
     # The double paints one colour over its whole crop: matched to the surroundings it would no longer be that colour.
-    exact = RefineOptions(stage1_keep_color=False)
+    exact = by_scores(stage1_keep_color=False)
     out = refine(defective, "a red balloon", None, inpainter, None, assess=assess, options=exact, seed=11)
     (report,) = out.reports
     assert len(inpainter.calls) == 2
@@ -182,7 +198,7 @@ def test_two_stages_cannot_both_use_up_the_tolerance(defective, inpainter, resto
 
     # input; two regions alone; both together; stage 2
     fall["scores"] = iter([0.5, 0.5, 0.47, 0.46, 0.42])
-    options = RefineOptions(tolerance=0.05)
+    options = by_scores(tolerance=0.05)
     out = refine(defective, "a balloon", None, inpainter, restorer, assess=Falling(), options=options)
     (report,) = out.reports
     assert [(entry.stage, entry.accepted) for entry in report.guard] == [(1, True), (1, True), (2, False)]
@@ -232,7 +248,7 @@ def test_loaders_are_called_when_there_is_work(defective, assess, inpainter, res
 
 
 def test_paper_mode_restores_even_a_clean_picture(clean, assess, restorer):
-    options = RefineOptions(plan=PlanOptions(mode="paper"), guard=False)
+    options = by_scores(plan=gated(mode="paper"), guard=False)
     out = refine(clean, "a balloon", None, forbidden, restorer, assess=assess, options=options)
     assert len(restorer.calls) == 1
     assert out.reports[0].changed
@@ -253,7 +269,7 @@ class RegionAssessor(Assessor):
 
 def test_a_hole_in_a_good_picture_is_repainted_if_the_worst_region_is_asked(defective, clean, inpainter):
     both, prompts = torch.cat([defective, clean]), ["a balloon", "a hill"]
-    asked = RefineOptions(plan=PlanOptions(region_bar=0.5), stage1_keep_color=False)
+    asked = by_scores(plan=gated(region_bar=0.5), stage1_keep_color=False)
     out = refine(both, prompts, None, inpainter, forbidden, assess=RegionAssessor(), options=asked)
     hole, fine = out.reports
     assert (hole.plan.run_stage1, hole.plan.run_stage2, hole.changed) == (True, False, True)
@@ -269,7 +285,7 @@ def test_a_hole_in_a_good_picture_is_repainted_if_the_worst_region_is_asked(defe
 
 
 def test_a_measure_without_a_worst_region_is_not_asked_for_it(clean, assess):
-    asked = RefineOptions(plan=PlanOptions(region_bar=1.0))
+    asked = by_scores(plan=gated(region_bar=1.0))
     (report,) = refine(clean, "a balloon", None, forbidden, forbidden, assess=assess, options=asked).reports
     assert not report.plan.runs
     assert "was not measured" in report.plan.reason
@@ -371,10 +387,10 @@ class TestBadInput:
             ({"seed": -1}, "seed"),
             ({"protect": torch.ones(1, 5, 5)}, "protect"),
             ({"options": {"tolerance": 0.1}}, "options"),
-            ({"options": RefineOptions(tolerance=-1)}, "tolerance"),
-            ({"options": RefineOptions(plan=PlanOptions(steps=1))}, "steps"),
-            ({"options": RefineOptions(plan=PlanOptions(region_bar=2))}, "region_bar"),
-            ({"options": RefineOptions(masks=MaskOptions(method="magic"))}, "method"),
+            ({"options": by_scores(tolerance=-1)}, "tolerance"),
+            ({"options": by_scores(plan=gated(steps=1))}, "steps"),
+            ({"options": by_scores(plan=gated(region_bar=2))}, "region_bar"),
+            ({"options": by_scores(masks=MaskOptions(method="magic"))}, "method"),
         ],
     )
     def test_named(self, defective, assess, inpainter, change, name):
@@ -401,9 +417,9 @@ class TestWithTheTinyModel:
 
         images = pictures(2, seed=seed)
         prompts = ["a red balloon over green hills", "two dogs"]
-        options = RefineOptions(
+        options = by_scores(
             masks=MaskOptions(method="top", top=0.15),
-            plan=PlanOptions(mode="paper", steps=4),
+            plan=gated(mode="paper", steps=4),
             crop=CropOptions(min_context=4, join=2),
         )
         out = refine(images, prompts, quality, noise_inpainter, restorer, options=options, seed=seed)

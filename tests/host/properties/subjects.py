@@ -123,7 +123,8 @@ class Subjects:
         given = {"image": image, "quality_model": give.one_of(self.models.quality), **self._ways(give)}
 
         def right(result: tuple[Any, ...]) -> None:
-            quality, defects, overlay, *scores = result
+            quality, defects, overlay, *scores, diagnoses = result
+            assert [one.size for one in diagnoses] == [tuple(image.shape[1:3])] * image.shape[0]
             is_mask(quality, image.shape)
             is_mask(defects, image.shape)
             is_image(overlay, image.shape)
@@ -145,7 +146,8 @@ class Subjects:
         }
 
         def right(result: tuple[Any, ...]) -> None:
-            defects, overlay, scores, phrases, summary = result
+            defects, overlay, scores, phrases, summary, diagnoses = result
+            assert [one.phrases for one in diagnoses] == list(phrases)
             is_mask(defects, image.shape)
             is_image(overlay, image.shape)
             assert len(scores) == len(phrases) == len(summary) == image.shape[0]
@@ -209,7 +211,8 @@ class Subjects:
             given["protect"] = give.mask(map_.shape[1:], give.pick((1, map_.shape[0])), sparse=True)
 
         def right(result: tuple[Any, ...]) -> None:
-            denoise, composite, area = result
+            denoise, composite, area, plans = result
+            assert plans == [None] * map_.shape[0]  # no diagnosis
             is_mask(denoise, map_.shape)
             is_mask(composite, map_.shape)
             assert ((denoise == 0) | (denoise == 1)).all()
@@ -252,7 +255,7 @@ class Subjects:
     def plan(self, give: Giver) -> str:
         shares = ("perceptual_score", "alignment_score", "perceptual_bar", "alignment_bar", "stage1_min", "stage1_max")
         given = {name: give.number(0.0, 1.0) for name in (*shares, "stage2_strength")}
-        given |= {"mode": give.choice(("gated", "paper")), "steps": give.number(2, 400, whole=True)}
+        given |= {"mode": give.choice(("verdicts", "gated", "paper")), "steps": give.number(2, 400, whole=True)}
         for name in ("area", "worst_region"):
             given[name] = Given(None) if give.pick((True, False)) else give.number(0.0, 1.0)
         given["region_bar"] = give.number(0.0, 1.0)
@@ -263,7 +266,8 @@ class Subjects:
         clash = ["stage1_min"] if low.fine and high.fine and low.value > high.value else []
 
         def right(result: tuple[Any, ...]) -> None:
-            for value in result:
+            assert result[-1] is None  # no plan of regions
+            for value in result[:-1]:
                 assert isinstance(value, bool | int | float | str), f"{value!r}"
                 if isinstance(value, float):
                     is_score(value)
