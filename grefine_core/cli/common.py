@@ -37,6 +37,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("quality model")
     group.add_argument("--clip", metavar="FILE", help="CLIP weights; default: found in the model folders")
     group.add_argument(
+        "--clip-vision", metavar="FILE", help="the vision tower, where --clip is the text encoder of a CLIP alone"
+    )
+    group.add_argument(
         "--architecture",
         default="auto",
         help="open_clip's name of the model; auto: from open_clip_config.json beside the weights, or by its sizes",
@@ -119,6 +122,7 @@ def load_model(arguments: argparse.Namespace) -> QualityModel:
     return load_quality_model(
         model=arguments.architecture,
         weights=arguments.clip,
+        vision_tower=arguments.clip_vision,
         embeddings=arguments.embeddings,
         resolution=arguments.resolution,
         device=pick_device(arguments.device),
