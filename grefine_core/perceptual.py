@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .checks import quality_model, renamed
-from .clip.embeddings import BOUNDS, FACTORS, cask, load_embedding_set, load_embeddings
+from .checks import choice, quality_model, renamed
+from .clip.embeddings import BOUNDS, FACTORS, FORMULAS, QualityFormula, cask, load_embedding_set, load_embeddings
 from .errors import InputError
 from .tensors import as_images
 
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["BOUNDS", "FACTORS", "PerceptualQuality", "load_embedding_set", "load_embeddings", "perceptual_quality"]
 
-PerceptualFormula = Literal["paper", "released"]
+LOWEST = 0.25
+"""Share of the picture that ``PerceptualQuality.map_score`` is the mean of: the worst. ``benchmarks/decision.py``
+decides it."""
+_SMALLEST = 1e-12
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,36 @@ class PerceptualQuality:
     """(B,) float32 in [0, 1]: the lowest mean of PQ over any 3 × 3 neighbouring patches; high is good. Ours, not the
     paper's: PS averages over the picture, so a hole in a good one hardly lowers it. With the "released" formula,
     which stretches every map from 0 to 1, it compares no pictures with each other."""
+    ratios: dict[str, Tensor] = field(default_factory=dict)
+    """s_f / β_f of every factor, and of the map's statistic ("map") where the model has a bound for it; (B,) each, at
+    least 0 and not clamped: below 1 is what fails."""
+    map_score: Tensor | None = None
+    """(B,) float32 in [0, 1]: the map's statistic, the mean of PQ over the worst ``LOWEST`` of the picture. Ours."""
+
+    @property
+    def log_ratio(self) -> Tensor:
+        """(B,) float32: the sum of the logarithms of ``ratios``. It tells good pictures apart, which all have PS 1: for
+        ranking, training and the guard, not for verdicts."""
+        total = torch.zeros_like(self.score)
+        for values in self.ratios.values():
+            total = total + values.clamp(min=_SMALLEST).log()
+        return total
+
+    @property
+    def unmatched(self) -> tuple[tuple[str, ...], ...]:
+        """For each picture the keys of ``ratios`` that are below 1, the lowest first."""
+        rows = {name: values.tolist() for name, values in self.ratios.items()}
+        return tuple(
+            tuple(sorted((name for name in rows if rows[name][index] < 1.0), key=lambda name: rows[name][index]))
+            for index in range(len(self.score))
+        )
 
 
 @renamed(calibration="formula")
 def perceptual_quality(
     model: QualityModel,
     images: Tensor,
-    formula: PerceptualFormula = "paper",
+    formula: QualityFormula = "bounded",
     importance: Sequence[float] | Mapping[str, float] = (1.0, 1.0, 1.0),
     *,
     features: ImageFeatures | None = None,
@@ -54,13 +80,16 @@ def perceptual_quality(
 ) -> PerceptualQuality:
     """Measure the perceptual quality of pictures (method, section 2).
 
-    ``PS = s_0 · Π_f min(s_f / β_f, 1)``, and the same at every patch: a defect can only lower the result. The bounds β
-    are the model's own (``QualityModel.perceptual_bounds``): the paper's for the published embeddings.
+    ``PS = Π_f min(s_f / β_f, 1)`` over all four factors, and the same at every patch: a defect can only lower the
+    result, and PS is 1 exactly where nothing fails. The bounds β are the model's own
+    (``QualityModel.perceptual_bounds``), some of the class token and some of the patches: the paper's for the published
+    embeddings, which leave the overall factor at 1.
 
     Args:
         model: the quality model.
         images: (B, H, W, 3) float32 in [0, 1]; never written to.
-        formula: "paper" (unit features, CLIP's temperature, a bound for each factor, the map of all factors), or
+        formula: "bounded" (unit features, CLIP's temperature, a bound for each factor, and for the map's statistic
+            where the model has one, the map of all factors), "paper" (the same without the map's statistic), or
             "released", which reproduces the numbers of the authors' script: features divided by their norm over the
             tokens, raw dot products, the technical bound for all, the map of the overall factor alone.
         importance: factors on the bounds of technical, rational, natural, each above 0; the authors' script also names
@@ -92,8 +121,7 @@ def check_options(formula: object, importance: object) -> dict[str, float]:
     Raises:
         InputError: an unknown formula, or an importance that is not three finite numbers above 0.
     """
-    if formula not in ("paper", "released"):
-        raise InputError(f"formula: expected 'paper' or 'released', got {formula!r}.")
+    choice(formula, "formula", FORMULAS)
     return _importance(importance)
 
 
@@ -102,7 +130,7 @@ def from_features(
     model: QualityModel,
     features: ImageFeatures,
     pictures: Tensor,
-    formula: PerceptualFormula,
+    formula: QualityFormula,
     weights: Mapping[str, float],
     map_size: tuple[int, int] | None = None,
 ) -> PerceptualQuality:
@@ -112,7 +140,7 @@ def from_features(
         model: the quality model: temperature, embeddings and bounds.
         features: of the same pictures: tokens (B, 1 + h·w, C), class token first.
         pictures: (B, H, W, 3); only size and device are used.
-        formula: "paper" or "released".
+        formula: "bounded", "paper" or "released".
         weights: technical, rational, natural -> importance above 0.
         map_size: (height, width) of the maps, pixels; None for the pictures' own.
 
@@ -122,23 +150,46 @@ def from_features(
     Source: method, section 2; G-Refine (arXiv 2404.18343), PQ-Map: PS = s_0 · Π_f min(s_f / β_f, 1), and PQ(x) likewise
         at every patch.
     """
-    if formula == "paper":
-        preference, small, mode = _paper(model, features, weights)
-        bounds = _weighted(model.perceptual_bounds.score, weights)
-    else:
+    if formula == "released":
         preference, small, mode = _released(model, features)
         bounds = _weighted({**dict.fromkeys(BOUNDS, BOUNDS["technical"]), "overall": 1.0}, weights)
+    else:
+        preference, small, mode = _paper(model, features, weights)
+        bounds = _weighted(model.perceptual_bounds.score, weights)
     scores = preference[..., 0]
+    whole, statistic = cask(scores, bounds), lowest(small)
+    ratios = {name: scores[index] / bounds[name] for index, name in enumerate(FACTORS)}
+    if formula == "bounded" and model.perceptual_bounds.map is not None:
+        ratios["map"] = statistic / model.perceptual_bounds.map
+        whole = whole * ratios["map"].clamp(max=1.0)
     height, width = map_size or pictures.shape[1:3]
     small = small.unflatten(-1, features.grid).unsqueeze(1).to(pictures.device)
     quality_map = F.interpolate(small, size=(height, width), mode=mode, align_corners=False)[:, 0].clamp_(0.0, 1.0)
     return PerceptualQuality(
-        score=cask(scores, bounds).to(pictures.device),
+        score=whole.to(pictures.device),
         factors={name: scores[index].to(pictures.device) for index, name in enumerate(FACTORS)},
         quality_map=quality_map,
         defect_map=1.0 - quality_map,
         worst_region=worst_region(small),
+        ratios={name: values.to(pictures.device) for name, values in ratios.items()},
+        map_score=statistic.to(pictures.device),
     )
+
+
+def lowest(small: Tensor, share: float = LOWEST) -> Tensor:
+    """The mean of a quality map over the worst share of its patches, one patch at least.
+
+    Args:
+        small: (B, N) in [0, 1], the map at patch resolution, high is good.
+        share: in (0, 1]; 1 for the mean over all.
+
+    Returns:
+        (B,) float32 in [0, 1].
+
+    Source: ours.
+    """
+    count = max(1, round(share * small.shape[-1]))
+    return small.float().topk(count, dim=-1, largest=False).values.mean(dim=-1)
 
 
 def worst_region(small: Tensor) -> Tensor:

@@ -33,19 +33,23 @@ def prompt_input(tooltip: str) -> Any:
     return io.String.Input("prompt", default="", multiline=True, dynamic_prompts=False, tooltip=tooltip)
 
 
+def formula_input(**more: Any) -> Any:
+    """The `formula` input."""
+    return io.Combo.Input(
+        "formula",
+        options=list(FORMULAS),
+        default="bounded",
+        tooltip="How scores follow from what is measured. bounded: 1 where nothing is wrong, below 1 else. "
+        "paper, released: as in the paper, or as the authors' published script computes, to compare with them.",
+        **more,
+        **known(io.Combo.Input, advanced=True),
+    )
+
+
 def perceptual_inputs() -> list[Any]:
     """`formula` and the three `importance_*` inputs."""
     low, high = IMPORTANCE_RANGE
-    inputs = [
-        io.Combo.Input(
-            "formula",
-            options=list(FORMULAS),
-            default="paper",
-            tooltip="How the perceptual score is computed: as in the paper, or exactly as the authors' published "
-            "script does, to compare with it.",
-            **known(io.Combo.Input, advanced=True),
-        )
-    ]
+    inputs = [formula_input()]
     explained = {
         "technical": "technical flaws (noise, blur, artefacts)",
         "rational": "things that make no sense (a sixth finger)",

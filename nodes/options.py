@@ -12,11 +12,10 @@ from ..grefine_core.alignment import Assessment, assess
 from ..grefine_core.alignment.calibration import SCORINGS as CORE_SCORINGS
 from ..grefine_core.alignment.verdicts import AGGREGATES
 from ..grefine_core.checks import choice, number
+from ..grefine_core.clip.embeddings import FORMULAS, QualityFormula
 from ..grefine_core.clip.quality_model import QualityModel
-from ..grefine_core.perceptual import PerceptualFormula
 from .inputs import flag
 
-FORMULAS: tuple[PerceptualFormula, ...] = ("paper", "released")
 SCORINGS = ("auto", *CORE_SCORINGS)
 IMPORTANCE_RANGE = (0.05, 1.05)
 
@@ -52,7 +51,7 @@ def alignment_options(scoring: object, aggregate: object, include_style: object)
 class Measure:
     """One way of measuring, checked: what the guard and the report must share with the maps to be comparable."""
 
-    formula: PerceptualFormula
+    formula: QualityFormula
     importance: tuple[float, float, float]
     alignment: dict[str, Any]
     interrupt: Callable[[], None] | None = None

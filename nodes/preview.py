@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from ..grefine_core.alignment.results import IN_WORDS, why_not_measured
 from ..grefine_core.report import sheet
 
 if TYPE_CHECKING:
@@ -33,13 +34,16 @@ def phrase_lines(phrases: Sequence[PhraseQuality], include_style: bool = False) 
 def _line(quality: PhraseQuality, phrases: Sequence[PhraseQuality], include_style: bool) -> str:
     text = quality.phrase.text
     if quality.phrase.is_style and not include_style:
-        return f"{text}: style, left out"
+        return f"{text}: {IN_WORDS['style']}"
+    said = f"{text}: {IN_WORDS[quality.verdict]}"
+    if not quality.measured:
+        return said
     if quality.defect == "none":
-        return f"{text}: matched ({quality.score:.2f})"
+        return f"{said} ({quality.score:.2f})"
     place = "the whole picture" if quality.region is None else f"the region of '{phrases[quality.region].phrase.text}'"
     if quality.defect == "noun":
-        return f"{text}: not there ({quality.head_score:.2f}), to be drawn in {place}"
-    return f"{text}: there, but not as described ({quality.score:.2f}), to be redrawn in {place}"
+        return f"{said} ({quality.head_score:.2f}), to be drawn in {place}"
+    return f"{said} ({quality.score:.2f}), to be redrawn in {place}"
 
 
 #: The key in a node's `ui`.
@@ -87,11 +91,17 @@ def _shortened(lines: Sequence[Line]) -> list[Line]:
 def phrases(verdicts: Sequence[PhraseQuality], words: str) -> Iterator[Line]:
     """The phrases of one picture, coloured by their defects; `words` has a line for each, shown under the mouse."""
     for verdict, told in zip(verdicts, words.split("\n"), strict=False):
-        if verdict.phrase.is_style:
+        if verdict.phrase.is_style or not verdict.measured:
             yield line(verdict.phrase.text, "faint", chip=True, title=told)
         else:
             text = f"{verdict.phrase.text} {verdict.score:.2f}"
             yield line(text, _PHRASE_KINDS[verdict.defect], chip=True, title=told)
+
+
+def alignment(score: float, verdicts: Sequence[PhraseQuality]) -> Line:
+    """AS of one picture, or why there is none."""
+    reason = why_not_measured(verdicts)
+    return line(f"Alignment score: {score:.3f}" if reason is None else f"Alignment is not measured: {reason}.")
 
 
 def decision(entry: GuardEntry, stage: str) -> Line:

@@ -17,6 +17,7 @@ from .io_types import (
     CATEGORY,
     PhrasesType,
     alignment_inputs,
+    formula_input,
     image_input,
     perceptual_inputs,
     prompt_input,
@@ -136,11 +137,17 @@ class GRefineAQMap(io.ComfyNode):
                     "What the picture was meant to show. Weights, LoRA tags and the like are understood and ignored."
                 ),
                 *alignment_inputs(),
+                # The last widget: saved workflows know widgets by their places.
+                formula_input(optional=True),
             ],
             outputs=[
                 io.Mask.Output("defect_map", display_name="defect_map", tooltip="1 where something must change."),
                 io.Image.Output("overlay", display_name="overlay", tooltip="The picture with the map over it."),
-                score_output("score", "AS, the alignment score: 1 shows all that the prompt says."),
+                score_output(
+                    "score",
+                    "AS, the alignment score: 1 shows all that the prompt says. Where the prompt names nothing to look "
+                    "for, it is 1 as well, and the node says so.",
+                ),
                 PhrasesType.Output(
                     "phrases", display_name="phrases", tooltip="For every picture its phrases, with scores and defects."
                 ),
@@ -163,11 +170,13 @@ class GRefineAQMap(io.ComfyNode):
         scoring: str,
         aggregate: str,
         include_style: bool,
+        formula: str = "bounded",
     ) -> io.NodeOutput:
         """Measure every picture of the batch against the prompt."""
         pictures = inputs.images(image, "image")
         prompt = inputs.text(prompt, "prompt")
         ways = options.alignment_options(scoring, aggregate, include_style)
+        ways["formula"] = inputs.choice(formula, "formula", options.FORMULAS)
         quality = quality_of(quality_model)
         found = [
             alignment_quality(quality, part, prompt, interrupt=host.check_interrupted, **ways)
@@ -179,7 +188,7 @@ class GRefineAQMap(io.ComfyNode):
         scores = torch.cat([part.score for part in found]).tolist()
         words = [phrase_lines(group, ways["include_style"]) for group in phrases]
         cards = (
-            [preview.line(f"Alignment score: {score:.3f}"), *preview.phrases(group, told)]
+            [preview.alignment(score, group), *preview.phrases(group, told)]
             for score, group, told in zip(scores, phrases, words, strict=True)
         )
         return io.NodeOutput(host.to_host(defects), drawn, scores, phrases, words, ui=preview.cards(cards, drawn))

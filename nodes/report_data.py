@@ -14,7 +14,7 @@ from ..grefine_core.alignment import Assessment, PhraseQuality
 from ..grefine_core.checks import number
 from ..grefine_core.errors import InputError
 from ..grefine_core.report import Report, report_json
-from ..grefine_core.report.data import GuardEntry
+from ..grefine_core.report.data import GuardEntry, not_measured_note
 from . import inputs, preview
 from .inputs import json_object
 from .preview import phrase_lines
@@ -177,10 +177,11 @@ def build(
         guard=extras.guard,
         changed=not torch.equal(before, after.to(before.device)),
         factors_after=_factors(second),
-        notes=() if extras.plan_reason is None else (extras.plan_reason,),
+        notes=tuple(note for note in (extras.plan_reason, not_measured_note(first.alignment.phrases[0])) if note),
         maps=maps,
         worst_region=float(first.perceptual.worst_region[0]),
         worst_region_after=float(second.perceptual.worst_region[0]),
+        alignment_measured=first.alignment.measured[0],
     )
 
 
@@ -188,16 +189,17 @@ def as_data(report: Report, extras: Extras) -> dict[str, Any]:
     """The report as JSON has it; the plan is known by its reason alone here."""
     data = report_json(report)
     if extras.plan_reason is not None:
-        data["plan"], data["notes"] = {"reason": extras.plan_reason}, []
+        data["plan"], data["notes"] = {"reason": extras.plan_reason}, data["notes"][1:]
     return data
 
 
 def summary(report: Report) -> str:
     """What the refinement brought, in two or three lines."""
-    lines = [
-        f"{name} score: {old:.3f} → {new:.3f} ({new - old:+.3f})"
-        for name, old, new in zip(("Perceptual", "Alignment"), report.before, report.after, strict=True)
-    ]
+    scores = list(zip(("Perceptual", "Alignment"), report.before, report.after, strict=True))
+    shown = scores if report.alignment_measured else scores[:1]
+    lines = [f"{name} score: {old:.3f} → {new:.3f} ({new - old:+.3f})" for name, old, new in shown]
+    if not report.alignment_measured:
+        lines.append("Alignment is not measured.")
     refused = sum(not entry.accepted for entry in report.guard)
     if refused:
         lines.append(f"The guard took back {refused} of {len(report.guard)} changes.")
@@ -208,8 +210,11 @@ def summary(report: Report) -> str:
 
 def lines(report: Report) -> list[preview.Line]:
     """The same for the node itself, with the phrases coloured by their defects and each decision of the guard."""
-    scores = zip(("Perceptual score", "Alignment score"), report.before, report.after, strict=True)
-    found = [preview.change(name, old, new) for name, old, new in scores]
+    scores = list(zip(("Perceptual score", "Alignment score"), report.before, report.after, strict=True))
+    shown = scores if report.alignment_measured else scores[:1]
+    found = [preview.change(name, old, new) for name, old, new in shown]
+    if not report.alignment_measured:
+        found.append(preview.line("Alignment is not measured.", "faint"))
     found += preview.phrases(report.phrases, phrase_lines(report.phrases))
     found += [preview.decision(entry, f"Stage {entry.stage}") for entry in report.guard]
     if not report.changed:

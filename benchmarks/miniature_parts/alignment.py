@@ -30,8 +30,7 @@ WHOLE = "whole prompt at once"
 
 def ways(run: Run) -> dict[str, dict[str, Any]]:
     """Every way of measuring: keywords of ``alignment_quality``."""
-    perceptual = ("formula", "importance")
-    chosen = {name: value for name, value in run.choices.assessment().items() if name not in perceptual}
+    chosen = {name: value for name, value in run.choices.assessment().items() if name != "importance"}
     calibration = run.quality().calibration
     scoring = chosen["scoring"] or (calibration.scoring if calibration else SCORINGS[0])
     other = next(way for way in SCORINGS if way != scoring)

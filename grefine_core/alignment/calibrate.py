@@ -4,7 +4,7 @@ pictures of which is known what matches and what does not."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from datetime import date
 from typing import Any
 
@@ -16,7 +16,7 @@ from ..clip.quality_model import QualityModel
 from ..errors import Cancelled, InputError
 from ..prompt.syntax.tree import PromptTree
 from ..tensors import as_images
-from .calibration import SCORINGS, Bounds, Calibration, Scoring
+from .calibration import EVIDENCE, SCORINGS, Bounds, Calibration, LocalBounds, LocalEvidence, Scoring
 from .options import AlignmentOptions
 from .results import Defect, Measurement
 from .scoring import encoder_of, measure_pictures, measured_by, trees_of
@@ -31,6 +31,8 @@ Truth = Sequence[Defect | None]
 """What is true of each phrase of a prompt, style tags included: matched ("none"), its thing not in the picture
 ("noun"), there but not as described ("modifier"), or not known (None)."""
 _TRUTHS = ("none", "noun", "modifier", None)
+_Way = tuple[Scoring, LocalEvidence | None]
+"""A way of scoring, and what its scores are made of."""
 
 
 def calibrate(
@@ -42,6 +44,7 @@ def calibrate(
     temperature: float | None = None,
     made_on: str | None = None,
     failed: Callable[[Exception], None] | None = None,
+    evidence: LocalEvidence | None = EVIDENCE,
 ) -> Calibration:
     """Set the bounds of both ways of scoring so that ``quantile`` of the phrases of good pictures fall below them.
 
@@ -54,6 +57,8 @@ def calibrate(
         temperature: τ of the scores; None for the model's own.
         made_on: date for the file; today without it.
         failed: called with what one sample raised, which is passed over then; without it, it is raised.
+        evidence: what verdicts may use beside the picture as a whole, with bounds of its own (``Calibration.local``);
+            None: nothing. An encoder other than the model's CLIP has nothing else.
 
     Returns:
         The calibration; the same samples give the same bounds.
@@ -65,32 +70,33 @@ def calibrate(
     """
     if isinstance(quantile, bool) or not isinstance(quantile, int | float) or not 0.0 < quantile < 1.0:
         raise InputError(f"quantile: expected a number above 0 and below 1, got {quantile!r}.")
-    heads: dict[str, list[float]] = {name: [] for name in SCORINGS}
-    phrases: dict[str, list[float]] = {name: [] for name in SCORINGS}
+    ways = _ways(model, evidence)
+    heads: dict[_Way, list[float]] = {way: [] for way in ways}
+    phrases: dict[_Way, list[float]] = {way: [] for way in ways}
     pictures = 0
     for done, sample in _counted(samples, progress):
         try:
-            count, both = _measured(model, sample, done, temperature)
+            count, found = _measured(model, sample, done, ways, temperature)
         except Exception as error:
             if failed is None or isinstance(error, Cancelled):
                 raise
             failed(error)
             continue
         pictures += count
-        for scoring, measured in both.items():
+        for way, measured in found.items():
             for one in measured:
-                heads[scoring] += [score[1] for score in one.scores if score is not None]
-                phrases[scoring] += [score[0] for score in one.scores if score is not None]
-    if not heads["contrast"]:
+                heads[way] += [score[1] for score in one.scores if score is not None]
+                phrases[way] += [score[0] for score in one.scores if score is not None]
+    if not heads[ways[0]]:
         raise InputError("samples: no prompt with anything to see in it; give pictures together with their prompts.")
+    bounds = {way: Bounds(_quantile(heads[way], quantile), _quantile(phrases[way], quantile)) for way in ways}
     return Calibration(
-        bounds={
-            name: Bounds(_quantile(heads[name], quantile), _quantile(phrases[name], quantile)) for name in SCORINGS
-        },
+        bounds=_of_picture(bounds),
+        local=_of_places(bounds),
         temperature=temperature,
         quantile=float(quantile),
         pictures=pictures,
-        phrases=len(heads["contrast"]),
+        phrases=len(heads[ways[0]]),
         model=measured_by(model),
         made_on=made_on or date.today().isoformat(),
     )
@@ -105,6 +111,7 @@ def calibrate_with_truth(
     temperature: float | None = None,
     syntax: bool = True,
     made_on: str | None = None,
+    evidence: LocalEvidence | None = EVIDENCE,
 ) -> Calibration:
     """Set the bounds of both ways of scoring so that they tell best what matches from what does not.
 
@@ -120,6 +127,7 @@ def calibrate_with_truth(
         temperature: τ of the scores; None for the model's own.
         syntax: False for bounds of ``alignment_quality(syntax=False)``: a prompt is unmatched if one of its phrases is.
         made_on: date for the file; today without it.
+        evidence: as in :func:`calibrate`.
 
     Returns:
         The calibration, without ``quantile``; the same samples give the same bounds.
@@ -131,22 +139,25 @@ def calibrate_with_truth(
     Source: method, section 3.3; how bounds are set is ours.
     """
     choice(scoring, "scoring", SCORINGS)
-    known: dict[str, list[tuple[Defect, float, float]]] = {name: [] for name in SCORINGS}
+    ways = _ways(model, evidence if syntax else None)
+    known: dict[_Way, list[tuple[Defect, float, float]]] = {way: [] for way in ways}
     pictures = 0
     for done, sample in _counted(samples, progress):
         picture, tree, truth = _with_truth(sample, done)
         pictures += 1
         if not syntax:
             truth = _of_whole(truth)
-        for name, (one,) in _measure_both(model, picture, [tree], temperature, syntax).items():
+        for way, (one,) in _measure_all(model, picture, [tree], ways, temperature, syntax).items():
             pairs = zip(truth, one.scores, strict=False)
-            known[name] += [(true, *score) for true, score in pairs if true is not None and score is not None]
+            known[way] += [(true, *score) for true, score in pairs if true is not None and score is not None]
+    bounds = {way: best_bounds(known[way], way[0], syntax) for way in ways}
     return Calibration(
-        bounds={name: best_bounds(known[name], name, syntax) for name in SCORINGS},
+        bounds=_of_picture(bounds),
+        local=_of_places(bounds),
         scoring=scoring,
         temperature=temperature,
         pictures=pictures,
-        phrases=len(known["contrast"]),
+        phrases=len(known[ways[0]]),
         model=measured_by(model),
         made_on=made_on or date.today().isoformat(),
     )
@@ -193,6 +204,23 @@ def best_bounds(known: Sequence[tuple[Defect, float, float]], scoring: str, synt
     return Bounds(noun, phrase)
 
 
+def _ways(model: QualityModel, evidence: LocalEvidence | None) -> list[_Way]:
+    """Everything that bounds are measured for."""
+    kinds = [None] if evidence is None or not evidence.needed or encoder_of(model) else [None, evidence]
+    return [(scoring, kind) for kind in kinds for scoring in SCORINGS]
+
+
+def _of_picture(bounds: Mapping[_Way, Bounds]) -> dict[str, Bounds]:
+    return {scoring: bounds[scoring, None] for scoring in SCORINGS}
+
+
+def _of_places(bounds: Mapping[_Way, Bounds]) -> LocalBounds | None:
+    evidence = next((kind for _, kind in bounds if kind is not None), None)
+    if evidence is None:
+        return None
+    return LocalBounds(evidence, {scoring: bounds[scoring, evidence] for scoring in SCORINGS})
+
+
 def _quantile(values: list[float], quantile: float) -> float:
     found = float(torch.quantile(torch.tensor(sorted(values), dtype=torch.float64), quantile))
     return min(max(found, SMALLEST_BOUND), 1.0)
@@ -208,8 +236,8 @@ def _counted(samples: Iterable[Any], progress: CalibrationProgress | None) -> It
 
 
 def _measured(
-    model: QualityModel, sample: Any, number: int, temperature: float | None
-) -> tuple[int, dict[Scoring, list[Measurement]]]:
+    model: QualityModel, sample: Any, number: int, ways: Sequence[_Way], temperature: float | None
+) -> tuple[int, dict[_Way, list[Measurement]]]:
     """How many pictures a sample has, and their scores; none of a prompt without content phrases."""
     if not isinstance(sample, tuple | list) or len(sample) != 2:
         raise InputError(f"samples: number {number} is not a pair of a picture and its prompt.")
@@ -217,26 +245,27 @@ def _measured(
     trees = trees_of(sample[1], None, len(picture))
     if not all(tree.content for tree in trees):
         return 0, {}
-    return len(picture), _measure_both(model, picture, trees, temperature)
+    return len(picture), _measure_all(model, picture, trees, ways, temperature)
 
 
-def _measure_both(
+def _measure_all(
     model: QualityModel,
     pictures: Tensor,
     trees: Sequence[PromptTree],
+    ways: Sequence[_Way],
     temperature: float | None,
     syntax: bool = True,
-) -> dict[Scoring, list[Measurement]]:
+) -> dict[_Way, list[Measurement]]:
     features = model.features_of(pictures) if encoder_of(model) is None else None
     return {
-        name: measure_pictures(
+        (scoring, evidence): measure_pictures(
             model,
             pictures,
             trees,
-            AlignmentOptions(name, temperature=temperature, syntax=syntax),
+            AlignmentOptions(scoring, temperature=temperature, syntax=syntax, evidence=evidence),
             features=features,
         )
-        for name in SCORINGS
+        for scoring, evidence in ways
     }
 
 

@@ -9,12 +9,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ..checks import choice, number
 from ..errors import InputError, ModelFileError
 from ..files import read_json, write_text
 
 FORMAT = "grefine-calibration-1"
 Scoring = Literal["contrast", "softmax"]
 SCORINGS: tuple[Scoring, ...] = ("contrast", "softmax")
+Evidence = Literal["picture", "place", "both"]
+"""What a score is made of: the picture as a whole (its class token), the place where the phrase fits best (its
+patches), or both alike."""
+EVIDENCES: tuple[Evidence, ...] = ("picture", "place", "both")
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,48 @@ class Bounds:
         for name, value in (("noun", self.noun), ("phrase", self.phrase)):
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value <= 1.0:
                 raise InputError(f"bounds: {name} has to be a number above 0 and up to 1, got {value!r}.")
+
+
+@dataclass(frozen=True)
+class LocalEvidence:
+    """What an_i and as_i are made of where verdicts may use the patches, too."""
+
+    noun: Evidence = "both"
+    """For an_i: is the thing there?"""
+    modifier: Evidence = "both"
+    """For as_i: is it as described?"""
+    share: float = 0.05
+    """Of the picture, in (0, 1]: the patches that fit the phrase best, whose mean is its place."""
+
+    def __post_init__(self) -> None:
+        choice(self.noun, "noun", EVIDENCES)
+        choice(self.modifier, "modifier", EVIDENCES)
+        if number(self.share, "share", 0.0, 1.0) == 0.0:
+            raise InputError("share: has to be above 0, for a place needs patches.")
+
+    @property
+    def needed(self) -> bool:
+        """Whether patches have a say."""
+        return (self.noun, self.modifier) != ("picture", "picture")
+
+
+EVIDENCE: LocalEvidence | None = LocalEvidence("both", "both", 0.02)
+"""Which evidence new bounds are measured for, beside the picture as a whole; None: no other. ``benchmarks/decision.py``
+decides it."""
+
+
+@dataclass(frozen=True)
+class LocalBounds:
+    """Bounds for scores that are made of ``evidence``."""
+
+    evidence: LocalEvidence
+    bounds: Mapping[str, Bounds]
+    """"contrast" and "softmax" -> their bounds."""
+
+    def __post_init__(self) -> None:
+        missing = [name for name in SCORINGS if not isinstance(self.bounds.get(name), Bounds)]
+        if missing:
+            raise InputError(f"calibration: no local bounds for {', '.join(missing)}.")
 
 
 def _default_bounds() -> dict[str, Bounds]:
@@ -59,6 +106,8 @@ class Calibration:
     """Name of the CLIP model."""
     made_on: str = ""
     """Date, ISO 8601."""
+    local: LocalBounds | None = None
+    """What the verdicts of ``formula="bounded"`` use; None: ``bounds``, as the other formulas, and no patches."""
 
     def __post_init__(self) -> None:
         missing = [name for name in SCORINGS if not isinstance(self.bounds.get(name), Bounds)]
@@ -75,10 +124,20 @@ class Calibration:
         """Whether the bounds were measured."""
         return self.pictures > 0
 
+    def for_formula(self, formula: str) -> tuple[Mapping[str, Bounds], LocalEvidence | None]:
+        """The bounds of both ways of scoring that a formula uses, and what the scores are to be made of."""
+        if formula == "bounded" and self.local is not None:
+            return self.local.bounds, self.local.evidence
+        return self.bounds, None
+
     def save(self, path: str | Path) -> Path:
         """Write the file, replacing an older one as a whole; returns its path."""
         file = Path(path)
-        content = {"format": FORMAT, **asdict(self), "bounds": {name: asdict(self.bounds[name]) for name in SCORINGS}}
+        content = {"format": FORMAT, **asdict(self), "bounds": _as_json(self.bounds)}
+        if self.local is None:
+            del content["local"]
+        else:
+            content["local"] = {"evidence": asdict(self.local.evidence), "bounds": _as_json(self.local.bounds)}
         return write_text(file, json.dumps(content, indent=2, sort_keys=True) + "\n")
 
     @classmethod
@@ -104,11 +163,9 @@ class Calibration:
 
     @classmethod
     def _from_json(cls, content: Mapping[str, Any]) -> Calibration:
-        bounds = {
-            name: Bounds(float(values["noun"]), float(values["phrase"])) for name, values in content["bounds"].items()
-        }
+        local = content.get("local")
         return cls(
-            bounds=bounds,
+            bounds=_bounds(content["bounds"]),
             scoring=content.get("scoring", "contrast"),
             temperature=content["temperature"],
             quantile=content["quantile"],
@@ -116,7 +173,16 @@ class Calibration:
             phrases=int(content["phrases"]),
             model=str(content["model"]),
             made_on=str(content["made_on"]),
+            local=None if local is None else LocalBounds(LocalEvidence(**local["evidence"]), _bounds(local["bounds"])),
         )
+
+
+def _as_json(bounds: Mapping[str, Bounds]) -> dict[str, dict[str, float]]:
+    return {name: asdict(bounds[name]) for name in SCORINGS}
+
+
+def _bounds(content: Mapping[str, Mapping[str, float]]) -> dict[str, Bounds]:
+    return {name: Bounds(float(values["noun"]), float(values["phrase"])) for name, values in content.items()}
 
 
 def calibration_path(beside: str | Path) -> Path:

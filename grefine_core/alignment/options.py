@@ -9,9 +9,10 @@ from typing import Protocol
 from torch import Tensor
 
 from ..checks import choice
+from ..clip.embeddings import FORMULAS, QualityFormula
 from ..errors import InputError
 from ..prompt.syntax.tree import PromptTree
-from .calibration import SCORINGS, Calibration, Scoring
+from .calibration import SCORINGS, Calibration, LocalEvidence, Scoring
 from .results import Interrupt, Measurement
 from .verdicts import AGGREGATES, DEFAULT_PENALTY, MISSING_AT, PENALTIES, Aggregate, MissingAt, Penalty
 
@@ -37,6 +38,9 @@ class AlignmentOptions:
     penalty: Penalty = DEFAULT_PENALTY
     temperature: float | None = None
     """τ of the scores; None: that of what measures."""
+    formula: QualityFormula = "bounded"
+    evidence: LocalEvidence | None = None
+    """What scores are made of beside the picture as a whole; None: nothing."""
 
     def __post_init__(self) -> None:
         if self.scoring is not None:
@@ -44,6 +48,7 @@ class AlignmentOptions:
         choice(self.aggregate, "aggregate", AGGREGATES)
         choice(self.missing_at, "missing_at", MISSING_AT)
         choice(self.penalty, "penalty", PENALTIES)
+        choice(self.formula, "formula", FORMULAS)
         template: object = self.template
         if not isinstance(template, str) or template.count("{}") != 1 or set("{}") & set(template.replace("{}", "")):
             raise InputError(f"template: expected a text with one '{{}}' where the phrase goes, got {template!r}.")
@@ -56,8 +61,9 @@ class AlignmentOptions:
         return "contrast" if self.calibration is None else self.calibration.scoring
 
     def with_calibration(self, calibration: Calibration) -> AlignmentOptions:
-        """These options with bounds, and the temperature that the bounds were measured at."""
-        return replace(self, calibration=calibration, temperature=calibration.temperature)
+        """These options with bounds, and the temperature and evidence that the bounds were measured with."""
+        _, evidence = calibration.for_formula(self.formula)
+        return replace(self, calibration=calibration, temperature=calibration.temperature, evidence=evidence)
 
 
 class AlignmentEncoder(Protocol):

@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..checks import quality_model, renamed
+from ..clip.embeddings import QualityFormula
 from ..clip.quality_model import ImageFeatures, QualityModel
-from ..perceptual import PerceptualFormula, check_options, from_features
+from ..perceptual import check_options, from_features
 from ..prompt.syntax.tree import PromptTree
 from ..tensors import as_images
 from .calibration import Calibration, Scoring
@@ -26,8 +27,10 @@ from .verdicts import (
     MissingAt,
     Penalty,
     alignment_score,
+    bounded_score,
     classify_phrases,
     defect_map,
+    log_ratio,
     ratio,
 )
 
@@ -64,6 +67,7 @@ def alignment_quality(
     missing_at: MissingAt = "ancestor",
     subtract_empty: bool = True,
     penalty: Penalty = DEFAULT_PENALTY,
+    formula: QualityFormula = "bounded",
     interrupt: Interrupt = None,
 ) -> AlignmentQuality:
     """Measure how well pictures match their prompts (method, section 3).
@@ -72,7 +76,7 @@ def alignment_quality(
         model: the quality model; if it has an ``alignment_encoder`` (ImageReward), that one measures, else its CLIP.
         images: (B, H, W, 3) float32 in [0, 1]; never written to.
         prompt: one prompt for all pictures, or one for each. Markup (weights, LoRA tags, …) is not read as content. A
-            blank prompt asks for nothing: score 1, nothing marked.
+            prompt that names nothing to look for (blank, style tags alone) is not measured: score 1, nothing marked.
         scoring: "contrast": heads against other nouns, phrases against themselves with modifiers exchanged, prompts
             against other captions; "softmax": everything against the empty string, which saturates.
         aggregate: "product" (the paper's), "geometric" or "min".
@@ -87,8 +91,10 @@ def alignment_quality(
         missing_at: where a thing that is not in the picture is marked: at its "ancestor" (the method's; the whole image
             without one), at its "own" map, or on the whole "image". The last two are ablations.
         subtract_empty: False leaves the empty string's feature in the maps. An ablation.
-        penalty: which deficits lower the score, see ``verdicts.ratio``: the "phrase" alone (the paper's formula), or
+        penalty: which deficits lower the score by the paper's formula, see ``verdicts.ratio``: the "phrase" alone, or
             the "weakest" of the phrase and its head noun.
+        formula: "bounded": AS is made of the verdicts on the phrases alone, and is 1 exactly where none is unmatched;
+            "paper" and "released": as_T · Π min(as_i / β_p, 1).
         interrupt: called between parts of a long prompt, whose texts are worked on some at a time; may raise to stop.
 
     Returns:
@@ -102,7 +108,16 @@ def alignment_quality(
     """
     quality_model(model)
     options = AlignmentOptions(
-        scoring, aggregate, include_style, template, calibration, syntax, missing_at, subtract_empty, penalty
+        scoring,
+        aggregate,
+        include_style,
+        template,
+        calibration,
+        syntax,
+        missing_at,
+        subtract_empty,
+        penalty,
+        formula=formula,
     )
     pictures = as_images(images)
     trees = trees_of(prompt, tree, len(pictures))
@@ -122,16 +137,21 @@ def _measured(
     """:func:`alignment_quality` behind its checks; ``features`` of the model's CLIP, where they are at hand."""
     chosen = options.calibration or model.calibration or _uncalibrated(model)
     options = options.with_calibration(chosen)
-    bounds = chosen.bounds[options.way]
+    bounds = chosen.for_formula(options.formula)[0][options.way]
     measured = measure_pictures(model, pictures, trees, options, features=features, interrupt=interrupt)
 
-    verdicts, scores, maps = [], [], []
+    verdicts, scores, logs, maps = [], [], [], []
     for parsed, one in zip(trees, measured, strict=True):
         judged = parsed if options.syntax else as_one_phrase(parsed, options.include_style)
-        verdict = classify_phrases(judged.phrases, one.scores, one.maps, bounds, options.missing_at)
-        ratios = [ratio(score, bounds, options.penalty) for score in one.scores if score is not None]
+        verdict = classify_phrases(judged.phrases, one.scores, one.maps, bounds, options.missing_at, options.formula)
+        unclamped = [found.ratio for found in verdict if found.measured]
         verdicts.append(verdict)
-        scores.append(alignment_score(one.prompt, ratios, options.aggregate))
+        logs.append(log_ratio(unclamped, options.aggregate))
+        if options.formula == "bounded":
+            scores.append(bounded_score(unclamped, options.aggregate))
+        else:
+            ratios = [ratio(score, bounds, options.penalty) for score in one.scores if score is not None]
+            scores.append(alignment_score(one.prompt, ratios, options.aggregate))
         maps.append(defect_map(verdict, one.maps, one.grid))
     small = torch.stack(maps).unsqueeze(1).to(pictures.device)
     size = map_size or (pictures.shape[1], pictures.shape[2])
@@ -142,6 +162,7 @@ def _measured(
         defect_map=enlarged.clamp_(0.0, 1.0),
         phrases=tuple(verdicts),
         prompt_score=torch.tensor([one.prompt for one in measured], dtype=torch.float32, device=pictures.device),
+        log_ratio=torch.tensor(logs, dtype=torch.float32, device=pictures.device),
     )
 
 
@@ -151,7 +172,7 @@ def assess(
     images: Tensor,
     prompt: str | Sequence[str] | None = None,
     *,
-    formula: PerceptualFormula = "paper",
+    formula: QualityFormula = "bounded",
     importance: Sequence[float] | Mapping[str, float] = (1.0, 1.0, 1.0),
     scoring: Scoring | None = None,
     aggregate: Aggregate = "product",
@@ -169,7 +190,7 @@ def assess(
     """PQ-Map and AQ-Map of the same pictures from one image encode; arguments as in the two functions.
 
     Args:
-        formula: of :func:`perceptual_quality`, "paper" or "released".
+        formula: of both, "bounded", "paper" or "released".
         alignment_calibration: what :func:`alignment_quality` calls ``calibration``, the bounds of AQ-Map.
         map_size: (height, width) of the maps of both, pixels; None for the pictures' own.
 
@@ -192,6 +213,7 @@ def assess(
         missing_at,
         subtract_empty,
         penalty,
+        formula=formula,
     )
     weights = check_options(formula, importance)
     pictures = as_images(images)

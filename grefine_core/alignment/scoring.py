@@ -14,7 +14,7 @@ from ..checks import per_picture
 from ..clip.quality_model import ImageFeatures, QualityModel
 from ..errors import InputError
 from ..prompt.syntax.tree import PromptTree
-from .calibration import Scoring
+from .calibration import Evidence, LocalEvidence, Scoring
 from .options import AlignmentEncoder, AlignmentOptions
 from .results import Interrupt, Measurement
 from .texts import EMPTY, PhraseTexts, PromptTexts, prompt_parts
@@ -109,14 +109,77 @@ def phrase_score(
 
     Source: method, section 3.3; G-Refine (arXiv 2404.18343), AQ-Map: the score of a phrase; "contrast" is ours.
     """
-    own = similarity[texts.text]
     if scoring == "softmax":
-        return beats(own, similarity[EMPTY], temperature)
-    score = head
-    for group in texts.variants:
-        found = share(own, (similarity[text] for text in group), temperature)
-        score = score if found is None else min(score, found)
-    return score
+        return beats(similarity[texts.text], similarity[EMPTY], temperature)
+    return min([head, *modifier_scores(texts, similarity, temperature)])
+
+
+def modifier_scores(texts: PhraseTexts, similarity: Similarities, temperature: float) -> list[float]:
+    """Of every modifier that has others of its kind, the share of the phrase against itself with these in its place."""
+    own = similarity[texts.text]
+    found = (share(own, (similarity[text] for text in group), temperature) for group in texts.variants)
+    return [score for score in found if score is not None]
+
+
+def local_scores(
+    texts: PhraseTexts,
+    picture: Similarities,
+    place: Similarities,
+    temperature: float,
+    scoring: Scoring,
+    evidence: LocalEvidence,
+) -> tuple[float, float]:
+    """(as_i, an_i) of one phrase from the picture as a whole and from the place where it fits best.
+
+    A thing that takes little of the picture hardly moves the class token; at its place the same words are compared.
+
+    Args:
+        texts: of one phrase.
+        picture: text -> cosine similarity with the picture's class feature, in [-1, 1].
+        place: text -> cosine similarity with the mean feature of the phrase's place.
+        temperature: τ, as in :func:`head_score`.
+        scoring: "contrast" or "softmax".
+        evidence: which of both each of the two scores is made of.
+
+    Source: method, section 3.3; ours.
+    """
+    both = (picture, place)
+    head = _joined([head_score(texts, each, temperature, scoring) for each in both], evidence.noun)
+    if scoring == "softmax":
+        whole = [phrase_score(texts, head, each, temperature, scoring) for each in both]
+        return _joined(whole, evidence.modifier), head
+    pairs = zip(*(modifier_scores(texts, each, temperature) for each in both), strict=True)
+    return min([head, *(_joined(pair, evidence.modifier) for pair in pairs)]), head
+
+
+def _joined(both: Sequence[float], evidence: Evidence) -> float:
+    """The scores of the picture and of the place as one: if both count, the middle of their log-odds."""
+    picture, place = both
+    if evidence == "both":
+        return _sigmoid((_log_odds(picture) + _log_odds(place)) / 2.0)
+    return picture if evidence == "picture" else place
+
+
+def _log_odds(part: float) -> float:
+    return math.log(max(part, 1e-26)) - math.log(max(1.0 - part, 1e-26))
+
+
+def places(similarity: Tensor, patches: Tensor, part: float) -> Tensor:
+    """The features of the places where phrases fit best.
+
+    Args:
+        similarity: (n, N), of n phrases to N patches.
+        patches: (N, C) unit features.
+        part: of the patches, in (0, 1]; one at least.
+
+    Returns:
+        (n, C), unit length: the means over the best patches.
+
+    Source: method, section 3.3; ours.
+    """
+    count = max(1, round(part * similarity.shape[-1]))
+    best = similarity.topk(count, dim=-1).indices
+    return F.normalize(patches[best].mean(dim=1), dim=-1)
 
 
 def prompt_score(own: float, empty: float, captions: Iterable[float], temperature: float, scoring: Scoring) -> float:
@@ -212,8 +275,10 @@ def measure(
         for index in (index for index, parsed in enumerate(trees) if id(parsed) in part):
             collected, patches = part[id(trees[index])], unit[index, 1:]
             similarity = dict(zip(texts, (vectors @ unit[index, 0]).tolist(), strict=True))
-            found[index].scores += phrase_scores(collected, similarity, tau, options.way)
-            found[index].maps += _maps(collected, patches, vectors, row, empty, features.grid)
+            fits = _similarities(collected, patches, vectors, row, empty)
+            here = _at_places(collected, fits, patches, vectors, row, options)
+            found[index].scores += phrase_scores(collected, similarity, tau, options.way, here, options.evidence)
+            found[index].maps += _maps(collected, fits, features.grid)
             if collected.pieces:
                 whole = _whole_prompt(collected, vectors, row)
                 others = [similarity[text] for text in collected.captions]
@@ -246,13 +311,25 @@ class Collected:
 
 
 def phrase_scores(
-    collected: PromptTexts, similarity: Similarities, temperature: float, scoring: Scoring
+    collected: PromptTexts,
+    similarity: Similarities,
+    temperature: float,
+    scoring: Scoring,
+    at_places: Sequence[Similarities] | None = None,
+    evidence: LocalEvidence | None = None,
 ) -> list[tuple[float, float] | None]:
-    """(as_i, an_i) of every phrase of one picture from its similarity to each text; None where not measured."""
+    """(as_i, an_i) of every phrase of one picture from its similarity to each text; None where not measured.
+
+    ``at_places``: the same at the place of each measured phrase, for :func:`local_scores`.
+    """
     scores: list[tuple[float, float] | None] = []
+    here = iter(at_places or ())
     for phrase in collected.phrases:
         if phrase is None:
             scores.append(None)
+            continue
+        if at_places is not None and evidence is not None:
+            scores.append(local_scores(phrase, similarity, next(here), temperature, scoring, evidence))
             continue
         head = head_score(phrase, similarity, temperature, scoring)
         scores.append((phrase_score(phrase, head, similarity, temperature, scoring), head))
@@ -288,21 +365,37 @@ def trees_of(prompt: object, tree: object, pictures: int) -> list[PromptTree]:
     return [parsed[text] for text in prompts]
 
 
-def _maps(
+def _similarities(
+    collected: PromptTexts, patches: Tensor, vectors: Tensor, row: dict[str, int], empty: Tensor
+) -> Tensor:
+    """``F(x) · (T(P_i) − T(""))`` of every measured phrase, (n, N)."""
+    directions = vectors[[row[phrase.text] for phrase in collected.phrases if phrase is not None]] - empty
+    return directions @ patches.T
+
+
+def _at_places(
     collected: PromptTexts,
+    similarity: Tensor,
     patches: Tensor,
     vectors: Tensor,
     row: dict[str, int],
-    empty: Tensor,
-    grid: tuple[int, int],
-) -> tuple[Tensor | None, ...]:
-    """``F(x) · (T(P_i) − T(""))`` of every measured phrase, scaled to [0, 1]."""
-    measured = [phrase for phrase in collected.phrases if phrase is not None]
-    if not measured:
-        return tuple(None for _ in collected.phrases)
-    directions = vectors[[row[phrase.text] for phrase in measured]] - empty
-    similarity = (directions @ patches.T).unflatten(-1, grid)
-    found = iter(similarity)
+    options: AlignmentOptions,
+) -> list[Similarities] | None:
+    """For every measured phrase the similarity of its texts to its place; None where it is not asked for."""
+    if options.evidence is None or not options.evidence.needed or not options.syntax:
+        return None
+    found: list[Similarities] = []
+    at = places(similarity, patches, options.evidence.share)
+    for place, phrase in zip(at, (each for each in collected.phrases if each is not None), strict=True):
+        texts = list(dict.fromkeys((EMPTY, *phrase)))
+        cosines = vectors[[row[text] for text in texts]] @ place
+        found.append(dict(zip(texts, cosines.tolist(), strict=True)))
+    return found
+
+
+def _maps(collected: PromptTexts, similarity: Tensor, grid: tuple[int, int]) -> tuple[Tensor | None, ...]:
+    """The similarities of every measured phrase to the patches, scaled to [0, 1]."""
+    found = iter(similarity.unflatten(-1, grid))
     return tuple(None if phrase is None else region_map(next(found)) for phrase in collected.phrases)
 
 

@@ -9,9 +9,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..clip.embeddings import QualityFormula
 from ..prompt.syntax.tree import Phrase
 from .calibration import Bounds
-from .results import PhraseQuality
+from .results import Defect, PhraseQuality
 
 Aggregate = Literal["product", "geometric", "min"]
 AGGREGATES: tuple[Aggregate, ...] = ("product", "geometric", "min")
@@ -20,9 +21,15 @@ MISSING_AT: tuple[MissingAt, ...] = ("ancestor", "own", "image")
 Penalty = Literal["phrase", "weakest"]
 PENALTIES: tuple[Penalty, ...] = ("phrase", "weakest")
 DEFAULT_PENALTY: Penalty = "phrase"
-"""Which deficits of a phrase lower AS, where nothing else is asked for."""
+"""Which deficits of a phrase lower AS by the paper's formula, where nothing else is asked for."""
 WEIGHT_FLOOR = 0.5
 """Weight of a phrase that only just fails: its region has to show at all; a deficit of 1 weighs 1."""
+
+
+BELOW_ONE = 1.0 - 2.0**-24
+"""The largest float32 below 1."""
+SMALLEST = 1e-12
+"""A ratio below it is told apart from others no more."""
 
 
 def classify_phrases(
@@ -31,20 +38,23 @@ def classify_phrases(
     maps: Sequence[Tensor | None],
     bounds: Bounds,
     missing_at: MissingAt = "ancestor",
+    formula: QualityFormula = "bounded",
 ) -> tuple[PhraseQuality, ...]:
     """Return the verdict on every phrase of one picture.
 
     Args:
         phrases: those of the tree, in order.
-        scores: (as_i, an_i) for each, None for a phrase that is not measured (a style tag): it counts as matched.
+        scores: (as_i, an_i) for each, None for a phrase that is not measured (a style tag): it counts as matched, with
+            scores of 1.
         maps: similarity map (h, w) in [0, 1] of each, None where not measured.
         bounds: β_n and β_p.
         missing_at: where a missing thing is marked: where its nearest "ancestor" in the picture is, where its "own" map
             is, or on the whole "image".
+        formula: "bounded": the deficit of an unmatched phrase is 1 − r, see :func:`quotient`; otherwise 1 − an_i / β_n
+            of a missing noun, 1 − as_i / β_p of a wrong modifier.
 
     Returns:
-        One verdict for each phrase, in order. ``deficit`` is 1 − an_i / β_n of a missing noun, 1 − as_i / β_p of a
-        wrong modifier.
+        One verdict for each phrase, in order.
 
     Source: method, section 3.4; G-Refine (arXiv 2404.18343), AQ-Map: noun unmatched below β_n, drawn where its ancestor
         is; else adjective unmatched below β_p, redrawn where it is.
@@ -54,20 +64,41 @@ def classify_phrases(
     verdicts = []
     for index, (phrase, score) in enumerate(zip(phrases, scores, strict=True)):
         if score is None:
-            verdicts.append(PhraseQuality(phrase, 1.0, 1.0))
+            verdicts.append(PhraseQuality(phrase, 1.0, 1.0, measured=False))
             continue
         whole, head = score
+        found = quotient(score, bounds)
+        defect: Defect = "none"
+        deficit, region = 0.0, None
         if not present[index]:
-            region = index if missing_at == "own" else None
-            if missing_at == "ancestor":
+            defect, deficit = "noun", 1.0 - head / bounds.noun
+            if missing_at == "own":
+                region = index
+            elif missing_at == "ancestor":
                 region = ancestor_region(phrases, present, index, known)
-            verdict = PhraseQuality(phrase, whole, head, "noun", 1.0 - head / bounds.noun, region, maps[index])
         elif whole < bounds.phrase:
-            verdict = PhraseQuality(phrase, whole, head, "modifier", 1.0 - whole / bounds.phrase, index, maps[index])
-        else:
-            verdict = PhraseQuality(phrase, whole, head, map=maps[index])
-        verdicts.append(verdict)
+            defect, deficit, region = "modifier", 1.0 - whole / bounds.phrase, index
+        if formula == "bounded":
+            deficit = 1.0 - min(1.0, found)
+        verdicts.append(PhraseQuality(phrase, whole, head, defect, deficit, region, maps[index], found))
     return tuple(verdicts)
+
+
+def quotient(score: tuple[float, float], bounds: Bounds) -> float:
+    """q of one phrase, ``min(as_i / β_p, an_i / β_n)``: below 1 exactly where it is unmatched, by its noun or by its
+    modifiers.
+
+    Args:
+        score: (as_i, an_i), each in [0, 1].
+        bounds: β_n and β_p, above 0.
+
+    Returns:
+        At least 0, not clamped above.
+
+    Source: method, sections 3.4 and 3.6; G-Refine (arXiv 2404.18343), AQ-Map: as_i and an_i have a bound each, both
+        kinds of defect enter the map, and by the cask effect what is below its bound lowers the score.
+    """
+    return min(score[0] / bounds.phrase, score[1] / bounds.noun)
 
 
 def ancestor_region(
@@ -161,7 +192,7 @@ def region_map(similarity: Tensor) -> Tensor:
 
 
 def ratio(score: tuple[float, float], bounds: Bounds, penalty: Penalty = DEFAULT_PENALTY) -> float:
-    """What one phrase leaves of AS, in [0, 1], from (as_i, an_i).
+    """What one phrase leaves of AS by the paper's formula, in [0, 1], from (as_i, an_i).
 
     "phrase": ``min(as_i / β_p, 1)``, as the paper has it. A bare noun that is missing costs nothing there where
     β_p ≤ as_i = an_i < β_n; "weakest", ``min(as_i / β_p, an_i / β_n, 1)``, counts it.
@@ -179,15 +210,12 @@ def ratio(score: tuple[float, float], bounds: Bounds, penalty: Penalty = DEFAULT
 
 
 def alignment_score(prompt: float, ratios: Sequence[float], aggregate: Aggregate) -> float:
-    """AS: ``as_T`` times what the phrases leave of it (:func:`ratio`).
-
-    "product": all of them, as the paper has it; "geometric": their geometric mean, which does not fall with the mere
-    length of a prompt; "min": the worst one.
+    """AS by the paper's formula: ``as_T`` times what the phrases leave of it (:func:`ratio`).
 
     Args:
         prompt: as_T in [0, 1].
         ratios: of the phrases, each in [0, 1].
-        aggregate: "product", "geometric" or "min".
+        aggregate: see :func:`aggregated`.
 
     Returns:
         AS in [0, 1].
@@ -195,9 +223,56 @@ def alignment_score(prompt: float, ratios: Sequence[float], aggregate: Aggregate
     Source: method, section 3.6; G-Refine (arXiv 2404.18343), AQ-Map: AS = as_T · Π_i min(as_i / β_p, 1). The other two
         aggregates are ours.
     """
-    if not ratios:
-        return prompt
+    return prompt * aggregated(ratios, aggregate)
+
+
+def bounded_score(ratios: Sequence[float], aggregate: Aggregate) -> float:
+    """AS of one picture: its phrases' r as one number, below 1 exactly where one of them is.
+
+    Args:
+        ratios: q or r of the phrases that are measured; without any AS is 1, neutral.
+        aggregate: see :func:`aggregated`.
+
+    Returns:
+        AS in [0, 1], which float32 holds without rounding up to 1.
+
+    Source: method, sections 3.4 and 3.6, with one verdict for both: :func:`quotient`.
+    """
+    if all(value >= 1.0 for value in ratios):
+        return 1.0
+    return min(aggregated([min(1.0, value) for value in ratios], aggregate), BELOW_ONE)
+
+
+def log_ratio(ratios: Sequence[float], aggregate: Aggregate) -> float:
+    """Logarithm of the unclamped ratios as one number: what ranks pictures that all have AS 1.
+
+    Args:
+        ratios: q of the phrases that are measured; 0 without any.
+        aggregate: "product": their sum of logarithms, "geometric": the mean, "min": the lowest.
+
+    Source: method, section 3.6; ours.
+    """
+    logs = [math.log(max(value, SMALLEST)) for value in ratios]
+    if not logs:
+        return 0.0
     if aggregate == "min":
-        return prompt * min(ratios)
+        return min(logs)
+    return sum(logs) if aggregate == "product" else sum(logs) / len(logs)
+
+
+def aggregated(ratios: Sequence[float], aggregate: Aggregate) -> float:
+    """The phrases' ratios as one number; 1 without any.
+
+    "product": all of them, as the paper has it; "geometric": their geometric mean, which does not fall with the mere
+    length of a prompt; "min": the worst one.
+
+    Args:
+        ratios: each in [0, 1].
+        aggregate: "product", "geometric" or "min".
+    """
+    if not ratios:
+        return 1.0
+    if aggregate == "min":
+        return min(ratios)
     product = math.prod(ratios)
-    return prompt * (product if aggregate == "product" else product ** (1.0 / len(ratios)))
+    return product if aggregate == "product" else product ** (1.0 / len(ratios))

@@ -71,12 +71,14 @@ def run(arguments: argparse.Namespace) -> int:
     samples = _samples(files, prompts, skipped, at)
     calibration = calibrate(model, samples, quantile=arguments.quantile, failed=failed)
     calibration.save(target)
+    used, _ = calibration.for_formula("bounded")
     if arguments.json:
         common.print_json({"file": str(target), "pictures": calibration.pictures, "phrases": calibration.phrases,
                            "skipped": [str(path) for path in skipped],
-                           "bounds": {name: vars(bound) for name, bound in calibration.bounds.items()}})  # fmt: skip
+                           "bounds": {name: vars(bound) for name, bound in calibration.bounds.items()},
+                           "local": {name: vars(bound) for name, bound in used.items()}})  # fmt: skip
     else:
-        for name, bound in calibration.bounds.items():
+        for name, bound in used.items():
             print(f"{name}: nouns {bound.noun:.4f}, phrases {bound.phrase:.4f}")
         print(
             f"{target}: from {calibration.phrases} phrases in {calibration.pictures} pictures, {len(skipped)} skipped"

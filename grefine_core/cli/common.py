@@ -71,7 +71,11 @@ def add_measure_options(parser: argparse.ArgumentParser) -> None:
     """How quality is measured."""
     group = parser.add_argument_group("measuring")
     group.add_argument(
-        "--formula", choices=("paper", "released"), default="paper", help="PQ: the paper's, or the script's"
+        "--formula",
+        choices=("bounded", "paper", "released"),
+        default="bounded",
+        help="how scores follow from what is measured: bounded (1 where nothing is wrong), or the paper's or the "
+        "authors' script's, to compare with them",
     )
     group.add_argument(
         "--scoring",

@@ -152,7 +152,7 @@ def node_settings(choices: Choices, seed: int = 0, include_style: bool = False) 
     side = FACTOR * LATENT_SIDE
     return {
         "GRefinePQMap": perceptual,
-        "GRefineAQMap": alignment,
+        "GRefineAQMap": {**alignment, "formula": choices.calibration},
         "GRefineMergeMaps": {"mode": masks.merge, **{f"weight_{name}": float(value) for name, value in weights}},
         "GRefineBinarizeMap": {
             "method": masks.method,

@@ -80,7 +80,7 @@ def write_maps(picture: Any, name: str, model: Any, arguments: argparse.Namespac
         "emphasized_prompt": found.prompts[0],
         "perceptual": float(perceptual.score[0]),
         "worst_region": float(perceptual.worst_region[0]),
-        "alignment": float(alignment.score[0]),
+        "alignment": float(alignment.score[0]) if alignment.measured[0] else None,
         "masked_area": float(found.mask.area[0]),
         "files": {kind: str(path) for kind, path in files.items()},
     }

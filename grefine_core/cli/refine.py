@@ -124,7 +124,11 @@ def in_words(result: dict[str, Any]) -> str:
     lines = [
         str(result["image"]),
         f"  perceptual {before['perceptual']:.3f} -> {after['perceptual']:.3f},  "
-        f"alignment {before['alignment']:.3f} -> {after['alignment']:.3f}",
+        + (
+            f"alignment {before['alignment']:.3f} -> {after['alignment']:.3f}"
+            if result["alignment_measured"]
+            else "alignment not measured"
+        ),
         f"  {result['plan']['reason']}",
     ]
     lines += [

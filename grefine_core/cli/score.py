@@ -32,22 +32,27 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _score(picture: Any, model: Any, arguments: argparse.Namespace) -> dict[str, Any]:
     from ..alignment import assess
+    from ..alignment.results import why_not_measured
     from ..perceptual import perceptual_quality
     from ..prompt.markup import strip_markup
 
     prompt = common.prompt_for(picture, arguments.prompt, needed=False)
+    reason: str | None = "no prompt"
     if prompt is None:
         perceptual, alignment = perceptual_quality(model, picture.image, arguments.formula), None
     else:
         both = assess(model, picture.image, prompt, **common.measure_options(arguments))
         perceptual, alignment = both.perceptual, both.alignment
+        reason = why_not_measured(alignment.phrases[0])
     result: dict[str, Any] = {
         "perceptual": float(perceptual.score[0]),
         "worst_region": float(perceptual.worst_region[0]),
         "factors": {name: float(value[0]) for name, value in perceptual.factors.items()},
         "prompt": prompt,
-        "alignment": None if alignment is None else float(alignment.score[0]),
+        "alignment": None if alignment is None or reason is not None else float(alignment.score[0]),
     }
+    if reason is not None:
+        result["not_measured"] = reason
     rewards = getattr(model.alignment_encoder, "rewards", None)
     if rewards is not None and prompt is not None:
         result["reward"] = float(rewards(picture.image, strip_markup(prompt))[0])
@@ -66,19 +71,20 @@ def _score(picture: Any, model: Any, arguments: argparse.Namespace) -> dict[str,
 
 
 def _in_words(result: dict[str, Any]) -> str:
+    from ..alignment.results import IN_WORDS
+
     factors = ", ".join(f"{name} {value:.3f}" for name, value in result["factors"].items())
     lines = [
         str(result["image"]),
         f"  perceptual  {result['perceptual']:.3f}   ({factors}; worst region {result['worst_region']:.3f})",
     ]
     if result["alignment"] is None:
-        lines.append("  alignment   not measured: no prompt")
+        lines.append(f"  alignment   not measured: {result['not_measured']}")
         return "\n".join(lines)
     lines.append(f"  alignment   {result['alignment']:.3f}   {result['prompt']}")
     if "reward" in result:
         lines.append(f"  reward      {result['reward']:+.3f}   (ImageReward)")
-    missed = {"noun": "not in the picture", "modifier": "not as described"}
     for phrase in result["phrases"]:
         if phrase["defect"] != "none":
-            lines.append(f"      {phrase['text']}: {missed[phrase['defect']]}  ({phrase['score']:.3f})")
+            lines.append(f"      {phrase['text']}: {IN_WORDS[phrase['defect']]}  ({phrase['score']:.3f})")
     return "\n".join(lines)

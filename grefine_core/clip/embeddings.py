@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -232,6 +233,11 @@ def _only(file: str | Path, factor: str) -> str | None:
 BOUNDS = {"technical": 0.935, "rational": 0.892, "natural": 0.826}
 """β_f: mean preference on the AGIN database for the three defect factors, as published."""
 
+QualityFormula = Literal["bounded", "paper", "released"]
+"""How scores follow from what is measured, PQ-Map's and AQ-Map's: one verdict for all, the paper's way, or that of the
+authors' published script (for AQ-Map, which they did not publish, the paper's)."""
+FORMULAS: tuple[QualityFormula, ...] = ("bounded", "paper", "released")
+
 METADATA_KEY = "perceptual_bounds"
 """Under which name a safetensors file of embeddings keeps its bounds."""
 
@@ -249,6 +255,8 @@ class PerceptualBounds:
     """For PS, that is for the class token; the overall factor's is 1 in the paper."""
     patches: Mapping[str, float] = field(default_factory=_published)
     """For the map, that is for the patch tokens. The paper takes the same as for the score."""
+    map: float | None = None
+    """For the map's statistic (``PerceptualQuality.map_score``); None: it has no part in PS."""
 
     def __post_init__(self) -> None:
         for name, bounds in (("score", self.score), ("patches", self.patches)):
@@ -257,10 +265,18 @@ class PerceptualBounds:
             for factor, value in bounds.items():
                 if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value <= 1.0:
                     raise InputError(f"bounds: {name} of {factor} has to be above 0 and up to 1, got {value!r}.")
+        whole = self.map
+        if whole is not None and (
+            isinstance(whole, bool) or not isinstance(whole, int | float) or not 0.0 < whole <= 1.0
+        ):
+            raise InputError(f"bounds: that of the map has to be above 0 and up to 1 or None, got {whole!r}.")
 
     def to_json(self) -> str:
         """As text, for the metadata of a file of embeddings."""
-        return json.dumps({"score": dict(self.score), "patches": dict(self.patches)}, sort_keys=True)
+        content: dict[str, object] = {"score": dict(self.score), "patches": dict(self.patches)}
+        if self.map is not None:
+            content["map"] = self.map
+        return json.dumps(content, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str, source: str | Path) -> PerceptualBounds:
@@ -271,8 +287,8 @@ class PerceptualBounds:
         """
         try:
             content = parse_json(text)
-            return cls(content["score"], content["patches"])
-        except (InputError, KeyError, TypeError, ValueError) as error:
+            return cls(content["score"], content["patches"], content.get("map"))
+        except (InputError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise ModelFileError(
                 f"{source}: its bounds of the factors cannot be read ({error}); train or fetch the file again."
             ) from error

@@ -44,17 +44,17 @@ class Choices:
     Attributes:
         options: of ``refine``.
         importance: of the technical, rational and natural factor.
-        calibration: "paper" or "released", see ``perceptual_quality``.
+        calibration: "bounded", "paper" or "released": the ``formula`` of ``assess``.
         aggregate: see ``alignment_quality``.
         scoring: the same; None for the calibration file's.
-        penalty: the same; None for the usual one.
+        penalty: the same, of the paper's formula; None for the usual one.
         blocks: last blocks with V-V attention; None for as many as usual.
         guidance: classifier-free guidance of the diffusion model; None for the loader's.
     """
 
     options: RefineOptions = field(default_factory=RefineOptions)
     importance: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    calibration: str = "paper"
+    calibration: str = "bounded"
     aggregate: str = "product"
     scoring: str | None = None
     penalty: str | None = None

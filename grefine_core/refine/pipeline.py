@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..masks import Mask, binarize_map, merge_maps
 from ..plan import Plan, plan_refinement
 from ..prompt.emphasis import emphasize
-from ..report.data import GuardEntry, Report
+from ..report.data import GuardEntry, Report, not_measured_note
 from ..tensors import as_canvas, as_images, as_masks
 from .guard import NOISE, GuardResult, Scores, check_tolerance, guard
 from .protocols import Inpainter, Progress, RefineOptions, Restorer, Tally, second_stage_seed, seeds_for
@@ -288,6 +288,7 @@ def _report(
     notes: tuple[str, ...],
 ) -> Report:
     perceptual, alignment = found.assessment.perceptual, found.assessment.alignment
+    unmeasured = not_measured_note(alignment.phrases[index])
     return Report(
         prompt=prompt,
         emphasized_prompt=found.prompts[index],
@@ -302,7 +303,8 @@ def _report(
         area=float(found.mask.area[index]),
         guard=entries,
         changed=changed,
-        notes=notes,
+        notes=notes if not unmeasured else (unmeasured, *notes),
+        alignment_measured=not unmeasured,
         maps={
             "perceptual_defect": perceptual.defect_map[index],
             "alignment_defect": alignment.defect_map[index],

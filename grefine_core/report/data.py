@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
+
+from ..alignment.results import why_not_measured
 
 if TYPE_CHECKING:
     from ..alignment.results import PhraseQuality
@@ -67,8 +69,16 @@ class Report:
     """Quality of the input's worst region, see ``PerceptualQuality.worst_region``; None if it was not measured."""
     worst_region_after: float | None = None
     """The same of the result."""
+    alignment_measured: bool = True
+    """False where the prompt names nothing that can be looked for: the alignment scores are neutral and say nothing."""
     maps: dict[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
     """``(H, W)`` each, in [0, 1]: perceptual and alignment defects, merged, denoise, composite."""
+
+
+def not_measured_note(phrases: Sequence[PhraseQuality]) -> str:
+    """What a report says where alignment could not be measured; empty where it could."""
+    reason = why_not_measured(phrases)
+    return "" if reason is None else f"Alignment is not measured: {reason}."
 
 
 # A report as plain data.
@@ -79,8 +89,8 @@ _PACKAGES = ("g-refine", "torch", "open_clip_torch", "diffusers", "transformers"
 def report_json(report: Report) -> dict[str, Any]:
     """Return ``report`` as a dict that ``json`` can write: strings, numbers, lists and dicts, no tensors, no maps.
 
-    What is not a finite number becomes ``None``. Scores are dicts of ``perceptual`` and ``alignment`` (those of both
-    pictures with ``worst_region`` and ``factors``), regions are
+    What is not a finite number, or was not measured, becomes ``None``. Scores are dicts of ``perceptual`` and
+    ``alignment`` (those of both pictures with ``worst_region`` and ``factors``), regions are
     ``[top, left, bottom, right]`` in pixels, spans ``[start, end]`` in characters of the prompt.
     """
     return {
@@ -88,8 +98,9 @@ def report_json(report: Report) -> dict[str, Any]:
         "emphasized_prompt": report.emphasized_prompt,
         "seed": None if report.seed is None else int(report.seed),
         "size": {"height": int(report.size[0]), "width": int(report.size[1])},
-        "before": _measured(report.before, report.worst_region, report.factors),
-        "after": _measured(report.after, report.worst_region_after, report.factors_after),
+        "alignment_measured": bool(report.alignment_measured),
+        "before": _measured(report, report.before, report.worst_region, report.factors),
+        "after": _measured(report, report.after, report.worst_region_after, report.factors_after),
         "changed": bool(report.changed),
         "masked_area": None if report.area is None else _number(report.area),
         "phrase_count": sum(not verdict.phrase.is_style for verdict in report.phrases),
@@ -129,6 +140,8 @@ def _phrase(verdict: PhraseQuality) -> dict[str, Any]:
         "head_score": _number(verdict.head_score),
         "defect": verdict.defect,
         "deficit": _number(verdict.deficit),
+        "ratio": _number(verdict.ratio) if verdict.measured else None,
+        "measured": bool(verdict.measured),
         "region": verdict.region,
     }
 
@@ -158,9 +171,12 @@ def _guard(entry: GuardEntry) -> dict[str, Any]:
     }
 
 
-def _measured(scores: tuple[float, float], worst_region: float | None, factors: Mapping[str, float]) -> dict[str, Any]:
+def _measured(
+    report: Report, scores: tuple[float, float], worst_region: float | None, factors: Mapping[str, float]
+) -> dict[str, Any]:
     worst = None if worst_region is None else _number(worst_region)
-    return _scores(scores) | {"worst_region": worst, "factors": _numbers(factors)}
+    found = _scores(scores) | {"worst_region": worst, "factors": _numbers(factors)}
+    return found if report.alignment_measured else found | {"alignment": None}
 
 
 def _scores(scores: tuple[float, float]) -> dict[str, Any]:

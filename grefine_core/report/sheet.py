@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..alignment.results import IN_WORDS
 from ..checks import whole_number
 from ..errors import InputError
 from ..prompt.markup import spans
@@ -30,14 +31,9 @@ _MARKS: dict[str, Color] = {
     "modifier": (128, 84, 20),
     "noun": (134, 42, 40),
     "style": (58, 63, 75),
+    "unmeasured": (58, 63, 75),
 }
 _MOST_ROWS = 30  # of phrases
-_MEANINGS = {
-    "none": "shown",
-    "modifier": "there, but not as described",
-    "noun": "not there",
-    "style": "style, not judged",
-}
 
 
 def header(report: Report, width: int) -> Image.Image:
@@ -58,13 +54,16 @@ def header(report: Report, width: int) -> Image.Image:
 def before_caption(report: Report) -> list[Run]:
     """What stands over the picture as it was."""
     ps, as_ = report.before
-    return [Run("Before"), Run(f"   perceptual {ps:.3f}   alignment {as_:.3f}", FAINT)]
+    alignment = f"{as_:.3f}" if report.alignment_measured else "not measured"
+    return [Run("Before"), Run(f"   perceptual {ps:.3f}   alignment {alignment}", FAINT)]
 
 
 def after_caption(report: Report) -> list[Run]:
     """What stands over the result, with what it gained."""
     runs = [Run("After")]
     for name, old, new in zip(("perceptual", "alignment"), report.before, report.after, strict=True):
+        if name == "alignment" and not report.alignment_measured:
+            continue
         runs += [Run(f"   {name} {new:.3f} ", FAINT), _difference(old, new)]
     return runs
 
@@ -122,7 +121,7 @@ def _scores(report: Report, width: int) -> Image.Image:
 
     rows: list[tuple[str, float, float | None]] = [
         ("perceptual", report.before[0], report.after[0]),
-        ("alignment", report.before[1], report.after[1]),
+        ("alignment", *(report.before[1:] + report.after[1:] if report.alignment_measured else (math.nan, None))),
     ]
     rows += [(name, value, report.factors_after.get(name)) for name, value in report.factors.items()]
     if report.worst_region is not None:
@@ -139,7 +138,7 @@ def _scores(report: Report, width: int) -> Image.Image:
         draw.rectangle((label, top + 8, label + round(bar * _within(shown)), top + 22), fill=_bar(old, new))
         mark = label + round(bar * _within(old))
         draw.rectangle((mark - 1, top + 4, mark + 1, top + 26), fill=TEXT)
-        figures = [Run(f"{old:.3f}", FAINT)]
+        figures = [Run(f"{old:.3f}" if math.isfinite(old) else "not measured", FAINT)]
         if new is not None:
             figures += [Run(f" -> {new:.3f}  "), _difference(old, new)]
         image.paste(text_block(figures, width - label - bar - 20), (label + bar + 20, top))
@@ -167,13 +166,15 @@ def _difference(old: float, new: float) -> Run:
 
 
 def _kind(verdict: PhraseQuality) -> str:
-    return "style" if verdict.phrase.is_style else verdict.defect
+    if verdict.phrase.is_style:
+        return "style"
+    return verdict.defect if verdict.measured else "unmeasured"
 
 
 def _legend(report: Report, width: int) -> Image.Image:
     present = {_kind(verdict) for verdict in report.phrases}
     runs: list[Run] = []
-    for kind, meaning in _MEANINGS.items():
+    for kind, meaning in IN_WORDS.items():
         if kind in present:
             runs += [Run("   ", TEXT, _MARKS[kind]), Run(f" {meaning}     ", FAINT)]
     return text_block(runs, width, 18)
@@ -191,7 +192,7 @@ def _chips(phrases: tuple[PhraseQuality, ...], width: int) -> Image.Image:
     for number, verdict in enumerate(phrases):
         color = _MARKS[_kind(verdict)]
         runs = [Run(verdict.phrase.text)]
-        if not verdict.phrase.is_style:
+        if not verdict.phrase.is_style and verdict.measured:
             runs.append(Run(f"  {verdict.score:.2f}", (200, 203, 210)))
         wide = min(int(sum(text.length(run.text, size) for run in runs)) + 2, width - 24)
         if x and x + wide + 24 > width:

@@ -70,7 +70,9 @@ class Scoring:
             chosen = {name: self._assessment[name] for name in ("formula", "importance") if name in self._assessment}
             return _perceptual(perceptual_quality(self._quality, picture.image, **chosen))
         both = assess(self._quality, picture.image, task.prompt, **self._assessment)
-        row = {**_perceptual(both.perceptual), "alignment": float(both.alignment.score[0])}
+        row = _perceptual(both.perceptual)
+        if both.alignment.measured[0]:
+            row["alignment"] = float(both.alignment.score[0])
         rewards = getattr(self._quality.alignment_encoder, "rewards", None)
         if rewards is not None:
             row["reward"] = float(rewards(picture.image, strip_markup(task.prompt))[0])

@@ -124,7 +124,7 @@ def test_what_a_missing_noun_costs(planted, tree):
     model = planted([("castle", "meadow")], temperature=3.0)
     table = Calibration({"contrast": Bounds(0.9, 0.1), "softmax": Bounds(0.9, 0.1)})
     mild, strict = (
-        alignment_quality(model, model.picture(0), tree=parsed, calibration=table, penalty=penalty)
+        alignment_quality(model, model.picture(0), tree=parsed, calibration=table, penalty=penalty, formula="paper")
         for penalty in ("phrase", "weakest")
     )
     assert mild.phrases == strict.phrases

@@ -126,7 +126,9 @@ def test_aggregates(planted, tree):
     bounds = Calibration({"contrast": Bounds(0.1, 0.9), "softmax": Bounds(0.1, 0.9)})
     scores = {}
     for aggregate in ("product", "geometric", "min"):
-        found = alignment_quality(model, pictures, tree=parsed, aggregate=aggregate, calibration=bounds)
+        found = alignment_quality(
+            model, pictures, tree=parsed, aggregate=aggregate, calibration=bounds, formula="paper"
+        )
         ratios = [min(phrase.score / 0.9, 1) for phrase in found.phrases[0]]
         scores[aggregate] = found.score[0].item()
         assert 0 < min(ratios) < 1

@@ -35,6 +35,21 @@ def test_score_without_a_prompt_is_perceptual_alone(pictures, clip, capsys):
     assert "not measured: no prompt" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("prompt", ["", "8k, trending on artstation"])
+def test_a_prompt_that_names_nothing_is_not_measured(pictures, clip, tmp_path, capsys, prompt):
+    picture = str(pictures / "a.png")
+    assert main(["score", picture, "--prompt", prompt, *clip, "--json"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)
+    assert result["alignment"] is None
+    assert "nothing to look for" in result["not_measured"]
+    assert main(["score", picture, "--prompt", prompt, *clip]) == 0
+    assert "alignment   not measured: the prompt names" in capsys.readouterr().out
+    assert main(["maps", picture, "--prompt", prompt, "-o", str(tmp_path / "maps"), *clip, "--json"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)
+    assert result["alignment"] is None
+    assert not np.asarray(Image.open(result["files"]["aq-defects"])).any()
+
+
 def test_prompt_comes_from_text_file_then_metadata(pictures, clip, capsys):
     entries = PngInfo()
     entries.add_text("parameters", "a cat on a mat\nSteps: 3")

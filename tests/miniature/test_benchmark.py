@@ -205,7 +205,7 @@ def test_a_row_without_the_perceptual_map_knows_no_worst_region():
 
     def assess(quality, images, prompts):
         perceptual = PerceptualQuality(one, {"overall": one}, 1 - defects, defects, 0.1 * one)
-        return Assessment(perceptual, AlignmentQuality(one, defects, ((),), one))
+        return Assessment(perceptual, AlignmentQuality(one, defects, ((),), one, one.log()))
 
     class Engine:
         size_multiple, min_side, native_side = 8, 8, 32

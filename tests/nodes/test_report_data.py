@@ -42,7 +42,10 @@ def measured(perceptual: float, alignment: float, phrases=()):
             worst_region=torch.tensor([perceptual / 2]),
         ),
         alignment=SimpleNamespace(
-            score=torch.tensor([alignment]), defect_map=torch.zeros(1, 6, 8), phrases=(tuple(phrases),)
+            score=torch.tensor([alignment]),
+            defect_map=torch.zeros(1, 6, 8),
+            phrases=(tuple(phrases),),
+            measured=(bool(phrases),),
         ),
     )
 
@@ -115,6 +118,21 @@ def test_an_unchanged_picture_is_said_to_be_one(parts, two):
     assert report.changed is False
     assert parts.as_data(report, extras)["masked_area"] is None
     assert parts.summary(report).endswith("The picture is as it was.")
+
+
+def test_a_prompt_that_names_nothing_is_said_to(parts, two):
+    extras = parts.gather(two, {"plan_reason": ["because", "because"]})[0]
+    picture = two.items[0]
+    report = parts.build(picture, picture.clone(), "", (measured(0.9, 1.0), measured(0.9, 1.0)), extras)
+    data = parts.as_data(report, extras)
+    assert data["alignment_measured"] is False
+    assert data["before"]["alignment"] is data["after"]["alignment"] is None
+    assert data["notes"] == ["Alignment is not measured: the prompt names nothing to look for."]
+    assert parts.summary(report).splitlines()[:2] == [
+        "Perceptual score: 0.900 → 0.900 (+0.000)",
+        "Alignment is not measured.",
+    ]
+    assert [line["text"] for line in parts.lines(report)][1] == "Alignment is not measured."
 
 
 def test_connected_phrases_are_shown_instead_of_measured_ones(parts, two, phrase):

@@ -53,6 +53,22 @@ def test_a_prompt_without_phrases_is_said_to_have_none(preview):
     assert preview.phrase_lines(()) == "The prompt names nothing to look for."
 
 
+def test_what_is_not_measured_has_no_figure(preview, phrases, pack):
+    results = pack("grefine_core.alignment.results")
+    style = (results.PhraseQuality(phrases[-1].phrase, 1.0, 1.0, measured=False),)
+    foreign = (results.PhraseQuality(phrases[0].phrase, 1.0, 1.0, measured=False),)
+    assert preview.phrase_lines(foreign) == "fox: not measured"
+    said = [preview.alignment(1.0, group)["text"] for group in ((), style, foreign)]
+    assert said == [
+        "Alignment is not measured: the prompt names nothing to look for.",
+        "Alignment is not measured: the prompt names style alone, nothing to look for.",
+        "Alignment is not measured: the prompt names nothing that can be measured.",
+    ]
+    assert preview.alignment(0.25, phrases)["text"] == "Alignment score: 0.250"
+    (line,) = preview.phrases(foreign, preview.phrase_lines(foreign))
+    assert (line["text"], line["kind"], line["title"]) == ("fox", "faint", "fox: not measured")
+
+
 @pytest.fixture(scope="module")
 def entries(pack):
     entry = pack("grefine_core.report.data").GuardEntry

@@ -39,3 +39,11 @@ def test_what_is_not_known_is_none(make_report):
     assert described["seed"] is None
     assert described["masked_area"] is None
     assert described["before"]["worst_region"] is described["after"]["worst_region"] is None
+
+
+def test_alignment_that_was_not_measured_has_no_figure(make_report):
+    described = report_json(make_report(alignment_measured=False, phrases=(), after=(0.6, 1.0), before=(0.5, 1.0)))
+    assert described["alignment_measured"] is False
+    assert described["before"]["alignment"] is described["after"]["alignment"] is None
+    assert described["before"]["perceptual"] == 0.5
+    assert report_json(make_report())["alignment_measured"] is True

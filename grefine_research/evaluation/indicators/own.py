@@ -57,6 +57,11 @@ def _identity(context: Context) -> str:
     return json.dumps(parts, default=str)
 
 
+def bounded(context: Context) -> bool:
+    """Whether scores are bounded: good pictures tie at 1 then, and are ranked by what is not clamped."""
+    return context.assessment.get("formula", "bounded") == "bounded"
+
+
 def _perceptual(context: Context, factor: str | None) -> Indicator:
     from grefine_core.perceptual import perceptual_quality
 
@@ -64,7 +69,9 @@ def _perceptual(context: Context, factor: str | None) -> Indicator:
 
     def measure(model: QualityModel, image: Tensor, prompt: str) -> float:  # noqa: ARG001
         found = perceptual_quality(model, image, **chosen)
-        return float((found.score if factor is None else found.factors[factor])[0])
+        if factor is not None:
+            return float(found.factors[factor][0])
+        return float((found.log_ratio if bounded(context) else found.score)[0])
 
     return OwnScore(context.quality, measure, reads=False)
 
@@ -72,11 +79,11 @@ def _perceptual(context: Context, factor: str | None) -> Indicator:
 def _alignment(context: Context) -> Indicator:
     from grefine_core.alignment import alignment_quality
 
-    perceptual = ("formula", "importance")
-    chosen = {name: value for name, value in context.assessment.items() if name not in perceptual}
+    chosen = {name: value for name, value in context.assessment.items() if name != "importance"}
 
     def measure(model: QualityModel, image: Tensor, prompt: str) -> float:
-        return float(alignment_quality(model, image, prompt, **chosen).score[0])
+        found = alignment_quality(model, image, prompt, **chosen)
+        return float((found.log_ratio if bounded(context) else found.score)[0])
 
     return OwnScore(context.quality, measure)
 

@@ -107,7 +107,7 @@ class Subjects:
 
     def _ways(self, give: Giver) -> dict[str, Given]:
         return {
-            "formula": give.choice(("paper", "released")),
+            "formula": give.choice(("bounded", "paper", "released")),
             **{name: give.number(0.05, 1.05) for name in WAYS[1:]},
         }
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from grefine_core import alignment_quality, load_quality_model, perceptual_quality
+from grefine_core import alignment_quality, assess, load_quality_model, perceptual_quality
 from grefine_core.errors import InputError, ModelFileError
 from grefine_core.pictures import load_picture
 from grefine_research.evaluation.indicators import Context, Spec, choose, names, register, unregister
@@ -93,14 +93,21 @@ def test_an_indicator_of_ones_own():
 def test_our_own_scores_are_the_librarys(quality, picture):
     context = Context(lambda: quality, {"formula": "paper", "aggregate": "geometric"})
     prompt = "a red cup on a table"
-    perceptual = perceptual_quality(quality, picture)
+    perceptual = perceptual_quality(quality, picture, "paper")
     assert spec("pq").load(context).score(picture, "") == pytest.approx(float(perceptual.score[0]))
     assert spec("pq-natural").load(context).score(picture, "") == pytest.approx(float(perceptual.factors["natural"][0]))
-    alignment = alignment_quality(quality, picture, prompt, aggregate="geometric")
+    alignment = alignment_quality(quality, picture, prompt, aggregate="geometric", formula="paper")
     assert spec("aq").load(context).score(picture, prompt) == pytest.approx(float(alignment.score[0]))
     surgery = spec("clip-surgery").load(context)
     assert surgery.score(picture, prompt) != surgery.score(picture, "two dogs")
     assert spec("pq").identity(context) == spec("aq").identity(context)
+    usual = Context(lambda: quality, {"aggregate": "geometric"})
+    bounded = assess(quality, picture, prompt, aggregate="geometric")
+    # Good pictures tie at 1: what ranks them is not clamped.
+    assert spec("pq").load(usual).score(picture, "") == pytest.approx(float(bounded.perceptual.log_ratio[0]))
+    assert spec("aq").load(usual).score(picture, prompt) == pytest.approx(
+        float(bounded.alignment.log_ratio[0]), abs=1e-5
+    )
     other = Context(lambda: quality, {"formula": "released"})
     assert spec("pq").identity(other) != spec("pq").identity(context)
 
