@@ -14,7 +14,7 @@ from torch import nn
 
 from ..errors import InputError, ModelFileError
 from ..files import read_json
-from ..models.files import PICKLE_SUFFIXES, SUFFIXES, read_shapes
+from ..models.files import PICKLE_SUFFIXES, SUFFIXES, from_transformers, is_transformers, read_shapes
 from ..models.registry import REGISTRY
 
 logger = logging.getLogger(__name__)
@@ -118,10 +118,24 @@ def by_sizes(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
     return None if sizes is None else _plain_vits().get(sizes)
 
 
-def names_by_sizes(shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
-    """All names of open_clip's that weights of these shapes can be loaded as: with either activation."""
-    name = by_sizes(shapes)
+def names_by_shapes(weights: Path) -> tuple[str, ...]:
+    """All of open_clip's names that a weight file can be loaded as, with either activation; none for other sizes.
+
+    Of a safetensors file the head alone is read.
+
+    Raises:
+        ModelFileError: it cannot be read.
+    """
+    name = by_sizes(_under_open_clips_names(read_shapes(weights)))
     return () if name is None else (name, name + _QUICK)
+
+
+def _under_open_clips_names(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    if not is_transformers(shapes):
+        return {name.removeprefix("text."): shape for name, shape in shapes.items()}
+    # Shapes are enough: tensors without memory are renamed as those of a file are.
+    empty = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+    return {name: tuple(tensor.shape) for name, tensor in from_transformers(empty).items()}
 
 
 @cache

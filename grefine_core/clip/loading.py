@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,9 @@ from ..models.files import check, existing_file, read_tensors, shapes_of, to_flo
 from ..models.finding import Folders, find_clip, weight_file
 from ..models.kinds import TEXT_ALONE, VISION_ALONE, kind_of
 from .architectures import AUTO, Architecture, build, by_name, detect, short_name, tokenizer_of
-from .embeddings import load_embedding_set, load_perceptual_bounds, load_text_features
-from .quality_model import QualityModel
+from .embeddings import PUBLISHED_WIDTH, load_embedding_set, load_perceptual_bounds, load_text_features
+from .quality_model import PUBLISHED, WORDS, QualityModel
+from .text_encoder import text_tower
 
 if TYPE_CHECKING:
     from ..imagereward import ImageReward
@@ -51,6 +52,7 @@ def load_quality_model(
     alignment_encoder: str | Path | ImageReward | None = None,
     alignment_maps: str | None = None,
     vision_tower: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> QualityModel:
     """Load the quality model from local files.
 
@@ -61,13 +63,16 @@ def load_quality_model(
             mix-up shows in what the model sees alone, which calibration looks at.
         weights: safetensors, or a torch archive of tensors, in open_clip's, OpenAI's or transformers' layout; or a
             folder with such a file. None: looked for in ``folders`` and Hugging Face's local cache.
-        embeddings: what ``load_embedding_set`` takes; None for the published ones, which come with the package. Bounds
-            of PQ-Map that their file carries are used.
+        embeddings: what ``load_embedding_set`` takes; None or "published" for the published ones, which come with the
+            package; "words" for antonyms that the model reads itself; "auto" for the published ones, or words where
+            these do not belong to the weights or do better. Bounds of PQ-Map that their file carries are used.
         resolution: side to measure at, pixels; None for the model's own.
         device: where to put the weights.
         dtype: float32, float16 or bfloat16.
         calibration: a calibration or its file; None: the file beside the weights or the embeddings, if there is one;
-            with an ``alignment_encoder`` of a file, the one beside that file.
+            with an ``alignment_encoder`` of a file, the one beside that file; "auto": that file, else one that is
+            measured at the first load of these files and kept, see ``grefine_core.calibration``; "none": no other
+            bounds than the defaults.
         folders: where to look for weights; None for ``model_folders()``.
         cache_size: pictures whose features are kept.
         contrast_vocabulary: the words that AQ-Map contrasts phrases with, or their file; None: ``<stem>.banks.json``
@@ -77,6 +82,7 @@ def load_quality_model(
             weights, looked for as these are, or the path of such weights, or an ``ImageReward`` in memory.
         alignment_maps: how ImageReward finds phrases in a picture, see ``ImageReward``; None for its default.
         vision_tower: the file of the vision tower, where ``weights`` are those of a text encoder alone.
+        progress: called with (encodes done, encodes in all) while ``calibration="auto"`` measures; may raise to stop.
 
     Returns:
         The model, ready to measure.
@@ -91,30 +97,63 @@ def load_quality_model(
     file = find_clip(folders) if weights is None else weight_file(weights)
     tower = None if vision_tower is None else weight_file(vision_tower)
     clip, architecture = load_clip(file, model, device, dtype, tower)
-    beside = embeddings if isinstance(embeddings, str | Path) else None
+    choose = isinstance(embeddings, str) and embeddings == AUTO
+    embeddings = _named_embeddings(embeddings, clip)
+    words = isinstance(embeddings, str) and embeddings == WORDS
+    beside = embeddings if isinstance(embeddings, str | Path) and not words else None
     encoder, own = _alignment_encoder(alignment_encoder, alignment_maps, device, dtype, folders)
-    if calibration is None:
-        calibration = find_calibration(file, beside) if encoder is None else find_calibration(own)
-    elif not isinstance(calibration, Calibration):
-        calibration = Calibration.load(existing_file(calibration, "calibration"))
+    automatic = isinstance(calibration, str) and calibration == AUTO
+    found = calibration if isinstance(calibration, Calibration) else None
+    if calibration is None or automatic:
+        found = find_calibration(file, beside) if encoder is None else find_calibration(own)
+    elif found is None and calibration != NO_CALIBRATION:
+        found = Calibration.load(existing_file(calibration, "calibration"))
     options: dict[str, Any] = {"cache_size": cache_size, "blocks": blocks}
     options = {name: value for name, value in options.items() if value is not None}
     quality = QualityModel(
         clip,
-        load_embedding_set(embeddings),
+        WORDS if words else None if embeddings is None else load_embedding_set(embeddings),
         resolution,
-        calibration,
+        found,
         tokenizer_of(architecture),
         name=short_name(architecture),
-        perceptual_bounds=load_perceptual_bounds(embeddings),
-        factor_features=load_text_features(embeddings),
+        perceptual_bounds=load_perceptual_bounds(beside),
+        factor_features=load_text_features(beside),
         contrast_vocabulary=find_contrast_vocabulary(file) if contrast_vocabulary is None else contrast_vocabulary,
         alignment_encoder=encoder,
         **options,
     )
-    if calibration is not None and calibration.model not in ("", measured_by(quality)):
-        logger.warning("The calibration was made with %s, not with %s.", calibration.model, measured_by(quality))
+    if found is not None and found.model not in ("", measured_by(quality)):
+        logger.warning("The calibration was made with %s, not with %s.", found.model, measured_by(quality))
+    if automatic and (found is None or encoder is not None):
+        from ..calibration.auto import calibrate_at_load
+
+        where = embeddings if isinstance(embeddings, Mapping) or beside is None else Path(beside).expanduser()
+        parts = (file, tower, where, architecture.model, str(dtype), repr(quality.contrast_vocabulary))
+        return calibrate_at_load(quality, file, parts, choose=choose, own=found, progress=progress)
+    if choose:
+        from ..calibration.auto import plausible
+
+        if not plausible(quality):
+            logger.warning("The published embeddings do not belong to %s: words are used in their place.", file)
+            return quality.with_words()
+        if found is not None and found.embeddings == WORDS:
+            return quality.with_words()
     return quality
+
+
+#: ``calibration`` and ``embeddings`` by name.
+NO_CALIBRATION = "none"
+
+
+def _named_embeddings(embeddings: Paths | None, clip: nn.Module) -> Paths | None:
+    """The published embeddings as None, also for "auto" where they are of the text encoder's width; else words."""
+    if embeddings == PUBLISHED:
+        return None
+    if embeddings != AUTO:
+        return embeddings
+    text = text_tower(clip)
+    return None if text is not None and text.width == PUBLISHED_WIDTH else WORDS
 
 
 def alignment_file(chosen: object, folders: Folders = None) -> Path | None:

@@ -19,7 +19,7 @@ LAYERS = (
     ("memory", "tensors"),
     ("pixels", "pictures", "tables", "comfyui", "models"),
     ("prompt",),
-    ("clip", "perceptual", "alignment", "imagereward"),
+    ("clip", "perceptual", "alignment", "imagereward", "calibration"),
     ("masks", "plan", "report"),
     ("refine",),
     ("engines",),
