@@ -13,9 +13,9 @@ NOT_TESTED = "Anatomy (hands, faces) and lettering are not tested: nothing is kn
 
 _WHAT = {
     "perceptual": ("damage", "the perceptual score"),
-    "map": ("where damage is", "the map of perceptual defects"),
-    "nouns": ("what is not there", "verdicts on things"),
-    "modifiers": ("wrong modifiers (colours, numbers, …)", "verdicts on modifiers"),
+    "map": ("the place of damage", "the map of perceptual defects"),
+    "nouns": ("a thing that is not there", "verdicts on things"),
+    "modifiers": ("a wrong modifier (colour, number, …)", "verdicts on modifiers"),
 }
 
 
