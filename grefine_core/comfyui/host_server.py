@@ -20,7 +20,7 @@ from ..errors import GRefineError, InputError
 from .host_api import HostApi
 
 DEFAULT_PLACE = Path("~/comfy/ComfyUI")
-_START_SECONDS = 180.0
+_START_SECONDS = 600.0
 _STOP_SECONDS = 20.0
 _LEFT_OUT = (".git", ".venv*", "tests", "__pycache__")
 

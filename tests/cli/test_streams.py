@@ -173,7 +173,7 @@ def test_a_run_that_is_ended_prints_what_is_finished(tmp_path, clip, number, cod
             assert line, told
             told += line
         process.send_signal(getattr(signal, number))
-        out, told = process.communicate(timeout=120)
+        out, told = process.communicate()
         assert process.returncode == code
         assert b"Traceback" not in told
         assert out.count(b'"perceptual"' if more else b"  perceptual") == 2

@@ -100,7 +100,7 @@ def client(host_server: HostServer) -> Iterator[HostClient]:
 
 @pytest.fixture(scope="session")
 def host_run(host_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
-    """``host_run(code, timeout=300) -> stdout``: Python in the host's folder on the CPU, in a process of its own.
+    """``host_run(code, timeout=1500) -> stdout``: Python in the host's folder on the CPU, in a process of its own.
 
     ``import comfy…``, ``import nodes`` are the host's. The pack's folder is in ``os.environ["GREFINE_PACK"]``; the
     host's arguments (``--cpu``, a scratch base directory) are in ``sys.argv``. The test fails with stderr if the code
@@ -108,7 +108,7 @@ def host_run(host_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Calla
     """
     base = tmp_path_factory.mktemp("host_run")
 
-    def run(code: str, timeout: float = 300.0) -> str:
+    def run(code: str, timeout: float = 1500.0) -> str:
         prelude = (
             f"import sys; sys.path.insert(0, {str(host_path)!r}); "
             f"sys.argv = ['main.py', '--cpu', '--base-directory', {str(base)!r}]\n"

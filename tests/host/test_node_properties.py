@@ -28,7 +28,7 @@ sys.path.append(HERE)
 from properties.runner import run
 run(part, **OPTIONS)
 """
-QUICK = {"cases": 25, "longest": 257, "most": 257 * 257, "text": 2000}
+QUICK = {"cases": 12, "longest": 257, "most": 257 * 257, "text": 2000}
 SLOW = {"cases": 500, "longest": 4097, "most": 2_000_000, "text": 100_000}
 
 
@@ -39,7 +39,7 @@ def results(host_run: Any, timeout: float, **options: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def quick(host_run) -> dict[str, Any]:
-    return results(host_run, 580.0, names=list(CASES), **QUICK)
+    return results(host_run, 1500.0, names=list(CASES), **QUICK)
 
 
 def test_every_node_has_a_case(quick):
@@ -54,8 +54,8 @@ def test_a_clear_error_or_a_right_result(quick, name):
 def test_there_are_both_errors_and_results(quick):
     """Cases that are all refused, or none, would prove nothing."""
     results, refused = (sum(quick[name].get(kind, 0) for name in CASES) for kind in ("result", "refused"))
-    assert results > 100
-    assert refused > 50
+    assert results > 50
+    assert refused > 25
 
 
 @pytest.mark.slow

@@ -223,6 +223,8 @@ def test_a_row_without_the_perceptual_map_knows_no_worst_region():
     assert [answer.report.changed for answer in answers.values()] == [True, False]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(4 * 3600)
 def test_all_parts_run_and_write_the_page(models, tmp_path, capsys):
     import miniature
 
@@ -253,7 +255,7 @@ def test_all_parts_run_and_write_the_page(models, tmp_path, capsys):
     capsys.readouterr()
 
 
-def test_bars_of_the_worst_region_are_tried_on_the_records(models, tmp_path, monkeypatch):
+def test_bars_of_the_worst_region_are_tried_on_the_records(tmp_path, monkeypatch):
     """Clean pictures over all bars, defective ones found, for every bar: nothing is measured anew."""
     from miniature_parts import sweep
     from miniature_parts.perceptual import FULL

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
-import time
 
 import pytest
 
@@ -52,26 +50,30 @@ def quick(monkeypatch):
     monkeypatch.setattr(lock, "BEAT", 0.1)
 
 
-def test_another_machine_that_lives_is_heard_and_a_dead_one_is_not_waited_for(tmp_path, quick):
+class Other:
+    """Time as seen by whoever watches, and another machine, which gives a sign whenever some of it has passed."""
+
+    def __init__(self, file):
+        self.file, self.lives, self.now = file, True, 0.0
+        self.sleep(0.0)
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+        if self.lives:
+            self.file.write_text(json.dumps({"host": "another", "pid": 7, "beat": self.now}), encoding="utf-8")
+
+
+def test_another_machine_that_lives_is_heard_and_a_dead_one_is_not_waited_for(tmp_path, monkeypatch):
     # As on a folder whose file system hands no locks on: nothing but the file's content tells.
     file = tmp_path / lock.NAME
-    ended = threading.Event()
-
-    def beat():
-        number = 0
-        while not ended.is_set():
-            file.write_text(json.dumps({"host": "another", "pid": 7, "beat": number}), encoding="utf-8")
-            number += 1
-            time.sleep(0.02)
-
-    other = threading.Thread(target=beat)
-    other.start()
-    while not file.exists():
-        time.sleep(0.01)
+    other = Other(file)
+    monkeypatch.setattr(lock, "time", other)
     with pytest.raises(InputError, match="process 7 on another is working here"), alone_in(tmp_path):
         pass
-    ended.set()
-    other.join()
+    other.lives = False
     with alone_in(tmp_path):
         pass
     assert not list(tmp_path.iterdir())

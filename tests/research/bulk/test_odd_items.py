@@ -181,7 +181,7 @@ def test_an_ended_run_says_and_keeps_what_is_finished(folder, clip, rows, tmp_pa
     assert process.stdout.readline() == b"waiting\n"
     process.send_signal(signal.SIGTERM)
     told = json.loads(process.stdout.read())
-    process.communicate(timeout=120)
+    process.communicate()
     assert process.returncode == 143
     assert (told["pictures"], told["finished"]) == (13, 2)
     assert len(rows(out / "scores")) == 2
