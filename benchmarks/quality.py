@@ -83,6 +83,7 @@ def measure(options: argparse.Namespace) -> tuple[dict[str, list[float]], dict[s
     import open_clip
 
     from grefine_core import QualityModel, assess, load_embeddings, parse_prompt, perceptual_quality
+    from grefine_core.alignment.calibration import EVIDENCE, Calibration, LocalBounds
     from grefine_core.clip.embeddings import END_POSITION, FACTORS
     from grefine_core.clip.preprocess import normalise, preprocess
     from grefine_core.clip.surgery import encode_image
@@ -91,7 +92,9 @@ def measure(options: argparse.Namespace) -> tuple[dict[str, list[float]], dict[s
 
     torch.manual_seed(0)
     clip = open_clip.create_model(options.model).eval().to(options.device)
-    quality = QualityModel(clip, name=options.model)
+    # As calibrated models do it, which also look at the places of phrases.
+    local = None if EVIDENCE is None else LocalBounds(EVIDENCE, Calibration().bounds)
+    quality = QualityModel(clip, name=options.model, calibration=Calibration(local=local))
     images = torch.rand(options.batch, options.size, options.size, 3, device=options.device)
     pixels = normalise(preprocess(images, quality.resolution), quality.geometry).to(options.device)
     prompts = [PROMPTS[index % len(PROMPTS)] for index in range(options.batch)]
