@@ -12,7 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .checks import choice, quality_model, renamed
-from .clip.embeddings import BOUNDS, FACTORS, FORMULAS, QualityFormula, cask, load_embedding_set, load_embeddings
+from .clip.embeddings import (
+    BOUNDS,
+    FACTORS,
+    FORMULAS,
+    PerceptualBounds,
+    QualityFormula,
+    cask,
+    load_embedding_set,
+    load_embeddings,
+)
 from .errors import InputError
 from .tensors import as_images
 
@@ -150,17 +159,24 @@ def from_features(
     Source: method, section 2; G-Refine (arXiv 2404.18343), PQ-Map: PS = s_0 · Π_f min(s_f / β_f, 1), and PQ(x) likewise
         at every patch.
     """
+    bounds: Mapping[str, float] | Mapping[str, Tensor]
+    own: list[PerceptualBounds] = []
     if formula == "released":
         preference, small, mode = _released(model, features)
         bounds = _weighted({**dict.fromkeys(BOUNDS, BOUNDS["technical"]), "overall": 1.0}, weights)
     else:
-        preference, small, mode = _paper(model, features, weights)
-        bounds = _weighted(model.perceptual_bounds.score, weights)
+        own = _bounds_of(model, features, formula)
+        preference, small, mode = _paper(model, features, _weighted(own[0].patches, weights))
+        bounds = _weighted(own[0].score, weights)
+        if len(own) > 1:
+            bounds = {
+                name: torch.tensor([each.score[name] * weights.get(name, 1.0) for each in own]) for name in FACTORS
+            }
     scores = preference[..., 0]
     whole, statistic = cask(scores, bounds), lowest(small)
     ratios = {name: scores[index] / bounds[name] for index, name in enumerate(FACTORS)}
-    if formula == "bounded" and model.perceptual_bounds.map is not None:
-        ratios["map"] = statistic / model.perceptual_bounds.map
+    if formula == "bounded" and own[0].map is not None:
+        ratios["map"] = statistic / torch.tensor([each.map or 1.0 for each in own])
         whole = whole * ratios["map"].clamp(max=1.0)
     height, width = map_size or pictures.shape[1:3]
     small = small.unflatten(-1, features.grid).unsqueeze(1).to(pictures.device)
@@ -174,6 +190,17 @@ def from_features(
         ratios={name: values.to(pictures.device) for name, values in ratios.items()},
         map_score=statistic.to(pictures.device),
     )
+
+
+def _bounds_of(model: QualityModel, features: ImageFeatures, formula: QualityFormula) -> list[PerceptualBounds]:
+    """The bounds of every picture, or of all alike: "bounded" takes those that were measured for their kinds with these
+    weights, where there are any. The bounds of the patches are the same for all kinds."""
+    from .calibration.kinds import calibrations_of
+
+    if formula != "bounded" or model.calibration is None or model.calibration.perceptual is None:
+        return [model.perceptual_bounds]
+    measured = [each.perceptual for each in calibrations_of(model.calibration, model, features)]
+    return [model.calibration.perceptual if each is None else each for each in measured]
 
 
 def lowest(small: Tensor, share: float = LOWEST) -> Tensor:
@@ -229,14 +256,15 @@ def _weighted(bounds: Mapping[str, float], weights: Mapping[str, float]) -> dict
     return {name: bounds[name] * weights.get(name, 1.0) for name in FACTORS}
 
 
-def _paper(model: QualityModel, features: ImageFeatures, weights: Mapping[str, float]) -> tuple[Tensor, Tensor, str]:
-    """Preferences (factor, B, 1 + N), the map at patch resolution (B, N), and how to enlarge it."""
+def _paper(model: QualityModel, features: ImageFeatures, bounds: Mapping[str, float]) -> tuple[Tensor, Tensor, str]:
+    """Preferences (factor, B, 1 + N), the map at patch resolution (B, N) by the bounds of patches, and how to enlarge
+    it."""
     pairs = model.factor_features()
     texts = F.normalize(torch.stack([pairs[name] for name in FACTORS]), dim=-1)
     # The softmax over a pair is the sigmoid of the difference: one product instead of two.
     logits = torch.einsum("btc,fc->fbt", features.unit, texts[:, 0] - texts[:, 1])
     preference = torch.sigmoid(model.temperature * logits)
-    return preference, cask(preference[..., 1:], _weighted(model.perceptual_bounds.patches, weights)), "bicubic"
+    return preference, cask(preference[..., 1:], bounds), "bicubic"
 
 
 def _released(model: QualityModel, features: ImageFeatures) -> tuple[Tensor, Tensor, str]:

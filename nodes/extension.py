@@ -11,7 +11,7 @@ from .host import input_folder, register_model_folders, user_folder
 
 #: Module of this package → its nodes, in the order of a graph.
 NODES = {
-    "quality_model": ("GRefineLoadQualityModel",),
+    "quality_model": ("GRefineLoadQualityModel", "GRefineCalibrateQualityModel"),
     "miniature": ("GRefineLoadMiniature",),
     "quality": ("GRefinePQMap", "GRefineAQMap"),
     "masks": ("GRefineMergeMaps", "GRefineBinarizeMap"),

@@ -210,6 +210,13 @@ def adopt(owner: Any, module: nn.Module, device: str = "auto") -> None:
     _patchers[owner] = comfy.model_patcher.ModelPatcher(ModuleHolder(module), load_device=load, offload_device=offload)
 
 
+def share(owner: Any, other: Any) -> None:
+    """Let `owner`, which has the same module as `other`, be managed with it."""
+    patcher = _patchers.get(other)
+    if patcher is not None:
+        _patchers[owner] = patcher
+
+
 def patcher(model: Any, load: torch.device, offload: torch.device) -> comfy.model_patcher.ModelPatcher:
     """A MODEL of the host around one of its own networks."""
     return comfy.model_patcher.ModelPatcher(model, load_device=load, offload_device=offload)

@@ -17,6 +17,8 @@ from typing import Any
 
 # One thread each, in this process and in those that tests start: what is measured does not hang on the machine's cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Weights are made anew for many tests: none of them is calibrated unless the test is about that.
+os.environ.setdefault("GREFINE_CALIBRATION", "none")
 
 import numpy as np
 import pytest

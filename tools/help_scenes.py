@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from grefine_core import assess, binarize_map, emphasize, merge_maps, plan_refinement
+from grefine_core.calibration.damage import damage
 from grefine_core.miniature.loading import load_choices, load_miniature_quality_model
 from grefine_core.plan import Plan
 from grefine_core.report.colors import heatmap, overlay
@@ -94,6 +95,17 @@ def load_quality_model() -> Image.Image:
         score = float(measured(image, scene.prompt).perceptual.score)
         panels.append((f"noise {spread:.2f}: score {score:.2f}", panel(image)))
     return card([row(panels, 4), faint("The same picture under more and more noise, measured by the quality model.")])
+
+
+def calibrate_quality_model() -> Image.Image:
+    """A good picture, and copies of it whose damage is known."""
+    scene = Scene(164)
+    shown = [("good", panel(scene.clean))]
+    for name in ("blur", "doubled", "colours"):
+        draws = torch.Generator().manual_seed(4)
+        found = damage(scene.clean[0], name, size=512, strength=1.0, generator=draws)
+        shown.append((f"{found.factor}: {name}", panel(found.image.unsqueeze(0))))
+    return card([row(shown, 4), faint("Good pictures set the bounds; damaged copies say what the model sees of it.")])
 
 
 def pq_map() -> Image.Image:

@@ -16,6 +16,7 @@ RECORDED = ROOT / "tests" / "host" / "object_info.json"
 #: Choices that are the host's (samplers) or the user's (files): left out of the copy, so that any value passes there.
 HOST_LISTS = {
     "alignment_encoder",
+    "architecture",
     "base",
     "calibration",
     "clip_name",
@@ -25,6 +26,7 @@ HOST_LISTS = {
     "pipeline",
     "sampler_name",
     "scheduler",
+    "vision_tower",
 }
 #: Those of them that begin with the first file found, whatever it is.
 FIRST_FOUND = {"base", "clip_name", "pasd", "pipeline"}

@@ -25,6 +25,7 @@ log = logging.getLogger("write_help_pictures")
 
 SCENES: dict[str, Callable[[], Image.Image]] = {
     "GRefineLoadQualityModel": help_scenes.load_quality_model,
+    "GRefineCalibrateQualityModel": help_scenes.calibrate_quality_model,
     "GRefinePQMap": help_scenes.pq_map,
     "GRefineAQMap": help_scenes.aq_map,
     "GRefineMergeMaps": help_scenes.merge,

@@ -223,11 +223,12 @@ class Calibration:
     def for_formula(self, formula: str, phrases: int = 0) -> tuple[Mapping[str, Bounds], LocalEvidence | None]:
         """The bounds of both ways of scoring that a formula uses for a prompt with so many measured phrases, and what
         the scores are to be made of."""
-        if formula == "bounded" and self.local is not None:
-            return self.local.bounds, self.local.evidence
-        if formula == "bounded" and self.by_count:
-            return {scoring: self.bounds_for(scoring, phrases) for scoring in SCORINGS}, None
-        return self.bounds, None
+        if formula != "bounded":
+            return self.bounds, None
+        evidence = None if self.local is None else self.local.evidence
+        if self.by_count:
+            return {scoring: self.bounds_for(scoring, phrases) for scoring in SCORINGS}, evidence
+        return self.bounds if self.local is None else self.local.bounds, evidence
 
     def bounds_for(self, scoring: Scoring, phrases: int = 0) -> Bounds:
         """β_n and β_p of a prompt with so many measured phrases; of a usual prompt where nothing is known of that.
@@ -236,7 +237,7 @@ class Calibration:
         """
         table = self.by_count.get(scoring, {})
         if phrases < 1 or not table:
-            return self.bounds[scoring]
+            return self.bounds[scoring] if self.local is None else self.local.bounds[scoring]
         return table[min((count for count in table if count >= phrases), default=max(table))]
 
     def trusted(self, what: str) -> bool:
@@ -319,7 +320,7 @@ class Calibration:
 
 
 #: What a kind of picture has of its own.
-_OF_A_KIND = ("bounds", "by_count", "perceptual", "map_threshold", "perceptual_bar")
+_OF_A_KIND = ("bounds", "local", "by_count", "perceptual", "map_threshold", "perceptual_bar")
 _ALWAYS = ("bounds", "scoring", "temperature", "quantile", "pictures", "phrases", "model", "made_on")
 
 

@@ -20,7 +20,7 @@ from ..tensors import as_images
 from .calibration import Calibration, Scoring
 from .options import AlignmentOptions
 from .results import AlignmentQuality, Interrupt
-from .scoring import as_one_phrase, measure_pictures, measured_by, trees_of
+from .scoring import as_one_phrase, encoder_of, measure_pictures, measured_by, trees_of
 from .verdicts import (
     DEFAULT_PENALTY,
     Aggregate,
@@ -141,16 +141,23 @@ def _measured(
     """:func:`alignment_quality` behind its checks; ``features`` of the model's CLIP, where they are at hand."""
     chosen = options.calibration or model.calibration or _uncalibrated(model)
     options = options.with_calibration(chosen)
-    bounds = chosen.for_formula(options.formula)[0][options.way]
     different = {id(parsed): parsed for parsed in trees}
     if options.measure_anyway:
         different = {key: parsed.taken_for_english() for key, parsed in different.items()}
         trees = [different[id(parsed)] for parsed in trees]
     _name_foreign(different.values())
+    each_chosen = [chosen] * len(trees)
+    if chosen.kinds and options.formula == "bounded" and encoder_of(model) is None:
+        from ..calibration.kinds import calibrations_of
+
+        features = features or model.features_of(pictures)
+        each_chosen = calibrations_of(chosen, model, features)
     measured = measure_pictures(model, pictures, trees, options, features=features, interrupt=interrupt)
 
     verdicts, scores, logs, maps = [], [], [], []
-    for parsed, one in zip(trees, measured, strict=True):
+    for parsed, one, own in zip(trees, measured, each_chosen, strict=True):
+        count = sum(score is not None for score in one.scores)
+        bounds = own.for_formula(options.formula, count)[0][options.way]
         judged = parsed if options.syntax else as_one_phrase(parsed, options.include_style)
         verdict = classify_phrases(judged.phrases, one.scores, one.maps, bounds, options.missing_at, options.formula)
         unclamped = [found.ratio for found in verdict if found.measured]

@@ -446,7 +446,7 @@ def _phrases_texts(
     words = frozenset(word.text for phrase in tree for word in phrase.words)
     for phrase in tree:
         measured = (include_style or not phrase.is_style) and not phrase.is_foreign
-        yield _phrase_texts(phrase, vocabulary, nouns, words, template) if measured else None
+        yield phrase_texts(phrase, vocabulary, nouns, words, template) if measured else None
 
 
 def prompt_pieces(tree: PromptTree, count: Callable[[str], int], limit: int) -> tuple[tuple[str, int], ...]:
@@ -493,10 +493,17 @@ def _greedy(text: str, borders: list[int], count: Callable[[str], int], limit: i
     return [*pieces, text[start : borders[-1]]]
 
 
-def _phrase_texts(
+def phrase_texts(
     phrase: Phrase, vocabulary: ContrastVocabulary | None, nouns: frozenset[str], words: frozenset[str], template: str
 ) -> PhraseTexts:
-    """The texts of one phrase; those that contrast it only with ``vocabulary``."""
+    """The texts of one phrase; those that contrast it only with ``vocabulary``.
+
+    Args:
+        phrase: the phrase.
+        vocabulary: words to contrast it with; None for none.
+        nouns, words: all that its prompt mentions, its own among them.
+        template: wording around it; ``{}`` stands for the text.
+    """
     text, head = phrase.text, phrase.head.text
     others: tuple[str, ...] = ()
     variants: list[tuple[str, ...]] = []

@@ -20,7 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     # Not before it is needed: who ends the program while torch is imported is to see no traceback.
     from .. import __version__
-    from . import calibrate, demo, maps, models, queue, refine, score
+    from . import calibrate, check, demo, maps, models, queue, refine, score
     from .research import ResearchCommand
 
     bulk, train, evaluate = map(ResearchCommand, ("bulk", "train", "evaluate"))
@@ -30,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"grefine {__version__}")
     parser.add_argument("-v", "--verbose", action="count", default=0, help="more messages; twice for debugging")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (score, maps, refine, bulk, calibrate, train, evaluate, models, queue, demo):
+    for command in (score, maps, refine, bulk, calibrate, check, train, evaluate, models, queue, demo):
         command.add_command(commands)
     return parser
 

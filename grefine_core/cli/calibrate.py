@@ -1,4 +1,5 @@
-"""``grefine calibrate``: the bounds of the alignment scores, from pictures known to match their prompts."""
+"""``grefine calibrate``: bounds and thresholds, from pictures known to be good and to match their prompts, or from the
+reference pictures."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import csv
 import logging
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,9 @@ from . import common
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ..alignment.calibration import Calibration
+    from ..clip.quality_model import QualityModel
+
 logger = logging.getLogger(__name__)
 
 
@@ -24,11 +29,16 @@ def add_command(commands: Any) -> None:
     """Add the command and its options."""
     parser = commands.add_parser(
         "calibrate",
-        help="set the bounds of the alignment scores",
-        description="Measures pictures that are known to show what their prompts say, and sets the bounds under which "
-        "a phrase counts as missed. Prompts come from --prompts, a text file of the same name, or the metadata.",
+        help="set the bounds of the scores by good pictures",
+        description="Measures good pictures that are known to show what their prompts say, and sets the bounds under "
+        "which a phrase counts as missed; from twelve pictures on those of perceptual quality as well. Prompts come "
+        "from --prompts, a text file of the same name, or the metadata. Without --images the reference pictures are "
+        "measured, as at the first use of weights.",
     )
-    parser.add_argument("--images", nargs="+", required=True, metavar="PATH", help="folders or files of good pictures")
+    parser.add_argument("--images", nargs="+", metavar="PATH", help="folders or files of your own good pictures")
+    parser.add_argument(
+        "--bad", nargs="+", default=[], metavar="PATH", help="pictures that you find bad, to see whether they are found"
+    )
     parser.add_argument("--prompts", metavar="CSV", help="columns 'image' (file name) and 'prompt'")
     parser.add_argument(
         "-o",
@@ -51,7 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     from ..models.finding import find_clip, weight_file
     from ..pictures import find_pictures
 
-    files = find_pictures(arguments.images)
+    files = find_pictures(arguments.images) if arguments.images else []
+    bad = find_pictures(arguments.bad) if arguments.bad else []
     prompts = _read_prompts(Path(arguments.prompts)) if arguments.prompts else {}
     arguments.calibration = None
     weights = alignment_file(arguments.alignment_encoder)
@@ -59,9 +70,11 @@ def run(arguments: argparse.Namespace) -> int:
         weights = weight_file(arguments.clip) if arguments.clip else find_clip()
     target = Path(arguments.output) if arguments.output else calibration_path(weights)
     common.output_folder(target.parent)
-    read = [*files, *(Path(path) for path in (arguments.prompts, weights) if path)]
+    read = [*files, *bad, *(Path(path) for path in (arguments.prompts, weights) if path)]
     common.check_outputs([target], arguments.overwrite, read)
     model = common.load_model(arguments)
+    if not files:
+        return _reference(arguments, model, target)
     skipped: list[Path] = []
     at = [files[0]]
 
@@ -70,6 +83,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     samples = _samples(files, prompts, skipped, at)
     calibration = calibrate(model, samples, quantile=arguments.quantile, failed=failed)
+    good = [path for path in files if path not in skipped]
+    if len(good) >= _ENOUGH:
+        calibration = _whole(model, calibration, good, prompts, bad)
     calibration.save(target)
     used, _ = calibration.for_formula("bounded")
     if arguments.json:
@@ -84,6 +100,47 @@ def run(arguments: argparse.Namespace) -> int:
             f"{target}: from {calibration.phrases} phrases in {calibration.pictures} pictures, {len(skipped)} skipped"
         )
     return 3 if skipped else 0
+
+
+#: Good pictures from which on bounds of perceptual quality are measured as well.
+_ENOUGH = 12
+
+
+def _reference(arguments: argparse.Namespace, model: QualityModel, target: Path) -> int:
+    """Measure the reference pictures."""
+    from ..calibration.auto import measure
+
+    with common.encodes("Measuring") as progress:
+        made = measure(model, choose=arguments.embeddings == "auto", progress=progress)
+    made.save(target)
+    if arguments.json:
+        common.print_json({"file": str(target), "pictures": made.pictures, "phrases": made.phrases, "skipped": [],
+                           "bounds": {name: vars(bound) for name, bound in made.bounds.items()},
+                           "notes": list(made.notes)})  # fmt: skip
+    else:
+        print(f"{target}: from {made.phrases} phrases in {made.pictures} reference pictures")
+        for note in made.notes:
+            common.say(f"! {note}", sys.stdout)
+    return 0
+
+
+def _whole(
+    model: QualityModel, own: Calibration, good: list[Path], prompts: dict[str, str], bad: list[Path]
+) -> Calibration:
+    """The user's own bounds of phrases, and with them all else that good pictures tell."""
+    from ..calibration.auto import measure, without_alignment
+    from ..calibration.reference import own_reference
+    from ..pictures import load_picture
+
+    def samples() -> Iterator[tuple[Tensor, str | None]]:
+        for path in good:
+            picture = load_picture(path)
+            yield picture.image, common.prompt_for(picture, prompts.get(path.name), needed=False)
+
+    marked = [load_picture(path).image for path in bad]
+    with common.encodes("Measuring quality") as progress:
+        found = measure(model, own_reference(samples(), model.contrast_vocabulary, marked), progress=progress)
+    return replace(without_alignment(found, own), quantile=own.quantile, pictures=own.pictures, phrases=own.phrases)
 
 
 def _skip(path: Path, error: Exception, skipped: list[Path]) -> None:

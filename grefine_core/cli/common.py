@@ -9,6 +9,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -52,15 +53,26 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("quality model")
     group.add_argument("--clip", metavar="FILE", help="CLIP weights; default: found in the model folders")
     group.add_argument(
+        "--clip-vision", metavar="FILE", help="the vision tower, where --clip is the text encoder of a CLIP alone"
+    )
+    group.add_argument(
         "--architecture",
         default="auto",
         help="open_clip's name of the model; auto: from open_clip_config.json beside the weights, or by its sizes",
     )
     group.add_argument(
-        "--embeddings", metavar="PATH", help="PQ embeddings: a file or a folder; default: published ones"
+        "--embeddings",
+        default="auto",
+        metavar="PATH",
+        help="PQ embeddings: a file or a folder; 'published'; 'words' (antonyms, for any CLIP); 'auto' (default): the "
+        "published ones, or words where these do not fit the weights",
     )
     group.add_argument(
-        "--calibration", metavar="FILE", help="bounds from 'grefine calibrate'; default: beside the weights"
+        "--calibration",
+        default="auto",
+        metavar="FILE",
+        help="bounds from 'grefine calibrate'; 'none'; 'auto' (default): the file beside the weights, else what is "
+        "measured at their first use and kept",
     )
     group.add_argument(
         "--alignment-encoder",
@@ -142,16 +154,39 @@ def load_model(arguments: argparse.Namespace) -> QualityModel:
     """Load the quality model that the options ask for."""
     from ..clip.loading import load_quality_model
 
-    return load_quality_model(
-        model=arguments.architecture,
-        weights=arguments.clip,
-        embeddings=arguments.embeddings,
-        resolution=arguments.resolution,
-        device=pick_device(arguments.device),
-        calibration=arguments.calibration,
-        alignment_encoder=arguments.alignment_encoder,
-        alignment_maps=arguments.alignment_maps,
-    )
+    with encodes("First use of these weights") as measured:
+        return load_quality_model(
+            model=arguments.architecture,
+            weights=arguments.clip,
+            vision_tower=arguments.clip_vision,
+            embeddings=arguments.embeddings,
+            resolution=arguments.resolution,
+            device=pick_device(arguments.device),
+            calibration=arguments.calibration,
+            alignment_encoder=arguments.alignment_encoder,
+            alignment_maps=arguments.alignment_maps,
+            progress=measured,
+        )
+
+
+@contextmanager
+def encodes(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A function that is told (done, total), and shows a bar on standard error once it is."""
+    from tqdm import tqdm
+
+    bar: tqdm[Any] | None = None
+
+    def told(done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None:
+            bar = tqdm(total=total, desc=what, unit="picture", disable=None, file=sys.stderr)
+        bar.update(done - bar.n)
+
+    try:
+        yield told
+    finally:
+        if bar is not None:
+            bar.close()
 
 
 def load_second_opinion(arguments: argparse.Namespace) -> QualityModel | None:

@@ -24,7 +24,8 @@ FACTORS = ("overall", "technical", "rational", "natural")
 CONTEXT_LENGTH = 77
 END_POSITION = 20
 """Where the end-of-text token stands in every sequence: 1 prefix + 16 context + 3 name and full stop."""
-
+PUBLISHED_WIDTH = 512
+"""Of the published embeddings."""
 
 FEATURES = ".features"
 """Ends the names of text features (2, C) in a file: those of a text encoder that was trained with the embeddings."""
@@ -313,12 +314,12 @@ def load_perceptual_bounds(embeddings: object) -> PerceptualBounds:
     return PerceptualBounds() if text is None else PerceptualBounds.from_json(text, file)
 
 
-def cask(preference: Tensor, bounds: Mapping[str, float]) -> Tensor:
+def cask(preference: Tensor, bounds: Mapping[str, float] | Mapping[str, Tensor]) -> Tensor:
     """``Π_f min(p_f / β_f, 1)`` over (factor, …), factors in the order of ``FACTORS``; β of overall is 1 in the paper.
 
     Args:
         preference: (4, …), probabilities of *good*.
-        bounds: β for each factor; those above 1, which an importance may give, count in full.
+        bounds: β for each factor, or (…) for each picture; those above 1, which an importance may give, count in full.
 
     Returns:
         (…), in [0, 1].

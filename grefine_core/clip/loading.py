@@ -3,243 +3,33 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..alignment.calibration import Calibration, find_calibration
 from ..alignment.scoring import measured_by
 from ..alignment.texts import ContrastVocabulary, find_contrast_vocabulary
 from ..checks import renamed
 from ..errors import InputError, ModelFileError
-from ..files import read_json
 from ..memory import put_on
 from ..models.files import check, existing_file, read_tensors, shapes_of, to_floats, to_open_clip
 from ..models.finding import Folders, find_clip, weight_file
-from .embeddings import load_embedding_set, load_perceptual_bounds, load_text_features
-from .quality_model import QualityModel
+from ..models.kinds import TEXT_ALONE, VISION_ALONE, kind_of
+from .architectures import AUTO, Architecture, build, by_name, detect, short_name, tokenizer_of
+from .embeddings import PUBLISHED_WIDTH, load_embedding_set, load_perceptual_bounds, load_text_features
+from .quality_model import PUBLISHED, WORDS, QualityModel
+from .text_encoder import text_tower
 
 if TYPE_CHECKING:
     from ..imagereward import ImageReward
 
 
-# Which open_clip model a weight file is of, and building it without weights.
-
 logger = logging.getLogger(__name__)
-
-AUTO = "auto"
-_QUICK = "-quickgelu"
-DEFAULT = f"ViT-B-16{_QUICK}"
-
-#: (patch, vision width, vision layers, vision positions, text width, text layers, joint width) of OpenAI's ViTs.
-_OPENAI = {
-    (32, 768, 12, 50, 512, 12, 512): "ViT-B-32",
-    (16, 768, 12, 197, 512, 12, 512): "ViT-B-16",
-    (14, 1024, 24, 257, 768, 12, 768): "ViT-L-14",
-    (14, 1024, 24, 577, 768, 12, 768): "ViT-L-14-336",
-}
-#: Settings that are sizes.
-_SIZES = frozenset(
-    [
-        "context_length",
-        "embed_dim",
-        "head_width",
-        "heads",
-        "image_size",
-        "layers",
-        "mlp_ratio",
-        "patch_size",
-        "vocab_size",
-        "width",
-    ]
-)
-_LARGEST, _MOST_LAYERS = 1 << 24, 256
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """An open_clip model without its weights."""
-
-    name: str
-    model: dict[str, Any]
-    """What the classes of open_clip take: embed_dim, vision_cfg, text_cfg, quick_gelu, …"""
-    preprocess: dict[str, Any] = field(default_factory=dict)
-    """mean and std, where the configuration names them."""
-
-
-def by_name(name: str) -> Architecture:
-    """The architecture of an open_clip model name.
-
-    Raises:
-        InputError: open_clip does not know it, or it is of a kind without V-V attention.
-    """
-    import open_clip
-
-    if ":" in name:
-        raise InputError(f"model: {name!r:.100} would be fetched, which is not done here; give an architecture's name.")
-    config = open_clip.get_model_config(name)
-    plain = open_clip.get_model_config(name.removesuffix(_QUICK)) if config is None else None
-    if plain is not None:  # older releases list fewer of them
-        config = {**plain, "quick_gelu": True}
-    if config is None:
-        raise InputError(f"model: open_clip knows no {name!r}; for instance {DEFAULT!r}, or 'auto'.")
-    return _checked(Architecture(name, config))
-
-
-def detect(weights: Path, shapes: Mapping[str, tuple[int, ...]]) -> Architecture:
-    """The architecture of a weight file: from a configuration beside it, else by the sizes of OpenAI's models.
-
-    ``open_clip_config.json`` or ``<stem>.json`` in the same folder is read. By sizes alone OpenAI's weights, made with
-    QuickGELU, cannot be told from others of the same size: those need ``model="ViT-B-16"`` and the like.
-
-    Raises:
-        ModelFileError: neither works, or the configuration is damaged; says what to give.
-    """
-    for file in (weights.with_suffix(".json"), weights.parent / "open_clip_config.json"):
-        if file.is_file():
-            found = _read_config(file)
-            if found is not None:
-                return _checked(found)
-    sizes = _sizes(shapes)
-    if sizes not in _OPENAI:
-        raise ModelFileError(
-            f"{weights}: of which model these weights are cannot be told from their sizes. Put the "
-            "open_clip_config.json of the model beside the file, or name the model (--architecture)."
-        )
-    name = _OPENAI[sizes] + ("" if _plain_gelu(weights) else _QUICK)
-    logger.info("%s has the sizes of %s and is taken for that.", weights, name)
-    return by_name(name)
-
-
-def build(architecture: Architecture, device: str = "meta") -> nn.Module:
-    """Build the model with uninitialised ("meta") or random weights, in evaluation mode.
-
-    Raises:
-        InputError: the configuration does not make a model.
-    """
-    from open_clip.model import CLIP, CustomTextCLIP
-
-    config = dict(architecture.model)
-    custom = config.pop("custom_text", False)
-    try:
-        with torch.device(device):
-            clip = (CustomTextCLIP if custom else CLIP)(**config)
-    except Exception as error:  # open_clip raises nearly anything on settings that fit nothing
-        raise InputError(f"model: the configuration of {architecture.name} makes no model ({error!r:.300}).") from error
-    mean, std = architecture.preprocess.get("mean"), architecture.preprocess.get("std")
-    if mean and std:
-        clip.visual.preprocess_cfg = {"mean": tuple(mean), "std": tuple(std)}
-    return clip.eval()
-
-
-def tokenizer_of(architecture: Architecture) -> Any:
-    """The tokenizer of a model; CLIP's own, with the settings of the model. Nothing is fetched.
-
-    Raises:
-        InputError: the model needs a tokenizer from a hub.
-    """
-    from open_clip.tokenizer import SimpleTokenizer
-
-    from .tokenizer import with_long_words
-
-    text = architecture.model.get("text_cfg", {})
-    if text.get("hf_tokenizer_name"):
-        raise InputError(
-            f"model: {architecture.name} needs the tokenizer {text['hf_tokenizer_name']} from a hub, which is not "
-            "fetched; make the QualityModel from a model and a tokenizer in memory."
-        )
-    try:
-        chosen = text.get("tokenizer_kwargs") or {}
-        return with_long_words(SimpleTokenizer(context_length=text.get("context_length", 77), **chosen))
-    except Exception as error:
-        raise InputError(f"model: the tokenizer_kwargs of {architecture.name} make none ({error!r:.300}).") from error
-
-
-def _checked(architecture: Architecture) -> Architecture:
-    model = architecture.model
-    if not isinstance(model.get("vision_cfg"), Mapping) or not isinstance(model.get("text_cfg"), Mapping):
-        raise ModelFileError(f"{architecture.name}: the configuration has no vision_cfg and text_cfg.")
-    foreign = [
-        what
-        for what, there in (
-            ("an image encoder from timm", "timm_model_name" in model["vision_cfg"]),
-            ("a ResNet", isinstance(model["vision_cfg"].get("layers"), list)),
-            ("a text encoder from transformers", "hf_model_name" in model["text_cfg"]),
-            ("a captioning decoder", "multimodal_cfg" in model),
-        )
-        if there
-    ]
-    if foreign:
-        raise InputError(f"model: {architecture.name} has {' and '.join(foreign)}; open_clip's own ViTs are needed.")
-    for group in (model, model["vision_cfg"], model["text_cfg"]):
-        for name in _SIZES & group.keys():
-            _check_size(architecture.name, name, group[name])
-    for name, least in (("mean", None), ("std", 0.0)):
-        given = architecture.preprocess.get(name)
-        if given and not (
-            isinstance(given, list | tuple) and len(given) == 3 and all(_number(v, least) for v in given)
-        ):
-            raise ModelFileError(f"{architecture.name}: {name} is {given!r:.100}; expected three numbers.")
-    return architecture
-
-
-def _check_size(title: str, name: str, value: Any) -> None:
-    """Models are built from their sizes before their weights are looked at: one without an end would take forever."""
-    most = _MOST_LAYERS if name == "layers" else _LARGEST
-    for each in value if isinstance(value, list | tuple) else [value]:
-        if not _number(each, 0.0) or each > most:
-            raise ModelFileError(f"{title}: {name} is {value!r:.100}; expected a size above 0 and up to {most}.")
-
-
-def _number(value: Any, above: float | None) -> bool:
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and abs(value) <= _LARGEST
-        and (above is None or value > above)
-    )
-
-
-def _read_config(file: Path) -> Architecture | None:
-    """An open_clip configuration, bare or with ``model_cfg``; None for a JSON file of something else."""
-    try:
-        content = read_json(file)
-    except (OSError, ValueError) as error:
-        raise ModelFileError(f"{file}: cannot be read as JSON ({error}); fetch it again, or take it away.") from error
-    if not isinstance(content, dict):
-        return None
-    model = content.get("model_cfg", content)
-    if not isinstance(model, dict) or "vision_cfg" not in model:
-        return None
-    preprocess = content.get("preprocess_cfg") or {}
-    return Architecture(str(file), dict(model), dict(preprocess) if isinstance(preprocess, dict) else {})
-
-
-def _plain_gelu(weights: Path) -> bool:
-    """Whether a transformers ``config.json`` beside the weights names another activation than QuickGELU."""
-    try:
-        content = read_json(weights.parent / "config.json")
-        return content["vision_config"].get("hidden_act", "quick_gelu") == "gelu"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
-
-
-def _sizes(shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...] | None:
-    try:
-        width, _, _, patch = shapes["visual.conv1.weight"]
-        text_width = shapes["ln_final.weight"][0]
-        positions = shapes["visual.positional_embedding"][0]
-        joint = shapes["text_projection"][1]
-    except (KeyError, IndexError, ValueError):
-        return None
-    layers = sum(name.startswith("visual.transformer.") and name.endswith(".ln_1.weight") for name in shapes)
-    text_layers = sum(name.startswith("transformer.") and name.endswith(".ln_1.weight") for name in shapes)
-    return patch, width, layers, positions, text_width, text_layers, joint
-
 
 CLIP_ITSELF, IMAGE_REWARD = "clip", "imagereward"
 Paths = str | Path | Mapping[str, str | Path]
@@ -261,22 +51,28 @@ def load_quality_model(
     blocks: int | None = None,
     alignment_encoder: str | Path | ImageReward | None = None,
     alignment_maps: str | None = None,
+    vision_tower: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> QualityModel:
     """Load the quality model from local files.
 
     Args:
-        model: open_clip's name of the architecture, or "auto" (None): from ``open_clip_config.json`` or ``<stem>.json``
-            beside the weights, else by the sizes of OpenAI's models. OpenAI's weights need the QuickGELU variants
-            (``ViT-B-16-quickgelu``): plain ``ViT-B-16`` has the same names and shapes, so a mix-up shows in no check.
+        model: open_clip's name of the architecture, or "auto" (None): from ``<stem>.json`` or the file's own
+            ``open_clip_config.json`` beside the weights, else by the sizes of open_clip's ViTs. OpenAI's weights need
+            the QuickGELU variants (``ViT-B-16-quickgelu``): plain ``ViT-B-16`` has the same names and shapes, so a
+            mix-up shows in what the model sees alone, which calibration looks at.
         weights: safetensors, or a torch archive of tensors, in open_clip's, OpenAI's or transformers' layout; or a
             folder with such a file. None: looked for in ``folders`` and Hugging Face's local cache.
-        embeddings: what ``load_embedding_set`` takes; None for the published ones, which come with the package. Bounds
-            of PQ-Map that their file carries are used.
+        embeddings: what ``load_embedding_set`` takes; None or "published" for the published ones, which come with the
+            package; "words" for antonyms that the model reads itself; "auto" for the published ones, or words where
+            these do not belong to the weights or do better. Bounds of PQ-Map that their file carries are used.
         resolution: side to measure at, pixels; None for the model's own.
         device: where to put the weights.
         dtype: float32, float16 or bfloat16.
         calibration: a calibration or its file; None: the file beside the weights or the embeddings, if there is one;
-            with an ``alignment_encoder`` of a file, the one beside that file.
+            with an ``alignment_encoder`` of a file, the one beside that file; "auto": that file, else one that is
+            measured at the first load of these files and kept, see ``grefine_core.calibration``; "none": no other
+            bounds than the defaults.
         folders: where to look for weights; None for ``model_folders()``.
         cache_size: pictures whose features are kept.
         contrast_vocabulary: the words that AQ-Map contrasts phrases with, or their file; None: ``<stem>.banks.json``
@@ -285,6 +81,8 @@ def load_quality_model(
         alignment_encoder: what AQ-Map measures with: None or "clip" for this CLIP, "imagereward" for ImageReward's
             weights, looked for as these are, or the path of such weights, or an ``ImageReward`` in memory.
         alignment_maps: how ImageReward finds phrases in a picture, see ``ImageReward``; None for its default.
+        vision_tower: the file of the vision tower, where ``weights`` are those of a text encoder alone.
+        progress: called with (encodes done, encodes in all) while ``calibration="auto"`` measures; may raise to stop.
 
     Returns:
         The model, ready to measure.
@@ -297,31 +95,65 @@ def load_quality_model(
     if dtype not in (torch.float32, torch.float16, torch.bfloat16):
         raise InputError(f"dtype: expected float32, float16 or bfloat16, got {dtype}.")
     file = find_clip(folders) if weights is None else weight_file(weights)
-    clip, architecture = load_clip(file, model, device, dtype)
-    beside = embeddings if isinstance(embeddings, str | Path) else None
+    tower = None if vision_tower is None else weight_file(vision_tower)
+    clip, architecture = load_clip(file, model, device, dtype, tower)
+    choose = isinstance(embeddings, str) and embeddings == AUTO
+    embeddings = _named_embeddings(embeddings, clip)
+    words = isinstance(embeddings, str) and embeddings == WORDS
+    beside = embeddings if isinstance(embeddings, str | Path) and not words else None
     encoder, own = _alignment_encoder(alignment_encoder, alignment_maps, device, dtype, folders)
-    if calibration is None:
-        calibration = find_calibration(file, beside) if encoder is None else find_calibration(own)
-    elif not isinstance(calibration, Calibration):
-        calibration = Calibration.load(existing_file(calibration, "calibration"))
+    automatic = isinstance(calibration, str) and calibration == AUTO
+    found = calibration if isinstance(calibration, Calibration) else None
+    if calibration is None or automatic:
+        found = find_calibration(file, beside) if encoder is None else find_calibration(own)
+    elif found is None and calibration != NO_CALIBRATION:
+        found = Calibration.load(existing_file(calibration, "calibration"))
     options: dict[str, Any] = {"cache_size": cache_size, "blocks": blocks}
     options = {name: value for name, value in options.items() if value is not None}
     quality = QualityModel(
         clip,
-        load_embedding_set(embeddings),
+        WORDS if words else None if embeddings is None else load_embedding_set(embeddings),
         resolution,
-        calibration,
+        found,
         tokenizer_of(architecture),
-        name=_short_name(architecture),
-        perceptual_bounds=load_perceptual_bounds(embeddings),
-        factor_features=load_text_features(embeddings),
+        name=short_name(architecture),
+        perceptual_bounds=load_perceptual_bounds(beside),
+        factor_features=load_text_features(beside),
         contrast_vocabulary=find_contrast_vocabulary(file) if contrast_vocabulary is None else contrast_vocabulary,
         alignment_encoder=encoder,
         **options,
     )
-    if calibration is not None and calibration.model not in ("", measured_by(quality)):
-        logger.warning("The calibration was made with %s, not with %s.", calibration.model, measured_by(quality))
+    if found is not None and found.model not in ("", measured_by(quality)):
+        logger.warning("The calibration was made with %s, not with %s.", found.model, measured_by(quality))
+    if automatic and (found is None or encoder is not None):
+        from ..calibration.auto import calibrate_at_load
+
+        where = embeddings if isinstance(embeddings, Mapping) or beside is None else Path(beside).expanduser()
+        parts = (file, tower, where, architecture.model, str(dtype), repr(quality.contrast_vocabulary))
+        return calibrate_at_load(quality, file, parts, choose=choose, own=found, progress=progress)
+    if choose:
+        from ..calibration.auto import plausible
+
+        if not plausible(quality):
+            logger.warning("The published embeddings do not belong to %s: words are used in their place.", file)
+            return quality.with_words()
+        if found is not None and found.embeddings == WORDS:
+            return quality.with_words()
     return quality
+
+
+#: ``calibration`` and ``embeddings`` by name.
+NO_CALIBRATION = "none"
+
+
+def _named_embeddings(embeddings: Paths | None, clip: nn.Module) -> Paths | None:
+    """The published embeddings as None, also for "auto" where they are of the text encoder's width; else words."""
+    if embeddings == PUBLISHED:
+        return None
+    if embeddings != AUTO:
+        return embeddings
+    text = text_tower(clip)
+    return None if text is not None and text.width == PUBLISHED_WIDTH else WORDS
 
 
 def alignment_file(chosen: object, folders: Folders = None) -> Path | None:
@@ -359,17 +191,31 @@ def _alignment_encoder(
 
 
 def load_clip(
-    file: Path, model: str | None = AUTO, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    file: Path,
+    model: str | None = AUTO,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    vision: Path | None = None,
 ) -> tuple[nn.Module, Architecture]:
     """Load an open_clip model from one local file, after comparing names and shapes with its architecture.
 
+    Args:
+        file: the weights; of a text encoder alone if its vision tower is in another file.
+        model: open_clip's name of the architecture, or "auto" (None).
+        device: where to put it.
+        dtype: of its weights.
+        vision: the file of the vision tower that belongs to a text encoder.
+
     Raises:
         InputError: an unknown model or device.
-        ModelFileError: the file is damaged or of another model, or its weights are not finite numbers.
+        ModelFileError: the file is damaged or of another model, or its weights are not finite numbers; a file that is
+            no CLIP is named for what it is.
         OutOfMemory: the device has too little left.
     """
-    tensors = read_tensors(file)
+    tensors = read_tensors(file) if vision is None else _joined(file, vision)
     guessed = model in (None, AUTO)
+    if vision is None:
+        _refuse_others(file, tensors)
     architecture = detect(file, shapes_of(to_open_clip(tensors))) if guessed else by_name(str(model))
     custom = bool(architecture.model.get("custom_text", False))
     tensors = to_open_clip(tensors, custom)
@@ -385,6 +231,51 @@ def load_clip(
     return put_on(device, clip.requires_grad_(False).eval(), "the model"), architecture
 
 
+def _refuse_others(file: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Say of a file that is no CLIP what it is, rather than list some hundred names."""
+    other = kind_of(tensors)
+    if other is not None:
+        kind, advice = other
+        raise ModelFileError(f"{file}: is {kind}, not a CLIP model with image and text encoder. {advice}")
+
+
+#: logit_scale of OpenAI's models, and the largest that CLIP's training allows: towers in files of their own lack it.
+_LOGIT_SCALE = math.log(100.0)
+
+
+def _joined(text: Path, vision: Path) -> dict[str, Tensor]:
+    """A whole CLIP from its text encoder and its vision tower, given in either order, under open_clip's names.
+
+    Raises:
+        ModelFileError: they are not one of each, a projection is missing, or they are of different models.
+    """
+    parts = {file: read_tensors(file) for file in (text, vision)}
+    kinds = {file: kind_of(tensors) for file, tensors in parts.items()}
+    by_kind = {None if kind is None else kind[0]: file for file, kind in kinds.items()}
+    if set(by_kind) != {TEXT_ALONE, VISION_ALONE}:
+        said = "; ".join(f"{file} is {kind[0] if kind else 'a whole model'}" for file, kind in kinds.items())
+        raise ModelFileError(f"A text encoder and its vision tower are joined, one file of each. {said}.")
+    result: dict[str, Tensor] = {}
+    for kind, projection in ((TEXT_ALONE, "text_projection"), (VISION_ALONE, "visual.proj")):
+        file = by_kind[kind]
+        tensors = to_open_clip(parts[file])
+        if projection not in tensors:
+            raise ModelFileError(
+                f"{file}: has no {projection}, the last step into the space where pictures and texts are compared. "
+                "Many files of towers leave it out, since pictures are drawn without it; take the whole CLIP model."
+            )
+        result |= tensors
+    joint = result["text_projection"].shape[-1], result["visual.proj"].shape[-1]
+    if joint[0] != joint[1]:
+        raise ModelFileError(
+            f"{text} and {vision}: do not belong together, their features have {joint[0]} and {joint[1]} numbers."
+        )
+    if "logit_scale" not in result:
+        logger.info("%s and %s: name no temperature; 100 is taken, CLIP's usual one.", text, vision)
+        result["logit_scale"] = torch.tensor(_LOGIT_SCALE)
+    return result
+
+
 def _fill_buffers(clip: nn.Module, file: Path) -> None:
     """Give the causal mask, which is in no weight file, its values: the model was built without any."""
     for module in clip.modules():
@@ -394,11 +285,3 @@ def _fill_buffers(clip: nn.Module, file: Path) -> None:
     empty = [name for name, tensor in (*clip.named_parameters(), *clip.named_buffers()) if tensor.is_meta]
     if empty:
         raise ModelFileError(f"{file}: gives no values for {', '.join(empty[:4])}.")
-
-
-def _short_name(architecture: Architecture) -> str:
-    """A name without folders above the model's own."""
-    if not architecture.name.endswith(".json"):
-        return architecture.name
-    file = Path(architecture.name)
-    return file.parent.name if file.name == "open_clip_config.json" else file.stem

@@ -6,6 +6,7 @@ no-harm guard share them.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import threading
 import warnings
@@ -27,6 +28,7 @@ from ..models.files import is_finite
 from ..tensors import as_images
 from .embeddings import (
     END_POSITION,
+    FACTORS,
     PerceptualBounds,
     check_embedding_set,
     load_embedding_set,
@@ -37,6 +39,7 @@ from .preprocess import check_resolution, geometry, normalise, preprocess
 from .surgery import DEFAULT_BLOCKS, encode_image, vision_tower
 from .text_encoder import encode_embeddings, encode_tokens, end_positions, text_tower
 from .tokenizer import with_long_words
+from .words import features_of_words
 
 if TYPE_CHECKING:
     from ..alignment.calibration import Calibration
@@ -166,6 +169,8 @@ def _sample(tensor: Tensor) -> Tensor:
 
 Tokenizer = Callable[[Sequence[str]], Tensor]
 Embeddings = Mapping[str, Tensor] | Mapping[str, str | Path] | str | Path | None
+PUBLISHED, OWN, WORDS = "published", "own", "words"
+"""Where the pairs of PQ-Map come from."""
 
 IMAGE_BATCH = 16
 """Pictures in one forward pass at most; a longer batch is encoded in several."""
@@ -197,7 +202,8 @@ class QualityModel:
         clip: an open_clip model in memory (see :func:`grefine_core.load_quality_model` for one from files). It is put
             into evaluation mode; its weights are never changed.
         embeddings: factor -> (2, 77, W) (``overall``, ``technical``, ``rational``, ``natural``), or what
-            ``load_embedding_set`` takes: a path, a folder, a path for each factor, None for the published ones.
+            ``load_embedding_set`` takes: a path, a folder, a path for each factor, None for the published ones; or
+            "words": antonyms that the model reads itself, whatever its width.
         resolution: side to encode at, pixels, a multiple of the patch size, or a pair (height, width); None for the
             model's own.
         calibration: bounds of AQ-Map; None for the defaults, which warn once when used.
@@ -247,11 +253,13 @@ class QualityModel:
         self.geometry = geometry(clip)
         self.resolution = check_resolution(resolution, self.geometry)
         self.blocks = blocks
-        self.embeddings = self._checked_embeddings(embeddings)
+        self.embeddings: dict[str, Tensor] = {} if embeddings == WORDS else self._checked_embeddings(embeddings)
+        self.embedding_source = WORDS if embeddings == WORDS else PUBLISHED if embeddings is None else OWN
         self.perceptual_bounds = perceptual_bounds or load_perceptual_bounds(embeddings)
         self.calibration = calibration
         self.contrast_vocabulary = as_contrast_vocabulary(contrast_vocabulary)
-        self._tuned = self._checked_features(factor_features or load_text_features(embeddings))
+        tuned = factor_features or load_text_features(embeddings)
+        self._tuned = None if embeddings == WORDS else self._checked_features(tuned)
         if alignment_encoder is not None and not callable(getattr(alignment_encoder, "measure", None)):
             raise InputError(
                 "alignment_encoder: expected ImageReward (see load_image_reward) or None for the model's own CLIP, got "
@@ -311,6 +319,20 @@ class QualityModel:
         self.networks.to(*args, **kwargs)
         return self
 
+    def with_calibration(self, calibration: Calibration | None) -> QualityModel:
+        """The same model with other bounds; weights and caches are shared, and this one stays as it is."""
+        other = copy.copy(self)
+        other.calibration, other.warned = calibration, set()
+        return other
+
+    def with_words(self) -> QualityModel:
+        """The same model with antonyms in the place of learned embeddings; weights and caches of pictures and texts are
+        shared, and this one stays as it is."""
+        other = copy.copy(self)
+        other.embeddings, other.embedding_source, other._tuned = {}, WORDS, None
+        other.perceptual_bounds, other._pairs = PerceptualBounds(), FeatureCache(4)
+        return other
+
     def clear_cache(self, texts: bool = True) -> None:
         """Forget the features of all pictures, and those of all texts unless told not to."""
         self._images.clear()
@@ -354,6 +376,15 @@ class QualityModel:
         return ImageFeatures(torch.stack([found[key] for key in keys]), self.grid)
 
     @torch.no_grad()
+    def encode_pixels(self, pixels: Tensor) -> Tensor:
+        """Tokens (B, 1 + h·w, C) of preprocessed pictures (B, 3, h, w) uint8, which are not kept.
+
+        Raises:
+            OutOfMemory: not even one fits.
+        """
+        return self._in_parts(normalise(pixels, self.geometry), self._encode_images, "pictures")
+
+    @torch.no_grad()
     def text_features(self, texts: Sequence[str]) -> Tensor:
         """Unit features (n, C) of texts, float32 on the CPU; those not known yet are encoded in one batch.
 
@@ -378,12 +409,15 @@ class QualityModel:
             return dict(self._tuned)
         state = self._texts_state()
         stacked = self._pairs.get(state)
+        if stacked is None and not self.embeddings:
+            stacked = torch.stack(list(features_of_words(self.text_features).values()))
+            self._pairs.put(state, stacked)
         if stacked is None:
             sequences = torch.cat(list(self.embeddings.values()))
             encoded = finite(encode_embeddings(self._module, sequences, END_POSITION).cpu(), "the embeddings")
             stacked = encoded.unflatten(0, (-1, 2))
             self._pairs.put(state, stacked)
-        return dict(zip(self.embeddings, stacked, strict=True))
+        return dict(zip(FACTORS, stacked, strict=True))
 
     def token_count(self, text: str) -> int:
         """Tokens of a text with its start and end; one more than the context where all that is known is that it is
@@ -508,6 +542,7 @@ class QualityModel:
             raise InputError(
                 f"embeddings: made for a text encoder of width {width} with {length} positions, but this one has "
                 f"width {tower.width} and {tower.context_length} positions. The published embeddings (width 512) "
-                "belong to ViT-B-16-quickgelu with OpenAI's weights; use that model, or embeddings made for this one."
+                "belong to ViT-B-16-quickgelu with OpenAI's weights; use that model, embeddings made for this one, or "
+                f"{WORDS!r}, which every model reads."
             )
         return checked

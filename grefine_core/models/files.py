@@ -217,8 +217,8 @@ def to_open_clip(tensors: Mapping[str, Tensor], custom_text: bool = False) -> di
 
 
 def is_transformers(names: Mapping[str, object]) -> bool:
-    """Whether the names are those of transformers' CLIPModel."""
-    return "vision_model.embeddings.class_embedding" in names
+    """Whether the names are those of transformers' CLIPModel, or of one of its two parts."""
+    return "vision_model.embeddings.class_embedding" in names or "text_model.embeddings.token_embedding.weight" in names
 
 
 def from_transformers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -18,15 +18,17 @@ _SHOWN = 10
 """Skipped rows that are named; the rest are counted, and all are in the list on disk."""
 
 
-def add_data_options(parser: argparse.ArgumentParser, more: tuple[str, ...] = ()) -> None:
+def add_data_options(parser: argparse.ArgumentParser, more: tuple[str, ...] = (), *, required: bool = True) -> None:
     """Which data set, where, and what of it; ``more`` kinds beside those of ``grefine_research.datasets``."""
     from ..datasets import KINDS
 
     group = parser.add_argument_group("data set")
     kinds = (*KINDS, *more)
-    group.add_argument("--dataset", required=True, choices=kinds, help="its kind; the layouts are in docs/training.md")
     group.add_argument(
-        "--data", required=True, metavar="FOLDER", help="its folder (csv: also the table; miniature: drawn into it)"
+        "--dataset", required=required, choices=kinds, help="its kind; the layouts are in docs/training.md"
+    )
+    group.add_argument(
+        "--data", required=required, metavar="FOLDER", help="its folder (csv: also the table; miniature: drawn into it)"
     )
     group.add_argument("--table", metavar="FILE", help="prompts and ratings, where they are not in their usual place")
     group.add_argument("--images", metavar="FOLDER", help="pictures, where they are not in their usual place")

@@ -62,6 +62,8 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
         "--miniature", action="store_true", help="measure and refine with the small models that come along"
     )
     common.add_model_options(parser)
+    # What is compared with published figures is measured as published, whatever machine it runs on.
+    parser.set_defaults(embeddings=None, calibration=None)
     common.add_measure_options(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     # Not named: as everywhere, or as decided for the miniature world.

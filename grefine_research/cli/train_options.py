@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 from dataclasses import fields, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -156,3 +158,17 @@ def report_file(target: Path, what: str) -> None:
             f"{target}: give it to --{what}; Load Quality Model lists it, under {what}, once it is in ComfyUI's "
             "models/grefine (set COMFYUI_PATH to have it put there)"
         )
+
+
+def versions() -> dict[str, str]:
+    """What the result was made with."""
+    import torch
+
+    from grefine_core import __version__
+
+    return {
+        "grefine": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "open_clip": version("open_clip_torch"),
+    }

@@ -1,17 +1,15 @@
-"""``grefine train pq``: the learned prompts of PQ-Map, from pictures with ratings."""
+"""``grefine train pq``: the learned prompts of PQ-Map, from pictures with ratings, or from good pictures alone."""
 
 from __future__ import annotations
 
 import argparse
 import hashlib
 import json
-import platform
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +25,7 @@ from .train_options import (
     report_file,
     result_file,
     training_options,
+    versions,
     work_folder,
 )
 
@@ -48,9 +47,17 @@ def add_command(halves: Any) -> None:
         help="learn the prompts of PQ-Map",
         description="The image encoder is frozen: pictures are encoded once and kept on disk, then epochs take "
         "seconds. With one rating a picture all factors learn together through the overall score; factors with "
-        "labels of their own learn from these.",
+        "labels of their own learn from these. With --self-supervised no ratings are needed: good pictures are "
+        "damaged, and the strength is the label.",
     )
-    add_data_options(parser)
+    add_data_options(parser, required=False)
+    group = parser.add_argument_group("without ratings")
+    group.add_argument(
+        "--self-supervised",
+        action="store_true",
+        help="learn from good pictures (--images FOLDER; default: the reference pictures) and damaged copies of them",
+    )
+    group.add_argument("--copies", type=int, metavar="N", help="that are made of them; default 1500")
     group = parser.add_argument_group("labels")
     group.add_argument(
         "--mos", metavar="SCORE", help="the rating that PS is to follow; default: perception, else mos; none: no such"
@@ -80,11 +87,17 @@ def add_command(halves: Any) -> None:
     )
     group.add_argument("--blocks", type=int, metavar="N", help="last blocks with V-V attention, for patches; default 6")
     group.add_argument("--validation-limit", type=int, metavar="N", help="miniature: pictures to validate on")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, missing=parser.error)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Encode, train and write the embeddings; rows that cannot be used are reported and skipped."""
+    if arguments.self_supervised:
+        from .train_self import run as learn
+
+        return learn(arguments)
+    if missing := [f"--{name}" for name in ("dataset", "data") if getattr(arguments, name) is None]:
+        arguments.missing(f"the following arguments are required: {', '.join(missing)}")
     from tqdm import tqdm
 
     from grefine_core.clip.surgery import DEFAULT_BLOCKS
@@ -148,7 +161,7 @@ def run(arguments: argparse.Namespace) -> int:
         "bounds": asdict(found.bounds),
         "history": found.history,
         "seconds": round(time.monotonic() - started),
-        "versions": _versions(),
+        "versions": versions(),
     }
     write_text(work / f"{target.stem}.training.json", common.json_text(log, 1) + "\n")
     _report(arguments, found, target, sides, log)
@@ -228,16 +241,3 @@ def _report(
         print(f"{name}: SROCC {value:.4f} on {sides['validation']} pictures held back")
     print(f"best epoch {found.best_epoch} of {len(found.history)}, {sides['train']} pictures trained on")
     report_file(target, "embeddings")
-
-
-def _versions() -> dict[str, str]:
-    import torch
-
-    from grefine_core import __version__
-
-    return {
-        "grefine": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "open_clip": version("open_clip_torch"),
-    }

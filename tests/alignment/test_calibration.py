@@ -38,7 +38,8 @@ def test_bounds_are_the_quantiles_of_matched_phrases(model, samples):
     for scoring in ("contrast", "softmax"):
         heads, phrases = [], []
         for picture, prompt in samples:
-            for phrase in alignment_quality(model, picture, prompt, scoring=scoring, calibration=found).phrases[0]:
+            measured = alignment_quality(model, picture, prompt, scoring=scoring, calibration=found, formula="paper")
+            for phrase in measured.phrases[0]:
                 if not phrase.phrase.is_style:
                     heads.append(phrase.head_score)
                     phrases.append(phrase.score)

@@ -131,6 +131,22 @@ def test_the_released_formula_and_importance_arrive(client, quality):
     assert float(run.texts("show")[0]) == pytest.approx(float(expected.score), rel=1e-3)
 
 
+def test_a_model_is_calibrated_by_pictures_of_ones_own(client):
+    """The new model has bounds of its own and says what it cannot tell; few pictures are refused."""
+    batch = {"class_type": "RepeatImageBatch", "inputs": {"image": ["1", 0], "amount": 12}}
+    own = {"quality_model": ["model", 0], "image": ["batch", 0], "prompts": "a fox under a red balloon"}
+    graph = {"model": loader(), "1": load(client, 1), "batch": batch}
+    graph["own"] = {"class_type": "GRefineCalibrateQualityModel", "inputs": own}
+    graph |= {"pq": pq(quality_model=["own", 0]), "score": show("pq", 3), "report": show("own", 1)}
+    run = client.run(graph).ok()
+    (report,) = run.texts("report")
+    assert "Measured on 12 good pictures" in report
+    assert "Anatomy" in report
+    assert 0.0 <= float(run.texts("score")[0]) <= 1.0
+    graph["batch"]["inputs"]["amount"] = 3
+    assert "too few" in client.run(graph).error_text
+
+
 def test_aq_map_is_the_librarys(client, quality):
     graph = {"model": loader(), "1": load(client, 1), "aq": aq()}
     graph |= {"map": show_mask("aq", 0), "score": show("aq", 2), "summary": show("aq", 4)}

@@ -19,7 +19,7 @@ LAYERS = (
     ("memory", "tensors"),
     ("pixels", "metadata", "pictures", "tables", "comfyui", "models"),
     ("prompt",),
-    ("clip", "perceptual", "alignment", "imagereward"),
+    ("clip", "perceptual", "alignment", "imagereward", "calibration"),
     ("diagnosis", "masks", "plan", "regions", "report"),
     ("refine",),
     ("engines",),

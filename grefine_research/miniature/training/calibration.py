@@ -1,7 +1,8 @@
-"""The bounds of AQ-Map for the miniature CLIP: ``python -m grefine_research.miniature.training.calibration``.
+"""The calibration of the miniature models: ``python -m grefine_research.miniature.training.calibration``.
 
-They come from validation scenes, of which it is known which phrase is unmatched and how. The contrast vocabulary is
-written first, because the scores depend on them.
+The bounds of AQ-Map come from validation scenes, of which it is known which phrase is unmatched and how; all else from
+clean scenes and damaged copies of them, as for any other weights. The contrast vocabulary is written first, because the
+scores depend on it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,11 +18,13 @@ from tqdm import tqdm
 
 from grefine_core.alignment.calibrate import Truth, calibrate_with_truth
 from grefine_core.alignment.calibration import Calibration, calibration_path
+from grefine_core.calibration.auto import measure, without_alignment
 from grefine_core.miniature.loading import FILES, load_miniature_quality_model
 from grefine_core.prompt.syntax import parse_prompt
 from grefine_core.prompt.syntax.tree import PromptTree
 
 from ..generator import make_sample
+from ..reference import miniature_reference
 from ..truth import phrase_truth
 from ..vocabulary import write_vocabulary
 
@@ -45,6 +49,9 @@ def calibrate(folder: str | Path, pictures: int = 600) -> Calibration:
     model = load_miniature_quality_model(folder=folder)
     with tqdm(total=pictures, unit="picture", desc="bounds") as bar:
         made = calibrate_with_truth(model, _samples(pictures), lambda done, _: bar.update(done - bar.n) and None)
+    with tqdm(unit="picture", desc="quality") as bar:
+        measured = measure(model, miniature_reference(), progress=lambda done, _: bar.update(done - bar.n) and None)
+    made = replace(without_alignment(measured, made), pictures=made.pictures, phrases=made.phrases, quantile=None)
     made.save(calibration_path(weights))
     for scoring, bounds in made.bounds.items():
         logger.info("%s: beta_n %.4f, beta_p %.4f", scoring, bounds.noun, bounds.phrase)
