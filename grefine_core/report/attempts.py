@@ -39,9 +39,9 @@ def attempts_sheet(tried: Sequence[Tried]) -> Tensor:
     width = columns * (_COLUMN + _GAP) - _GAP
     sheet = Image.new("RGB", (width, sum(each.height + _GAP for each in rows) - _GAP), BACKGROUND)
     top = 0
-    for each in rows:
-        sheet.paste(each, (0, top))
-        top += each.height + _GAP
+    for drawn in rows:
+        sheet.paste(drawn, (0, top))
+        top += drawn.height + _GAP
     return to_tensor(sheet)
 
 
