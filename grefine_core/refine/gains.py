@@ -215,9 +215,9 @@ def compare(
 ) -> Judgement:
     """Judge a change by the readings of the whole picture before and after, and by the quality of its regions.
 
-    A *loss*: a phrase that is matched falls below 1 − noise, one that is not falls by more than noise, the quality of
-    a region falls by more than noise, or the perceptual score does. A *gain*: an unmatched phrase, the quality of the
-    regions together, or the perceptual score rises by more than noise. Figures that are no numbers lose.
+    A *loss*: a phrase that is matched falls below 1 − noise, or the quality of a region falls by more than noise; where
+    no region is looked at, the perceptual score. A *gain*: an unmatched phrase, the quality of the regions together, or
+    the perceptual score rises by more than noise. Figures that are no numbers lose.
 
     Args:
         before, after: of the whole picture.
@@ -252,7 +252,6 @@ def compare(
         name = f"'{before.names[index]}'"
         if index in open_phrases:
             rise(name, was, now, gain.phrase)
-            fall(name, was, now, was - noise.phrase, noise.phrase)
         else:
             fall(name, was, now, 1.0 - noise.phrase, noise.phrase)
     if qualities:
@@ -261,13 +260,9 @@ def compare(
         for was, now in qualities:
             fall("quality of the region", was, now, was - loss.region, loss.region)
     rise("perceptual score (logarithm)", before.perceptual, after.perceptual, gain.perceptual)
-    fall(
-        "perceptual score (logarithm)",
-        before.perceptual,
-        after.perceptual,
-        before.perceptual - noise.perceptual,
-        noise.perceptual,
-    )
+    if not qualities:  # where no region is looked at, as in a second opinion
+        floor = before.perceptual - noise.perceptual
+        fall("perceptual score (logarithm)", before.perceptual, after.perceptual, floor, noise.perceptual)
     return Judgement(
         tuple(gains),
         tuple(losses),

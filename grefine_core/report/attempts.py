@@ -37,11 +37,11 @@ def attempts_sheet(tried: Sequence[Tried]) -> Tensor:
         panels = [_panel(each) for each in regions[number]]
         rows.append(row(panels, len(panels) * (_COLUMN + _GAP) - _GAP, _GAP, _COLUMN))
     width = columns * (_COLUMN + _GAP) - _GAP
-    sheet = Image.new("RGB", (width, sum(line.height + _GAP for line in rows) - _GAP), BACKGROUND)
+    sheet = Image.new("RGB", (width, sum(each.height + _GAP for each in rows) - _GAP), BACKGROUND)
     top = 0
-    for line in rows:
-        sheet.paste(line, (0, top))
-        top += line.height + _GAP
+    for drawn in rows:
+        sheet.paste(drawn, (0, top))
+        top += drawn.height + _GAP
     return to_tensor(sheet)
 
 

@@ -261,7 +261,7 @@ def test_from_maps_to_masks_prompt_and_plan(client, quality):
     assert np.abs(grey(run.images("soft")[0]) - mask.composite[0].numpy()).mean() < 0.01
     assert float(run.texts("area")[0]) == pytest.approx(float(mask.area), abs=0.002)
     assert run.texts("prompt") == [emphasize(PROMPT, alignment.phrases[0], minimum=1.1, maximum=1.5)]
-    plan = plan_refinement(float(perceptual.score), float(alignment.score), area=float(mask.area))
+    plan = plan_refinement(float(perceptual.score), float(alignment.score), mode="gated", area=float(mask.area))
     assert float(run.texts("strength")[0]) == pytest.approx(plan.stage1_strength, rel=1e-3)
     assert run.texts("steps") == ["10"]
     assert run.texts("reason")[0].startswith(plan.reason[:40])

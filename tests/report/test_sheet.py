@@ -48,7 +48,7 @@ def test_shows_what_it_is_given(make_report):
 
 def test_nothing_is_called_repainted_where_stage_1_does_not_run(make_report):
     def captions(passes: float) -> list[str]:
-        plan = plan_refinement(passes, passes, area=0.5)
+        plan = plan_refinement(passes, passes, mode="gated", area=0.5)
         shown = Image.new("RGB", (60, 40))
         return ["".join(run.text for run in runs) for runs, _ in _map_panels(shown, make_report(plan=plan))]
 
