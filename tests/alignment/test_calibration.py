@@ -44,8 +44,7 @@ def test_bounds_are_the_quantiles_of_matched_phrases(model, samples):
                     heads.append(phrase.head_score)
                     phrases.append(phrase.score)
         assert found.phrases == len(heads)
-        bounds, _ = found.for_formula("bounded")
-        bounds = bounds[scoring]
+        bounds = found.bounds[scoring]
         assert bounds.noun == pytest.approx(torch.quantile(torch.tensor(heads), 0.25).item(), abs=1e-6)
         assert bounds.phrase == pytest.approx(torch.quantile(torch.tensor(phrases), 0.25).item(), abs=1e-6)
         below = sum(score < bounds.noun for score in heads)
