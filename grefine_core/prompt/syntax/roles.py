@@ -313,7 +313,8 @@ def _is_finite(tokens: Sequence[Token], i: int) -> bool:
         return before.tag == "NN"
     ends = before.lower.endswith("s") and not before.lower.endswith(("ss", "us", "is"))
     several = before.tag == "NNS" or ends or before.lower in _IRREGULAR_PLURALS
-    return before.tag.startswith("NN") and word.endswith("s") != several
+    single = word.endswith("s") and not word.endswith("ss")  # "a man crosses", "men cross"
+    return before.tag.startswith("NN") and single != several
 
 
 _IRREGULAR_PLURALS = frozenset(
