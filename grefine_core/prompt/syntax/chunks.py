@@ -424,7 +424,8 @@ class Chunker:
 
     def _bearer(self, unit: Unit, i: int) -> Unit | None:
         """What a thing hangs on that stands right behind another: who wears it, else what that one hangs on."""
-        while i < len(self.roles) and self.roles[i] in (*NOMINAL, GLUE):
+        i += 1
+        while i < len(self.roles) and self.roles[i] in (*NOMINAL, GLUE) and i not in self.rows:
             i += 1
         chain = _upwards(unit)
         bearer = next((one for one in chain if is_animate(one)), None)
