@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from .languages import foreign_pieces, other_scripts
-from .markup import SEPARATORS, read, spans
+from .markup import SEPARATORS, Group, read, spans
 from .syntax.lexicon import common_words, read_sections, style_lexicon, word_lists
 from .syntax.tokens import WALL_MARK
 
@@ -31,8 +31,10 @@ _UNDERSCORE = re.compile(r"(?<=[^\W_])_+(?=[^\W_])|(?<=[^\W_])_+(?=\\?\()")
 _META = re.compile(r"\s*(?:score|source|rating|year)[_:][\w]+\s*", re.IGNORECASE)
 COUNTED = re.compile(r"(?<![\w.-])(\d{1,2})\+?([a-z]{3,})(?![\w'’-])", re.IGNORECASE)
 _QUALIFIED = re.compile(  # bat_(animal), saber_\(fate\), bow (weapon)
-    r"(?<=[^\W_])_+\\?\([^()\n]{1,40}\)|(?<=\w) \((?:weapon|object|animal|series|medium|character|food|flower)\)"
+    r"(?:(?<=[^\W_])|(?<=\d\)))_+\\?\((?![^()\n]*:[\d.]+\))[^()\n]{1,40}\)"
+    r"|(?<=\w) \((?:weapon|object|animal|series|medium|character|food|flower)\)"
 )
+_QUOTES = tuple("\"'“”‘’„«»`´")
 _QUALIFIER = re.compile(r"(?<=[\w\s])\(([^()\n]{1,40})\)")
 _STRING = r'"(?:\\.|[^"\\])*"'
 _JSON = re.compile(rf"(?P<string>{_STRING})|(?P<mark>[{{}}\[\]:,])|(?P<literal>[^\s\"{{}}\[\]:,]+)", re.DOTALL)
@@ -62,17 +64,28 @@ class Part:
 
 
 @dataclass(frozen=True)
+class GroupEdges:
+    """A weight group around ``prompt[start:end]``, and where walls may have to stand if it is a thing of its own."""
+
+    start: int
+    end: int
+    walls: frozenset[int]
+
+
+@dataclass(frozen=True)
 class Outline:
     """A prompt as the parser reads it.
 
     ``text``: the prompt without markup, headings and foreign parts, of the same length, with a wall (``WALL_MARK``)
     where nothing may reach across. ``parts``: what is no prose, from left to right, without overlap. ``regions``:
-    where another region of the picture begins (behind ``BREAK``, ``AND``, …).
+    where another region of the picture begins (behind ``BREAK``, ``AND``, …). ``groups``: weight groups that may be
+    things of their own, which only their grammar can tell; `outline` puts walls around them if asked to.
     """
 
     text: str
     parts: tuple[Part, ...]
     regions: tuple[int, ...]
+    groups: tuple[GroupEdges, ...] = ()
 
     def kinds(self, positions: Iterable[int]) -> Iterator[Kind]:
         """The kinds of the parts that places lie in; the places in rising order."""
@@ -89,15 +102,20 @@ def _lists() -> MappingProxyType[str, frozenset[str]]:
     return MappingProxyType({name: frozenset(terms) for name, terms in read_sections("parts.txt").items()})
 
 
-def outline(prompt: str) -> Outline:
-    """Cut a prompt into its parts; any string has some, none is refused."""
+def outline(prompt: str, walls: Iterable[int] = ()) -> Outline:
+    """Cut a prompt into its parts; any string has some, none is refused.
+
+    walls: edges of `Outline.groups`, from an earlier reading, that part what stands on both sides of them.
+    """
     draft = _Draft(prompt)
     draft.blank_markup()
     if _JSON_START.match(prompt):
         draft.read_json()
     else:
         draft.read_labels()
-    draft.part_groups()
+    draft.find_groups()
+    for position in walls:
+        draft.text[position] = WALL_MARK
     draft.part_languages()
     draft.part_tags()
     return draft.outline()
@@ -111,6 +129,7 @@ class _Draft:
         self.text = list(prompt)
         self.kinds: list[tuple[Kind, str]] = [PROSE] * len(prompt)
         self.regions: list[int] = []
+        self.groups: list[GroupEdges] = []
 
     def outline(self) -> Outline:
         """What came of it."""
@@ -121,7 +140,7 @@ class _Draft:
             if kind != PROSE:
                 parts.append(Part(start, end, *kind))
             start = end
-        return Outline("".join(self.text), tuple(parts), tuple(self.regions))
+        return Outline("".join(self.text), tuple(parts), tuple(self.regions), tuple(self.groups))
 
     def tell(self, start: int, end: int, kind: Kind, language: str = "") -> None:
         """Say what a stretch is, unless it is known already."""
@@ -151,24 +170,36 @@ class _Draft:
         for pattern in (_OPTION_COUNT, _SCHEDULE, _QUALIFIED):
             for match in pattern.finditer(self.prompt):
                 self.blank(*match.span())
+        for group in sorted(read(self.prompt).groups, key=lambda group: group.start - group.end):
+            self._close_up(group)
 
-    def part_groups(self) -> None:
-        """Walls around weight groups that are things of their own: "(red hat:1.2) (blue eyes)", not "a (red) hat"."""
+    def find_groups(self) -> None:
+        """Weight groups that may be things of their own: "(red hat:1.2) (blue eyes)", not "a (red) hat"."""
         groups = [group for group in read(self.prompt).groups if group.content_end - group.start > 1]
-        walls: set[int] = set()
         for group in sorted(groups, key=lambda group: group.start):
+            walls: set[int] = set()
             before, after = self._word_before(group.start), self._word_after(group.end)
             last = self._word_before(group.content_end)
             if before and not _expects_more(before) and not _opens_little(self._word_after(group.start + 1)):
-                walls.add(group.start)
-            if group.start in walls:
-                walls.add(group.end - 1)  # an aside: what follows goes on with what stands in front of it
+                walls = {group.start, group.end - 1}  # an aside: what follows goes on with what stands in front of it
             alone = len(self.prompt[group.start + 1 : group.content_end][:80].split()) == 1
             described = alone and before and (before in ("a", "an", "the") or _only_describes(before))
             if after and _may_end(last) and not _goes_on(after) and not described:
                 walls.add(group.end - 1)
-        for position in walls:
-            self.text[position] = WALL_MARK
+            self.groups.append(GroupEdges(group.start, group.content_end, frozenset(walls)))
+
+    def _close_up(self, group: Group) -> None:
+        """Move quotation marks and underscores around a weight group to its words: brackets do not part these."""
+        text, start, end, close = self.text, group.start, group.end, group.content_end
+        front, behind = text[start - 1] if start else "", text[end] if end < len(text) else ""
+        if text[start] == " " and front == "_":
+            text[start] = "_"
+        elif text[start] == " " and front in _QUOTES and not (start > 1 and text[start - 2].isalnum()):
+            text[start - 1], text[start] = " ", front
+        if text[close] == " " and behind == "_":
+            text[close:end] = "_" * (end - close)
+        elif text[close] == " " and behind in _QUOTES and not (end + 1 < len(text) and text[end + 1].isalnum()):
+            text[close], text[end] = behind, " "
 
     def _word_before(self, position: int) -> str:
         """The word that ends in front of a place, in lower case; "" if something else than blanks is between."""

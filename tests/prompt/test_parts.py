@@ -50,9 +50,10 @@ def test_kinds_of_parts(prompt: str, wanted: list[tuple[str, str]]) -> None:
     ],
 )
 def test_walls(prompt: str, pieces: list[str]) -> None:
+    edges = {edge for group in outline(prompt).groups for edge in group.walls}
     stretches = [
         " ".join(stretch.replace("|", " ").replace(",", " ").split())
-        for stretch in outline(prompt).text.split(WALL_MARK)
+        for stretch in outline(prompt, edges).text.split(WALL_MARK)
     ]
     assert [stretch for stretch in stretches if stretch] == pieces
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -11,7 +11,7 @@ from ...errors import InputError
 from ..parts import Outline, Part, counted_noun, outline
 from .chunks import Chunker
 from .lexicon import word_lists
-from .roles import assign_roles
+from .roles import NOUN, assign_roles, kinds
 from .style import mark_style
 from .tagger import Tagger, make_tagger, shipped_model
 from .tokens import WORD, Token, mark_lettering, tokenize
@@ -44,20 +44,63 @@ def parse(prompt: str) -> PromptTree:
     if not isinstance(prompt, str):
         raise InputError(f"prompt: expected a string, got {type(prompt).__name__}; pass one prompt at a time")
     outlined = outline(prompt)
+    chunker, units = _read(outlined)
+    if outlined.groups and (walls := _walls(outlined, chunker, units)):
+        outlined = outline(prompt, walls)
+        chunker, units = _read(outlined)
     foreign = [_foreign(prompt, part) for part in outlined.parts if part.kind == "foreign"]
-    tokens = tokenize(outlined.text)
-    if not tokens:
-        return PromptTree(prompt, _phrases(prompt, (), foreign, ()))
-    _mark(tokens, outlined)
-    default_tagger().tag(tokens)
-    chunker = Chunker(tokens, assign_roles(tokens))
-    units = mark_style(chunker.run())
     absent = tuple(
         Phrase(words, _head(unit, words), prompt=prompt)
         for unit in chunker.absent
         if unit.head is not None and (words := _words(prompt, _sorted(unit)))
     )
     return PromptTree(prompt, _phrases(prompt, units, foreign, outlined.regions), absent)
+
+
+def _read(outlined: Outline) -> tuple[Chunker, list[Unit]]:
+    tokens = tokenize(outlined.text)
+    if tokens:
+        _mark(tokens, outlined)
+        default_tagger().tag(tokens)
+    chunker = Chunker(tokens, assign_roles(tokens))
+    return chunker, mark_style(chunker.run())
+
+
+def _walls(outlined: Outline, chunker: Chunker, units: Sequence[Unit]) -> frozenset[int]:
+    """The edges of weight groups that must be walls: where words inside and outside would be one phrase.
+
+    A group without a noun ("(kneeling:1.3)") is no thing; it goes on belonging to what it belongs to without brackets.
+    So brackets around what is a phrase anyway change nothing, and a prompt reads the same once it is emphasised.
+    """
+    tokens = chunker.tokens
+    starts = [token.start for token in tokens]
+    owners = {token.start: unit for unit in units for token in unit.words + unit.verbs}
+    loose: set[int] = set()
+    things = []
+    for group in outlined.groups:
+        inside = range(bisect_left(starts, group.start), bisect_left(starts, group.end))
+        if any(chunker.roles[i] == NOUN or _names(tokens[i]) for i in inside):
+            things.append(group)
+        else:
+            loose.update(inside)
+    foreign = [(part.start, part.end) for part in outlined.parts if part.kind == "foreign"]
+    walls: set[int] = set()
+    for group in things:
+        for edge in group.walls:
+            right = bisect_left(starts, edge)
+            between = 0 < right < len(tokens) and not {right - 1, right} & loose and not tokens[right].quoted
+            unit = owners.get(starts[right - 1]) if between else None
+            glued = unit is not None and unit is owners.get(starts[right])
+            if glued or any(start <= edge < end for start, end in foreign):
+                walls.update(group.walls)
+    return frozenset(walls)
+
+
+def _names(token: Token) -> bool:
+    """Whether a word read as something else may be a noun: the smile of "(girl) (smile)"."""
+    return (
+        token.kind == WORD and not token.lower.endswith(("ing", "ed")) and bool({"NN", "NNS"} & set(kinds(token.lower)))
+    )
 
 
 def _mark(tokens: Sequence[Token], outlined: Outline) -> None:
