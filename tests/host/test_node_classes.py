@@ -67,7 +67,7 @@ image = torch.full((1, 8, 8, 3), 0.25)
 lists = {"image": [image], "restorer": [restorer], "run": [True], "strength": [0.2], "steps": [1], "seed": [0]}
 inputs = importlib.import_module("pack.nodes.inputs")
 find, prepared = inputs.find_work, []
-inputs.find_work = lambda *given: prepared.append(1) or find(*given)
+inputs.find_work = lambda *given, **named: prepared.append(1) or find(*given, **named)
 fresh = lambda: {name: list(value) for name, value in lists.items()}  # as the host makes them for each call
 needed = stage.check_lazy_status(**{**fresh(), "restorer": (None,)}, keep_color=[False], prompt=["x"])
 needed = [needed, stage.check_lazy_status(**fresh(), keep_color=[False], prompt=["x"])]
