@@ -118,7 +118,7 @@ class GRefineNoHarmGuard(io.ComfyNode):
         aggregate: Sequence[object],
         include_style: Sequence[object],
         mask: Sequence[object] | None = None,
-        measure_anyway: Sequence[object] = (False,),
+        measure_anyway: Sequence[object] | None = None,
         rule: Sequence[object] | None = None,
         attempts: Sequence[object] | None = None,
         keep: Sequence[object] | None = None,
@@ -142,7 +142,7 @@ class GRefineNoHarmGuard(io.ComfyNode):
             inputs.single(scoring, "scoring"),
             inputs.single(aggregate, "aggregate"),
             inputs.single(include_style, "include_style"),
-            inputs.single(measure_anyway, "measure_anyway"),
+            inputs.single(measure_anyway, "measure_anyway") if inputs.given(measure_anyway) else False,
             interrupt=host.check_interrupted,
         )
         # Workflows that were saved before there was a choice go by the scores, as they did.

@@ -98,7 +98,7 @@ class GRefineQualityReport(io.ComfyNode):
         plan_reason: Sequence[object] | None = None,
         stage1_guard: Sequence[object] | None = None,
         stage2_guard: Sequence[object] | None = None,
-        measure_anyway: Sequence[object] = (False,),
+        measure_anyway: Sequence[object] | None = None,
     ) -> io.NodeOutput:
         """Measure both pictures, and put everything that is connected on one sheet for each."""
         old, new = inputs.flatten_images(before, "before"), inputs.flatten_images(after, "after")
@@ -113,7 +113,7 @@ class GRefineQualityReport(io.ComfyNode):
             inputs.single(scoring, "scoring"),
             inputs.single(aggregate, "aggregate"),
             inputs.single(include_style, "include_style"),
-            inputs.single(measure_anyway, "measure_anyway"),
+            inputs.single(measure_anyway, "measure_anyway") if inputs.given(measure_anyway) else False,
             interrupt=host.check_interrupted,
         )
         connected = {

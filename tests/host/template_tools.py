@@ -60,8 +60,9 @@ def shipped(name: str, picture: str) -> dict[str, Any]:
 
 
 def with_bars(graph: dict[str, Any], bar: float, steps: int | None = None) -> dict[str, Any]:
-    """``bar`` 1 lets no picture pass untouched, 0 lets every one."""
+    """Decided by bars, for an untrained model's verdicts say nothing: ``bar`` 1 lets no picture pass, 0 every one."""
     plan = of(graph, "GRefinePlan")
+    graph = set_input(graph, plan, "mode", "gated")
     for key in ("perceptual_bar", "alignment_bar"):
         graph = set_input(graph, plan, key, bar)
     return graph if steps is None else set_input(graph, plan, "steps", steps)
@@ -75,9 +76,8 @@ def replaced(graph: dict[str, Any], loader: str, double: str, **inputs: Any) -> 
 
 
 def with_a_part_to_redraw(graph: dict[str, Any]) -> dict[str, Any]:
-    """An untrained model finds nothing in particular and misses every phrase: take the worst fifth of the first map."""
-    graph = set_input(graph, of(graph, "GRefineMergeMaps"), "weight_b", 0.0)
-    for key, value in {"method": "top", "floor": 0.0}.items():
+    """An untrained model finds nothing in particular: take the worst fifth of its map, and the phrases it misses."""
+    for key, value in {"method": "top", "floor": 0.0, "calibrated": False}.items():
         graph = set_input(graph, of(graph, "GRefineBinarizeMap"), key, value)
     return graph
 
