@@ -47,8 +47,10 @@ def _blur(x: Tensor, fine: float, strength: float, _: torch.Generator) -> Tensor
 
     sigma = max(0.4, 0.6 * fine * (0.5 + strength))
     kernel = 2 * math.ceil(2.5 * sigma) + 1
-    kernel = min(kernel, 2 * ((min(x.shape[-2:]) - 1) // 2) - 1)
-    return gaussian_blur2d(x, (max(3, kernel), max(3, kernel)), (sigma, sigma), "reflect")
+    kernel = max(3, min(kernel, 2 * ((min(x.shape[-2:]) - 1) // 2) - 1))
+    # A side of one pixel has nothing to be reflected, and is not blurred along.
+    height, width = (kernel if side > 1 else 1 for side in x.shape[-2:])
+    return gaussian_blur2d(x, (height, width), (sigma, sigma), "reflect")
 
 
 def _noise(x: Tensor, fine: float, strength: float, generator: torch.Generator) -> Tensor:

@@ -113,3 +113,12 @@ def test_damage_is_where_its_mask_says():
         assert changed[copy.mask].mean() > 0.005, name
         assert damage(image, name, local=False).mask.all()
     torch.testing.assert_close(image, before)
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 2)])
+def test_every_damage_can_be_made_of_pictures_of_any_size(name, size):
+    """One's own pictures may be as small as they like."""
+    changed = DAMAGES[name][1](torch.full((1, 3, *size), 0.4), 6.0, 0.5, torch.Generator().manual_seed(0))
+    assert changed.shape == (1, 3, *size)
+    assert bool(changed.isfinite().all())
