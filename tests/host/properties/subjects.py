@@ -103,6 +103,29 @@ class Subjects:
         }
         return self.judge(node, given, lambda result: None)
 
+    def calibrate(self, give: Giver) -> str:
+        count = give.pick((12, 12, 12, 13, 11))
+        image, prompts = give.image(batch=count), give.text()
+        bad = give.image() if give.pick((True, False)) else Given(None)
+        given = {
+            "quality_model": give.one_of(self.models.quality),
+            "image": Given(image.value, image.fine and count >= 12),
+            "prompts": prompts,
+            "bad_image": Given(bad.value, bad.fine or bad.value is None),  # None is one that is not connected
+        }
+        lines = [line for line in prompts.value.splitlines() if line.strip()] if prompts.fine else []
+        clash = [] if len(lines) in (0, 1, count) else ["prompts"]
+        bounds = repr(self.models.quality.calibration)
+
+        def right(result: tuple[Any, ...]) -> None:
+            model, report = result
+            assert model is not self.models.quality
+            assert repr(self.models.quality.calibration) == bounds, "the model that was given has other bounds"
+            assert model.calibration is not None
+            assert f"Measured on {count} good pictures" in report
+
+        return self.judge(self.node("quality_model", "GRefineCalibrateQualityModel"), given, right, clash=clash)
+
     # Measuring
 
     def _ways(self, give: Giver) -> dict[str, Given]:
@@ -476,6 +499,7 @@ class Subjects:
 #: Node → its case.
 CASES = {
     "GRefineLoadQualityModel": Subjects.quality_model_files,
+    "GRefineCalibrateQualityModel": Subjects.calibrate,
     "GRefineLoadMiniature": Subjects.miniature,
     "GRefinePQMap": Subjects.pq_map,
     "GRefineAQMap": Subjects.aq_map,
