@@ -110,7 +110,7 @@ def test_pq_map_is_the_librarys(client, quality):
     graph |= {f"show{index}": show("pq", index) for index in range(3, 9)}
     graph |= {"quality": show_mask("pq", 0), "defects": show_mask("pq", 1), "overlay": show_image("pq", 2)}
     run = client.run(graph).ok()
-    expected = perceptual_quality(quality, as_tensor(picture(1)))
+    expected = perceptual_quality(quality, as_tensor(picture(1)), MEASURE["formula"])
     scores = [expected.score, *(expected.factors[name] for name in FACTORS), expected.worst_region]
     for index, score in enumerate(scores):
         assert [float(text) for text in run.texts(f"show{index + 3}")] == pytest.approx(score.tolist(), rel=1e-3)
@@ -337,8 +337,8 @@ def _batch(name: str, count: int):
 
 def scores(quality, seed):
     image = as_tensor(picture(seed))
-    alignment = alignment_quality(quality, image, PROMPT, aggregate="geometric")
-    return float(perceptual_quality(quality, image).score), float(alignment.score)
+    alignment = alignment_quality(quality, image, PROMPT, aggregate="geometric", formula=MEASURE["formula"])
+    return float(perceptual_quality(quality, image, MEASURE["formula"]).score), float(alignment.score)
 
 
 @pytest.fixture(scope="module")
