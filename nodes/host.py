@@ -141,8 +141,10 @@ def check_interrupted() -> None:
     comfy.model_management.throw_exception_if_processing_interrupted()
 
 
-def progress(total: int = 1, preview_side: int = 512) -> Callable[[int, int, Tensor | None], None]:
+def progress(total: int = 1, preview_side: int = 512) -> Callable[..., None]:
     """A `grefine_core` progress callback that moves the node's bar, shows previews, and honours the user's cancel.
+
+    It is called with ``(done, total)`` or ``(done, total, preview)``.
 
     total: what is expected at first; every call brings the current total along. preview_side: previews are sent no
     larger than this.
