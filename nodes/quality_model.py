@@ -297,7 +297,7 @@ class GRefineCalibrateQualityModel(io.ComfyNode):
             raise InputError(
                 f"image: {len(pictures)} good pictures are too few to set bounds by; give {FEWEST} or more."
             )
-        lines = [line.strip() for line in prompts.splitlines() if line.strip()]
+        lines = [line.strip() for line in inputs.text(prompts, "prompts").splitlines() if line.strip()]
         if len(lines) not in (0, 1, len(pictures)):
             raise InputError(
                 f"prompts: {len(lines)} lines for {len(pictures)} pictures; give one for each, one for all, or none."

@@ -101,10 +101,10 @@ def fake_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHost]:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         fake.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"
-        up.set()
 
     def work() -> None:
         loop.run_until_complete(start())
+        loop.call_soon(up.set)  # not earlier: a stop that comes before the loop runs for good would be lost
         loop.run_forever()
 
     thread = threading.Thread(target=work, daemon=True)
