@@ -369,7 +369,18 @@ def _capped(values: Values, region: Bool, cap: float) -> Bool:
     inside = np.where(region, values, -np.inf)
     limit = np.partition(inside.ravel(), -most)[-most]
     best = inside > limit
-    return best if best.any() else np.asarray(inside >= limit)
+    return best if best.any() else _nearest_to_the_middle(np.asarray(inside >= limit), most)
+
+
+def _nearest_to_the_middle(region: Bool, most: int) -> Bool:
+    """At most so many cells of a region whose places are all alike."""
+    rows, columns = np.nonzero(region)
+    height, width = region.shape
+    away = (rows * 2 + 1 - height) ** 2 / height**2 + (columns * 2 + 1 - width) ** 2 / width**2
+    chosen = np.argsort(away, kind="stable")[:most]
+    kept = np.zeros_like(region)
+    kept[rows[chosen], columns[chosen]] = True
+    return kept
 
 
 def _with_room(anchor: Values, beside: Bool, options: RegionOptions) -> Bool:
@@ -389,6 +400,8 @@ def _free_place(values: Values, taken: Bool, options: RegionOptions) -> Bool:
     from scipy import ndimage
 
     cap = min(options.free_area, options.area)
+    if taken.all():  # there is none: where it shows best has to do
+        taken = np.zeros_like(taken)
     ranked = _own_range(np.where(taken, np.float32(0.0), _own_range(values)))
     labels, _ = ndimage.label(_above(ranked, options.level))
     best = labels == labels[np.unravel_index(int(ranked.argmax()), ranked.shape)]

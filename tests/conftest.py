@@ -30,8 +30,10 @@ from PIL import Image, ImageFilter
 for _name in [name for name in os.environ if name.lower().endswith("_proxy")]:
     del os.environ[_name]
 
-# Slow machines are no failure; and CI judges a commit by the same examples each time, people look for new ones.
-settings.register_profile("grefine", deadline=None, derandomize=bool(os.environ.get("CI")))
+# Slow machines are no failure; and a commit is judged by the same examples everywhere. New ones are looked for with
+# `pytest --hypothesis-profile explore`.
+settings.register_profile("grefine", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, derandomize=False)
 settings.load_profile("grefine")
 
 # Whatever proxy stands between this machine and others: the tests' own servers are on this one.

@@ -42,7 +42,8 @@ _VALUES = {
     "absent": "no",
 }
 _PARAMETERS = {name: value for value, names in _VALUES.items() for name in names.split()}
-_PART_WEIGHT = re.compile(rf"::[ \t]*({_NUMBER})?(?![\w:])")
+# Not in front of "(" either: "std::vector" stays one word when the weight of "vector" is raised.
+_PART_WEIGHT = re.compile(rf"::[ \t]*({_NUMBER})?(?![\w:(])")
 
 _SPECIAL = re.compile(r"[()\\<{|}—–]|embedding:|__|BREAK|AND|ADD|--|::|/imagine|://|[wW]{3}\.")
 SEPARATORS = frozenset({"lora", "embedding", "wildcard", "break", "and", "parameter", "link", "absent"})

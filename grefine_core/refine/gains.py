@@ -204,6 +204,23 @@ class Judgement:
         return bool(self.gains) and not self.losses
 
 
+@dataclass(frozen=True)
+class _Rise:
+    name: str
+    was: float
+    now: float
+    limit: float
+
+    @property
+    def share(self) -> float:
+        """Of what it has to exceed; what is not a number does not rise."""
+        share = (self.now - self.was - ROUNDING) / max(self.limit, ROUNDING)
+        return share if math.isfinite(share) else -math.inf
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.was:.2f} → {self.now:.2f}"
+
+
 def compare(
     before: Reading,
     after: Reading,
@@ -215,9 +232,10 @@ def compare(
 ) -> Judgement:
     """Judge a change by the readings of the whole picture before and after, and by the quality of its regions.
 
-    A *loss*: a phrase that is matched falls below 1 − noise, or the quality of a region falls by more than noise; where
-    no region is looked at, the perceptual score. A *gain*: an unmatched phrase, the quality of the regions together, or
-    the perceptual score rises by more than noise. Figures that are no numbers lose.
+    A *loss*: a phrase that is matched falls below 1 − noise, one that is not falls by more than noise, or so does the
+    quality of a region; where no region is looked at, the perceptual score. A *gain*: an unmatched phrase rises by more
+    than noise, or both the quality of the regions and the perceptual score do: either alone rises with good content of
+    any kind, where a defect was. Figures that are no numbers lose.
 
     Args:
         before, after: of the whole picture.
@@ -229,18 +247,9 @@ def compare(
     open_phrases = [index for index, value in enumerate(before.phrases) if value < 1.0]
     gain = noise.corrected(max(1, tests) * (2 + len(open_phrases)))
     loss = noise.corrected(max(1, len(qualities)))
-    gains, losses = [], []
+    losses: list[str] = []
     falls: list[float] = []
-    nearest = (-math.inf, "")
-
-    def rise(name: str, was: float, now: float, limit: float) -> None:
-        nonlocal nearest
-        told = f"{name} {was:.2f} → {now:.2f}"
-        if now - was > limit + ROUNDING:
-            gains.append(told)
-        share = (now - was) / max(limit, ROUNDING)
-        if share > nearest[0]:
-            nearest = (share, f"{told}, noise {limit:.2f}")
+    chances: list[tuple[_Rise, ...]] = []  # each a gain if all of it rises
 
     def fall(name: str, was: float, now: float, floor: float, limit: float) -> None:
         # Written so that what is not a number is a loss.
@@ -251,22 +260,26 @@ def compare(
     for index, (was, now) in enumerate(zip(before.phrases, after.phrases, strict=True)):
         name = f"'{before.names[index]}'"
         if index in open_phrases:
-            rise(name, was, now, gain.phrase)
+            chances.append((_Rise(name, was, now, gain.phrase),))
+            fall(name, was, now, was - noise.phrase, noise.phrase)
         else:
             fall(name, was, now, 1.0 - noise.phrase, noise.phrase)
+    score = _Rise("perceptual score (logarithm)", before.perceptual, after.perceptual, gain.perceptual)
     if qualities:
         was, now = (sum(pair[side] for pair in qualities) / len(qualities) for side in (0, 1))
-        rise("quality of the region" if len(qualities) == 1 else "quality of the crops", was, now, gain.region)
+        name = "quality of the region" if len(qualities) == 1 else "quality of the crops"
+        chances.append((_Rise(name, was, now, gain.region), score))
         for was, now in qualities:
             fall("quality of the region", was, now, was - loss.region, loss.region)
-    rise("perceptual score (logarithm)", before.perceptual, after.perceptual, gain.perceptual)
-    if not qualities:  # where no region is looked at, as in a second opinion
-        floor = before.perceptual - noise.perceptual
-        fall("perceptual score (logarithm)", before.perceptual, after.perceptual, floor, noise.perceptual)
+    else:  # no region is looked at, as in a second opinion
+        chances.append((score,))
+        fall(score.name, score.was, score.now, score.was - noise.perceptual, noise.perceptual)
+    gains = [str(rise) for chance in chances if all(rise.share > 1.0 for rise in chance) for rise in chance]
+    nearest = max((min(chance, key=lambda rise: rise.share) for chance in chances), key=lambda rise: rise.share)
     return Judgement(
         tuple(gains),
         tuple(losses),
-        nearest[1],
+        f"{nearest}, noise {nearest.limit:.2f}",
         max(falls, default=0.0),
         qualities[0] if len(qualities) == 1 else None,
     )

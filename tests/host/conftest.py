@@ -106,9 +106,9 @@ def host_run(host_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Calla
     host's arguments (``--cpu``, a scratch base directory) are in ``sys.argv``. The test fails with stderr if the code
     fails.
     """
-    base = tmp_path_factory.mktemp("host_run")
 
     def run(code: str, timeout: float = 1500.0) -> str:
+        base = tmp_path_factory.mktemp("host_run")  # of its own: what one test puts there is in no other's lists
         prelude = (
             f"import sys; sys.path.insert(0, {str(host_path)!r}); "
             f"sys.argv = ['main.py', '--cpu', '--base-directory', {str(base)!r}]\n"

@@ -128,6 +128,8 @@ try:
     result["interrupted"] = False
 except memory.InterruptProcessingException:
     result["interrupted"] = True
+comfy.utils.set_progress_bar_global_hook(None)            # newer hosts pass the last steps on late, by the clock
+memory.interrupt_current_processing(False)
 result["progress"] = list(seen)
 result["encoded before the cancel"] = quality.pictures_encoded - encoded
 

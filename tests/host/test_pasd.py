@@ -185,7 +185,9 @@ def test_progress_counts_denoiser_calls(bench):
     done = bench.client.run(graph_of(bench, noise(2, 64, 64), steps=3)).ok()
     seen = [(data["value"], data["max"]) for event, data, _ in done.messages if event == "progress"]
     assert [entry for entry in seen if entry[1] == 6][-1] == (6, 6)
-    assert len(set(seen)) >= 6
+    steps = [value for value, most in seen if most == 6]  # newer hosts pass on only some of them, by the clock
+    assert set(steps) <= set(range(7))
+    assert steps == sorted(steps)
 
 
 def test_cancel_stops_within_a_tile(bench, client):
@@ -315,7 +317,7 @@ result = {"folders": folder_paths.get_folder_paths("pasd")}
 def tell(call):
     try:
         call()
-    except Exception as error:
+    except (Exception, memory.InterruptProcessingException) as error:  # of newer hosts, no Exception
         return f"{type(error).__name__} {error}"
 
 load = lambda **more: pasd.GRefineLoadPASD.execute(**{**LOAD, **more})[0]

@@ -16,7 +16,7 @@ from grefine_core.refine.gains import Reading, compare, grid_places, noise_of, r
 
 RED, GREEN, BLUE = 0, 1, 2
 A, B = (5, 5, 25, 25), (70, 40, 95, 65)
-QUIET = Noise(0.02, 0.05, 0.05)
+QUIET = Noise(0.02, 0.001, 0.05)
 
 
 class Eyes:
@@ -87,6 +87,18 @@ def test_a_region_that_looks_better_stays_and_one_that_brings_nothing_goes(befor
     assert first.quality == pytest.approx((0.5, 0.8), abs=1e-5)
     assert "no gain beyond noise" in second.reason
     assert (first.number, second.number) == (1, 2)
+
+
+def test_a_region_alone_is_no_gain_as_long_as_the_picture_does_not_look_better(before, mask):
+    out = check(before, changed(before, A, RED, 0.3), mask=mask, noise=replace(QUIET, perceptual=0.5))
+    assert verdicts(out) == [False]
+    assert "no gain beyond noise (nearest: perceptual score" in out.entries[0][0].reason
+
+
+def test_a_missing_thing_that_goes_further_away_refuses_a_gain(before, mask):
+    out = check(before, changed(changed(before, A, RED, 0.3), A, GREEN, -0.2), mask=mask)
+    assert verdicts(out) == [False]
+    assert "'grass' falls from 0.90" in out.entries[0][0].reason
 
 
 def test_equal_is_no_gain(before, mask):

@@ -53,7 +53,11 @@ class Editor:
     def _said(self, kind: str, text: str, where: str) -> None:
         # What the editor says of itself, or looks for on the net and is not there in a test, is not the pack's doing.
         own = where.startswith((f"{self.url}/assets/", "https://")) and "refine" not in text.lower()
-        own = own or "https://api.comfy.org" in text or where.startswith(f"{self.url}/api/userdata/")
+        own = (
+            own
+            or "https://api.comfy.org" in text
+            or where.startswith((f"{self.url}/api/userdata/", f"{self.url}/templates/"))
+        )
         if kind == "error" and not own:
             self.problems.append(f"{text} ({where})")
 
