@@ -83,7 +83,7 @@ def test_weights_as_the_host_reads_them(prompt, expected):
         ("a cat -- or --maybe a dog", []),
         ("a moon::2 a sun::", [("::2", "parameter"), ("::", "parameter")]),
         ("fog::-.5 hills", [("fog", "absent"), ("::-.5", "parameter")]),
-        ("std::vector, 16:9", []),
+        ("std::vector, 16:9, std::(vector:1.2)", [("(", "open"), (":1.2)", "close")]),
         ("https://a.b/c.png, www.d.e a cat", [("https://a.b/c.png", "link"), ("www.d.e", "link")]),
         ("/imagine prompt: a cat", [("/imagine prompt:", "parameter")]),
         ("a cat ADDCOL a dog", [("ADDCOL", "break")]),

@@ -119,6 +119,15 @@ def test_a_map_without_a_place_gives_the_middle_and_no_more_than_may_be():
     assert abs((left + right) / 2 - 64) < 6
 
 
+def test_where_no_place_is_free_no_more_is_taken_than_may_be():
+    """Two things without a place of their own, each at home in a half of the picture."""
+    halves = torch.zeros(GRID)
+    halves[:, : GRID[1] // 2] = 1.0
+    lost = phrase("moon", torch.ones(GRID), deficit=1.0, defect="noun")
+    found = find_regions(diagnosis(phrase("sea", halves), phrase("sky", 1.0 - halves), lost))
+    assert 0.0 < float(found.mask.area) <= RegionOptions().free_area + 0.1
+
+
 def test_the_whole_picture_only_if_asked_for():
     missing = phrase("balloon", spot(3, 3), deficit=0.8, defect="noun")
     assert float(find_regions(diagnosis(missing)).mask.area[0]) < 0.5
