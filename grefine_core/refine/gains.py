@@ -29,6 +29,11 @@ PIXELS_AT_ONCE = 1 << 22
 _SHARE = 0.05
 #: A stage that changes all of the picture is looked at in at most so many crops a side.
 _MOST_CROPS = 3
+#: A region of at least this quality is good: half of the good miniature pictures' own regions are below 0.87, a quarter
+#: below 0.74. As with a phrase that is matched, what was better than good may become good, a thing on an empty sky say.
+_GOOD = 0.8
+#: A matched phrase that falls by so many times its noise was painted over, though something like it is elsewhere.
+_FAR = 3.0
 #: The same picture measures a little differently in another batch (float32 sums in another order): no change at all.
 ROUNDING = 1e-6
 
@@ -210,6 +215,13 @@ class _Rise:
     was: float
     now: float
     limit: float
+    allowed: bool = True
+    """Whether it speaks for the change, given what else happens."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is a gain."""
+        return self.allowed and self.share > 1.0
 
     @property
     def share(self) -> float:
@@ -232,10 +244,11 @@ def compare(
 ) -> Judgement:
     """Judge a change by the readings of the whole picture before and after, and by the quality of its regions.
 
-    A *loss*: a phrase that is matched falls below 1 − noise, one that is not falls by more than noise, or so does the
-    quality of a region; where no region is looked at, the perceptual score. A *gain*: an unmatched phrase rises by more
-    than noise, or both the quality of the regions and the perceptual score do: either alone rises with good content of
-    any kind, where a defect was. Figures that are no numbers lose.
+    A *loss*: a phrase that is matched falls below 1 − noise, or by three times its noise; one that is not matched falls
+    by more than noise; the quality of a region does, to what is not good any more; where no region is looked at, the
+    perceptual score. A *gain*: an unmatched phrase rises by more than noise, or the quality of the regions does and the
+    perceptual score does not fall: the first alone rises with good content of any kind, where a defect was. Figures
+    that are no numbers lose.
 
     Args:
         before, after: of the whole picture.
@@ -249,7 +262,7 @@ def compare(
     loss = noise.corrected(max(1, len(qualities)))
     losses: list[str] = []
     falls: list[float] = []
-    chances: list[tuple[_Rise, ...]] = []  # each a gain if all of it rises
+    rises: list[_Rise] = []
 
     def fall(name: str, was: float, now: float, floor: float, limit: float) -> None:
         # Written so that what is not a number is a loss.
@@ -260,26 +273,25 @@ def compare(
     for index, (was, now) in enumerate(zip(before.phrases, after.phrases, strict=True)):
         name = f"'{before.names[index]}'"
         if index in open_phrases:
-            chances.append((_Rise(name, was, now, gain.phrase),))
+            rises.append(_Rise(name, was, now, gain.phrase))
             fall(name, was, now, was - noise.phrase, noise.phrase)
         else:
-            fall(name, was, now, 1.0 - noise.phrase, noise.phrase)
+            fall(name, was, now, max(1.0 - noise.phrase, was - _FAR * noise.phrase), noise.phrase)
     score = _Rise("perceptual score (logarithm)", before.perceptual, after.perceptual, gain.perceptual)
     if qualities:
         was, now = (sum(pair[side] for pair in qualities) / len(qualities) for side in (0, 1))
         name = "quality of the region" if len(qualities) == 1 else "quality of the crops"
-        chances.append((_Rise(name, was, now, gain.region), score))
+        rises.append(_Rise(name, was, now, gain.region, score.now >= score.was - noise.perceptual - ROUNDING))
         for was, now in qualities:
-            fall("quality of the region", was, now, was - loss.region, loss.region)
+            fall("quality of the region", was, now, min(was, _GOOD) - loss.region, loss.region)
     else:  # no region is looked at, as in a second opinion
-        chances.append((score,))
+        rises.append(score)
         fall(score.name, score.was, score.now, score.was - noise.perceptual, noise.perceptual)
-    gains = [str(rise) for chance in chances if all(rise.share > 1.0 for rise in chance) for rise in chance]
-    nearest = max((min(chance, key=lambda rise: rise.share) for chance in chances), key=lambda rise: rise.share)
+    nearest = max(rises, key=lambda rise: rise.share)
     return Judgement(
-        tuple(gains),
+        tuple(str(rise) for rise in rises if rise.counts),
         tuple(losses),
-        f"{nearest}, noise {nearest.limit:.2f}",
+        f"{nearest}, noise {nearest.limit:.2f}" + ("" if nearest.allowed else f", while the {score} falls"),
         max(falls, default=0.0),
         qualities[0] if len(qualities) == 1 else None,
     )

@@ -28,7 +28,7 @@ sys.path.append(HERE)
 from properties.runner import run
 run(part, **OPTIONS)
 """
-QUICK = {"cases": 12, "longest": 257, "most": 257 * 257, "text": 2000}
+QUICK = {"cases": 6, "longest": 257, "most": 257 * 257, "text": 2000}
 SLOW = {"cases": 500, "longest": 4097, "most": 2_000_000, "text": 100_000}
 
 
@@ -54,8 +54,8 @@ def test_a_clear_error_or_a_right_result(quick, name):
 def test_there_are_both_errors_and_results(quick):
     """Cases that are all refused, or none, would prove nothing."""
     results, refused = (sum(quick[name].get(kind, 0) for name in CASES) for kind in ("result", "refused"))
-    assert results > 50
-    assert refused > 25
+    assert results > 25
+    assert refused > 12
 
 
 @pytest.mark.slow

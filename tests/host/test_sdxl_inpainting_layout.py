@@ -131,7 +131,7 @@ def result(output: str):
     return json.loads(line.removeprefix("RESULT "))
 
 
-@pytest.mark.parametrize("layout", ["diffusers", "single file"])
+@pytest.mark.parametrize("layout", [pytest.param("diffusers", marks=pytest.mark.slow), "single file"])
 def test_the_host_recognises_nine_channels_by_the_key_list(host_run, layout):
     found = result(host_run(UNET + f"LAYOUT = {layout!r}\n" + DETECT))
     assert found["class"] == "SDXL"
@@ -150,9 +150,11 @@ def test_the_hosts_own_loader_builds_an_inpainting_model_and_misses_nothing(host
     assert found["trouble"] == []
 
 
+@pytest.mark.slow
 def test_the_text_encoders_of_the_same_folder_are_recognised(host_run):
     assert result(host_run(TEXT_ENCODERS)) == ["CLIP_L", "CLIP_G"]
 
 
+@pytest.mark.slow
 def test_the_vae_of_the_same_folder_is_read_without_a_key_to_spare(host_run):
     assert result(host_run(VAE)) == [4, 8, []]

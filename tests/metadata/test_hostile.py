@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import time
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +16,7 @@ from grefine_core.metadata import read_prompt
 from grefine_core.metadata.containers import decode_user_comment
 from grefine_core.metadata.infotext import read_infotext
 
+from ..effort import EFFORTS
 from .graphs import BASE, encoded, node, read, sampler, saved
 from .test_chain import ONE_PROMPT
 from .test_conditioning import TOGETHER
@@ -131,37 +131,37 @@ def many_ways_of_pictures(count: int) -> dict:
     return saved({"3": sampler("6"), "6": encoded(FOX), **nodes, **ends}, "100", latent=False)
 
 
+@pytest.mark.parametrize("effort", EFFORTS)
 @pytest.mark.parametrize(
     "graph", [deep_conditionings, wide_combinations, long_chain_of_samplers, many_ways_of_pictures]
 )
-def test_large_graphs_take_time_by_size_alone(graph):
-    taken = []
-    for count in (1_000, 8_000):
+def test_large_graphs_take_time_by_size_alone(graph, effort):
+    def spent(count):
         content = json.dumps(graph(count))
-        start = time.process_time()
         assert read_prompt({"prompt": content}).positive == FOX
-        taken.append(time.process_time() - start)
+        return effort(lambda: read_prompt({"prompt": content}))
+
     # Eight times as large: far below the 64 times that every pair of nodes would cost.
-    assert taken[1] < 30 * max(taken[0], 0.02)
+    assert spent(4_000) < 20 * spent(500)
 
 
-def test_many_outputs_and_samplers_take_time_by_size_alone():
-    taken = []
-    for count in (200, 1_600):
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_many_outputs_and_samplers_take_time_by_size_alone(effort):
+    def spent(count):
         nodes = {**BASE, "6": encoded(FOX), "8": encoded("a castle")}
         for at in range(count):
             nodes[f"s{at}"] = sampler("6" if at else "8", latent=f"s{at - 1}" if at else "5", denoise=0.3)
             nodes[f"d{at}"] = node("VAEDecode", samples=[f"s{at}", 0])
             nodes[f"o{at}"] = node("SaveImage", images=[f"d{at}", 0], filename_prefix="x")
         content = json.dumps(nodes)
-        start = time.process_time()
         assert read_prompt({"prompt": content}).positive == "a castle"
-        taken.append(time.process_time() - start)
-    assert taken[1] < 30 * max(taken[0], 0.02)
+        return effort(lambda: read_prompt({"prompt": content}))
+
+    assert spent(1_600) < 20 * spent(200)
 
 
 def test_names_and_texts_made_to_be_slow_are_not():
-    start = time.process_time()
+    """That it ends at all: made for expressions that would try every way through them."""
     for text in (
         "{" + "|" * 100_000,
         "{" * 100_000,
@@ -187,7 +187,6 @@ def test_names_and_texts_made_to_be_slow_are_not():
             "3": sampler("20", **{name: ["6", 0]}),
         }
         assert isinstance(read(saved(nodes, "3")).why_none(), str)
-    assert time.process_time() - start < 20
 
 
 @pytest.mark.parametrize("kind", [["CONDITIONING"], {"a": 1}, 3, None])

@@ -68,7 +68,13 @@ def write_real_size(folder, published_keys, write_hollow, variant: Variant, shar
     return folder
 
 
-@pytest.mark.parametrize("variant", [Variant(), Variant(light=True, rrdb=True)], ids=lambda variant: variant.name)
+@pytest.mark.parametrize(
+    "variant",
+    [
+        pytest.param(Variant(), id="pasd", marks=pytest.mark.slow),
+        pytest.param(Variant(light=True, rrdb=True), id="pasd_light_rrdb"),
+    ],
+)
 def test_real_sizes_load_in_half_precision_from_shards(variant, tmp_path, published_keys, write_hollow):
     """No configuration lies beside the files: those of the pack are Stable Diffusion 1.5's."""
     write_real_size(tmp_path, published_keys, write_hollow, variant, shards=3)

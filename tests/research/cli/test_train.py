@@ -106,6 +106,7 @@ def start(arguments: list[str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment())
 
 
+@pytest.mark.slow
 def test_a_training_that_is_killed_goes_on(pq, tmp_path, alike):
     """The process itself, killed while it trains; what is left are whole files, and the end is the same."""
     options = ("--epochs", 60, "--limit", 90)
@@ -231,6 +232,7 @@ def test_aq_on_the_miniature_world(tmp_path, capsys):
         assert row["calibrated"] > row["uncalibrated"], figures
 
 
+@pytest.mark.slow
 def test_fine_tuning_of_image_reward(agiqa, weights, tmp_path, capsys, monkeypatch):
     """One process, then two: the same figures; the result loads, with bounds of its own beside it."""
     from ...tiny_models import write_image_reward
