@@ -175,7 +175,8 @@ class Editor:
         """Queue the graph, by the Run button or by the keys, and wait outside of the page; the history's entry."""
         before = set(self.get("/history"))
         if by == "button":
-            self.page.click("[data-testid=queue-button] button >> nth=0")
+            # In newer editors it is the button itself.
+            self.page.click("button[data-testid=queue-button], [data-testid=queue-button] button >> nth=0")
         else:
             self.page.locator("#graph-canvas").press("Control+Enter")
         end = time.monotonic() + seconds
@@ -194,7 +195,7 @@ class Editor:
         """Move the canvas so that these nodes (or all) fill the window, and have it drawn."""
         self.page.evaluate(
             """([wanted, margin]) => {
-                const nodes = app.graph.nodes.filter(n => !wanted.length || wanted.includes(n.id))
+                const nodes = app.graph.nodes.filter(n => !wanted.length || wanted.includes(Number(n.id)))
                 const left = Math.min(...nodes.map(n => n.pos[0])) - margin
                 const top = Math.min(...nodes.map(n => n.pos[1])) - 30 - margin
                 const right = Math.max(...nodes.map(n => n.pos[0] + n.size[0])) + margin
