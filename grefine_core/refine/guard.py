@@ -211,11 +211,14 @@ def check_tolerance(tolerance: float) -> None:
 class _Change:
     """Changed pixels: which of those in ``box``. Masks of the whole picture for many regions would fill the memory.
 
-    ``number``: of the region in the mask, from 1.
+    ``region``, ``core``: where they are to be judged, box and pixels alike: what was masked, all of it, for a thing that
+    came changes what is around it; without a mask the changed pixels. ``number``: of the region in the mask, from 1.
     """
 
     box: Box
     pixels: Tensor
+    region: Box
+    core: Tensor
     number: int
 
     def apply(self, new: Tensor, result: Tensor) -> None:
@@ -239,18 +242,19 @@ def _changes(old: Tensor, new: Tensor, mask: Tensor | None, join: int) -> list[_
     found = []
     for region in regions:
         whole = region is None or region.alone
-        change = _change(changed if whole else region.cell & changed, 1 if region is None else region.number)
-        if change is not None:
-            found.append(change)
+        pixels = _cut_out(changed if whole else region.cell & changed)
+        if pixels is not None:
+            core = None if region is None else _cut_out(region.core)
+            found.append(_Change(*pixels, *(core or pixels), 1 if region is None else region.number))
     return found
 
 
-def _change(changed: Tensor, number: int) -> _Change | None:
-    box = bounding_box(changed)
+def _cut_out(pixels: Tensor) -> tuple[Box, Tensor] | None:
+    box = bounding_box(pixels)
     if box is None:
         return None
     top, left, bottom, right = box
-    return _Change(box, changed[top:bottom, left:right].clone(), number)
+    return box, pixels[top:bottom, left:right].clone()
 
 
 class _Meter:
@@ -398,7 +402,7 @@ class _GainJudge:
             self._places = [grid_places(self._size, reader.min_side)]
         else:
             self._places = [
-                [region_place(change.box, change.pixels, self._size, reader.min_side)] for change in changes
+                [region_place(change.region, change.core, self._size, reader.min_side)] for change in changes
             ]
         alone = (self._with([place]) for place in range(len(changes)))
         # One call, so that all are measured in the same way.
