@@ -58,8 +58,8 @@ def looks_like_name(words: Sequence[Token]) -> bool:
 
 # Whether a phrase, seen alone, is made of style vocabulary.
 
-_ADJECTIVE_ENDINGS = re.compile(
-    r"(?:ous|ful|less|esque|ish|istic|able|ible|punk|core|wave|ism|inspired|like|ized|ised)$"
+_ADJECTIVE_ENDINGS = re.compile(  # "clownfish", "radish" and "table" end otherwise
+    r"(?:ous|ful|less|esque|(?<!f)(?<!rad)ish|istic|(?<!t)able|ible|punk|core|wave|ism|inspired|like|ized|ised)$"
 )
 _NUMBER = re.compile(r"[\d ]+(?:k|d|mm|s|p|fps|px|th)?|\d[\d.:/x]*\w{0,3}|[fƒ] ?/? ?\d.*")
 
