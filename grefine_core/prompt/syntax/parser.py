@@ -79,7 +79,7 @@ def _walls(outlined: Outline, chunker: Chunker, units: Sequence[Unit]) -> frozen
     things = []
     for group in outlined.groups:
         inside = range(bisect_left(starts, group.start), bisect_left(starts, group.end))
-        if any(chunker.roles[i] == NOUN or _names(tokens[i]) for i in inside):
+        if any(chunker.roles[i] == NOUN or _names(tokens[i], len(inside) > 1 and i == inside[-1]) for i in inside):
             things.append(group)
         else:
             loose.update(inside)
@@ -96,11 +96,12 @@ def _walls(outlined: Outline, chunker: Chunker, units: Sequence[Unit]) -> frozen
     return frozenset(walls)
 
 
-def _names(token: Token) -> bool:
-    """Whether a word read as something else may be a noun: the smile of "(girl) (smile)"."""
-    return (
-        token.kind == WORD and not token.lower.endswith(("ing", "ed")) and bool({"NN", "NNS"} & set(kinds(token.lower)))
-    )
+def _names(token: Token, last: bool) -> bool:
+    """Whether a word read as something else may be a noun: the smile of "(girl) (smile)", an unknown `last` one."""
+    if token.kind != WORD or token.lower.endswith(("ing", "ed", "ly")):
+        return False
+    known = set(kinds(token.lower))
+    return bool({"NN", "NNS"} & known) or (last and known == {""})
 
 
 def _mark(tokens: Sequence[Token], outlined: Outline) -> None:

@@ -217,6 +217,8 @@ def mend_tags(tokens: Sequence[Token]) -> None:
         alone = ends and (i == 0 or tokens[i - 1].kind in BREAKS)
         if alone and token.lower.endswith("ing") and len(token.lower) > 6 and kinds(token.lower) == [""]:
             token.tag = "VBG"  # "unsheathing" as a tag
+        if token.tag.startswith("JJ") and _is_unknown_thing(tokens, i, ends and not alone):
+            token.tag = "NN"
     for token, after in pairwise(tokens):
         if token.lower == "one" and after.lower.endswith("s") and after.lower in word_lists()["finite-verbs"]:
             token.tag, after.tag = "PRP", "VBZ"  # "one wears a hat"
@@ -236,6 +238,21 @@ def mend_tags(tokens: Sequence[Token]) -> None:
     for i in range(len(tokens) - 1):
         if _is_colored_noun(tokens, i):
             tokens[i].tag, tokens[i + 1].tag = "JJ", "NN"
+
+
+_DESCRIBING = re.compile(r"(?:ous|ful|less|like|(?<!f)ish|[ai]ble|ed|ing|an|ese|core|punk)$")
+
+
+def _is_unknown_thing(tokens: Sequence[Token], i: int, ends: bool) -> bool:
+    """Whether a word that no lexicon has is a thing though it ends like an adjective: "amplifier", "old reliquary"."""
+    token = tokens[i]
+    word = token.lower
+    if kinds(word) != [""] or not token.text.isalpha() or word in style_lexicon().words:
+        return False
+    if token.tag != "JJ":  # a comparative has a word it compares
+        return not any(kinds(base) != [""] for base in (word[:-1], word[:-2], word[:-3], word[:-3] + "y"))
+    described = i > 0 and tokens[i - 1].tag in ("JJ", "VBN", "VBG", "CD", "DT", "PRP$", "NN")
+    return ends and described and _DESCRIBING.search(word) is None
 
 
 def _is_preposition(tokens: Sequence[Token], i: int) -> bool:
