@@ -15,6 +15,7 @@ from itertools import groupby
 from types import MappingProxyType
 from typing import Literal
 
+from .headings import element_marks, headings, is_place, kind_of_heading, place_marks
 from .languages import foreign_pieces, other_scripts
 from .markup import SEPARATORS, Group, read, spans
 from .syntax.lexicon import common_words, read_sections, style_lexicon, word_lists
@@ -39,14 +40,6 @@ _QUALIFIER = re.compile(r"(?<=[\w\s])\(([^()\n]{1,40})\)")
 _STRING = r'"(?:\\.|[^"\\])*"'
 _JSON = re.compile(rf"(?P<string>{_STRING})|(?P<mark>[{{}}\[\]:,])|(?P<literal>[^\s\"{{}}\[\]:,]+)", re.DOTALL)
 _JSON_START = re.compile(rf"\s*(?:```(?:json)?\s*)?[{{\[]\s*(?:[{{\[]\s*)*{_STRING}\s*:", re.DOTALL)
-_LABEL = re.compile(
-    rf"""(?:^|(?<=[\n\r{WALL_MARK}.;,!?|]))[ \t]*(?:[-•*#>]+[ \t]*)?[\[*]*[ \t]*
-    (?P<name>[A-Za-z][\w'’-]*(?:[ \t]+[\w'’-]+){{0,3}}?)[ \t]*[\]*]*
-    (?:[ \t]*:(?!:)\**(?=\s|["'“]|$)|(?P<dash>[ \t]+[-–—](?=[ \t])))""",
-    re.VERBOSE,
-)
-_HEADING = re.compile(r"^[ \t]*#{1,6}[ \t]*(?P<name>[A-Za-z][\w '’-]{0,40}?)[ \t]*:?[ \t]*$", re.MULTILINE)
-_MARKED = re.compile(r":|[ \t][-–—][ \t]")
 _MARK_OF_LIST = re.compile(r"^[ \t]*(?:\d{1,2}[.)]|[-*•–>]+|#+)[ \t]+", re.MULTILINE)
 _OPTION_COUNT = re.compile(r"(?<=\{)[\d.-]+\$\$(?:[^{}|$]{0,8}\$\$)?")  # {2$$a|b|c} of wildcard processors
 _SCHEDULE = re.compile(r":[ \t]*\d*\.?\d+[ \t]*(?=\])")  # [cat:dog:0.5]
@@ -157,9 +150,12 @@ class _Draft:
 
     def blank_markup(self) -> None:
         """Take the markup out, with walls at what parts the text."""
-        for span in spans(self.prompt):
-            if span.kind == "text":
-                continue
+        found = [span for span in spans(self.prompt) if span.kind != "text"]
+        parted = list(self.prompt)
+        for span in found:
+            if span.kind in SEPARATORS and span.kind != "absent":
+                parted[span.start : span.end] = WALL_MARK * (span.end - span.start)
+        for span in found:
             if span.kind == "absent":
                 self.tell(span.start, span.end, "absent")
                 continue
@@ -167,6 +163,13 @@ class _Draft:
             self.blank(span.start, span.end, span.kind in SEPARATORS or bar)
             if span.kind in ("break", "and"):
                 self.regions.append(span.end)
+        marked = "".join(parted)
+        for start, end in place_marks(marked):
+            self.blank(start, end, wall=True)
+            self.regions.append(end)
+        self.regions.sort()
+        for start, end in element_marks(marked):
+            self.blank(start, end, wall=True)
         for pattern in (_OPTION_COUNT, _SCHEDULE, _QUALIFIED):
             for match in pattern.finditer(self.prompt):
                 self.blank(*match.span())
@@ -228,7 +231,7 @@ class _Draft:
                 continue
             following = tokens[index + 1][0] if index + 1 < len(tokens) else ""
             if match.lastgroup == "string" and following == ":":
-                kind = _kind_of_label(match[0][1:-1])
+                kind = kind_of_heading(match[0][1:-1])
                 kind = outer[-1] if kind == "prose" else kind
                 self.blank(start, end, wall=True)
             elif match.lastgroup == "string":
@@ -240,22 +243,14 @@ class _Draft:
     def read_labels(self) -> None:
         """Take headings ("Subject: …") and the marks of lists out; what stands behind one is of the heading's kind."""
         text = "".join(self.text)
-        labels = [match for match in _LABEL.finditer(text) if _is_label(match, text)] if _MARKED.search(text) else []
-        labels += [match for match in _HEADING.finditer(text) if "\n" in text]
-        if labels:
-            labels.sort(key=lambda match: match.start())
-            for index, match in enumerate(labels):
-                following = labels[index + 1].start() if index + 1 < len(labels) else len(text)
-                kind = _kind_of_label(match["name"])
-                heading = text[match.start() : match.end()].lstrip()[:1] == "#"
-                end = following if heading else _end_of_value(text, match.end(), following, kind)
-                self.blank(match.start(), match.end(), wall=True)
-                self._value(match.end(), end, kind)
+        for heading in headings(text):
+            self.blank(heading.start, heading.end, wall=True)
+            self._value(heading.end, heading.stop, heading.kind)
         for match in _MARK_OF_LIST.finditer(text):
             self.blank(*match.span())
 
     def _value(self, start: int, end: int, kind: str) -> None:
-        if kind == "ignored":
+        if kind == "ignored" or is_place(self.prompt[start:end].strip(" \t\n,.;")):
             self.blank(start, end, wall=True)
         elif kind == "style":
             self.tell(start, end, "style")
@@ -314,42 +309,6 @@ class _Draft:
 def _pieces(text: str) -> list[tuple[int, int]]:
     """(start, end) of the comma-parts that say something."""
     return [match.span() for match in _PIECE.finditer(text) if match.group().strip()]
-
-
-def _plain(name: str) -> str:
-    """A heading in lower case, without the number of "Region 2"."""
-    return re.sub(r"(?<=\w) \d+$", "", " ".join(re.sub(r"[_-]+", " ", name).split()).lower())
-
-
-def _kind_of_label(name: str) -> str:
-    """What stands behind a heading: "prose", "style", "absent", or "ignored" for settings."""
-    lists = _lists()
-    plain = _plain(name)
-    for section, kind in (("absent-labels", "absent"), ("ignored-labels", "ignored"), ("style-labels", "style")):
-        if plain in lists[section]:
-            return kind
-    return "prose"
-
-
-def _is_label(match: re.Match[str], text: str) -> bool:
-    """Whether words in front of a colon are a heading: known ones anywhere, capitals at the start of a line."""
-    plain = _plain(match["name"])
-    line_start = not text[text.rfind("\n", 0, match.start()) + 1 : match.start()].strip()
-    if match["dash"] and not line_start:
-        return False
-    if any(plain in _lists()[name] for name in ("labels", "style-labels", "absent-labels", "ignored-labels")):
-        return True
-    titled = match["name"][:1].isupper() and len(plain.split()) <= 3
-    return line_start and titled and "\n" in text and not match["dash"]
-
-
-def _end_of_value(text: str, start: int, following: int, kind: str) -> int:
-    """Where what stands behind a heading ends: at the end of its line; a style at the end of its sentence."""
-    stop = r"\n|[.!?](?=\s)" if kind in ("style", "ignored") else r"\n"
-    blank = re.compile(r"\s*").match(text, start, following)
-    first = blank.end() if blank is not None else start
-    found = re.compile(stop).search(text, first, following)
-    return found.start() if found is not None else following
 
 
 # Words around weight groups.

@@ -164,6 +164,15 @@ def mark_style(units: Sequence[Unit]) -> list[Unit]:
     return _merge(state.result)
 
 
+def _is_part_of_picture(unit: Unit) -> bool:
+    """Whether all words of a unit tell where in the picture something is: "far left", "the bottom right corner"."""
+    lists, words = word_lists(), unit.lower
+    sides = lists["picture-sides"]
+    if len(words) < 2 or not all(word in sides or word in lists["picture-areas"] for word in words):
+        return len(words) == 1 and words[0] in ("left", "right") and not unit.determined
+    return any(word in sides for word in words)
+
+
 class _State:
     """The walk over the units: whether a list of artists is being read, whether content has been seen."""
 
@@ -229,6 +238,8 @@ class _State:
 
     def _names_no_thing(self, unit: Unit) -> bool:
         """Whether a unit is a place in the picture or the picture: "in the background", "on the left", "the scene"."""
+        if _is_part_of_picture(unit):
+            return True
         if unit.head is None or any(
             token is not unit.head and token.lower not in word_lists()["picture-wholes"] for token in unit.words
         ):
