@@ -20,6 +20,7 @@ from .languages import foreign_pieces, other_scripts
 from .markup import SEPARATORS, Group, read, spans
 from .syntax.lexicon import common_words, read_sections, style_lexicon, word_lists
 from .syntax.tokens import WALL_MARK
+from .tags import COUNTED, NAMESPACE, is_short, is_style_tag, is_tag
 
 Kind = Literal["prose", "tag", "style", "absent", "foreign"]
 PROSE: tuple[Kind, str] = ("prose", "")
@@ -28,9 +29,6 @@ PROSE: tuple[Kind, str] = ("prose", "")
 _PIECE = re.compile(
     rf"[^,;!?\n\r|•…，。、；！？．｡､{WALL_MARK}]+?(?=[.:]\s|[.:]$|[,;!?\n\r|•…，。、；！？．｡､{WALL_MARK}]|$)"
 )
-_UNDERSCORE = re.compile(r"(?<=[^\W_])_+(?=[^\W_])|(?<=[^\W_])_+(?=\\?\()")
-_META = re.compile(r"\s*(?:score|source|rating|year)[_:][\w]+\s*", re.IGNORECASE)
-COUNTED = re.compile(r"(?<![\w.-])(\d{1,2})\+?([a-z]{3,})(?![\w'’-])", re.IGNORECASE)
 _QUALIFIED = re.compile(  # bat_(animal), saber_\(fate\), bow (weapon)
     r"(?:(?<=[^\W_])|(?<=\d\)))_+\\?\((?![^()\n]*:[\d.]+\))[^()\n]{1,40}\)"
     r"|(?<=\w) \((?:weapon|object|animal|series|medium|character|food|flower)\)"
@@ -88,11 +86,6 @@ class Outline:
                 index += 1
             inside = index < len(self.parts) and self.parts[index].start <= position
             yield self.parts[index].kind if inside else "prose"
-
-
-@lru_cache(maxsize=1)
-def _lists() -> MappingProxyType[str, frozenset[str]]:
-    return MappingProxyType({name: frozenset(terms) for name, terms in read_sections("parts.txt").items()})
 
 
 def outline(prompt: str, walls: Iterable[int] = ()) -> Outline:
@@ -278,21 +271,23 @@ class _Draft:
         """Walls around tags, and the tags as parts: underscores, counted things, and what stands among them."""
         text = "".join(self.text)
         pieces = _pieces(text)
-        signs = [_is_tag(text[start:end]) for start, end in pieces]
+        signs = [is_tag(text[start:end]) for start, end in pieces]
         if not any(signs):
             return
         listed = sum(signs) > 1 or len(pieces) > 2
         for (start, end), sign in zip(pieces, signs, strict=True):
             piece = text[start:end]
-            if not sign and not (listed and _is_short(piece)):
+            if not sign and not (listed and is_short(piece)):
                 continue
             self._wall(start, -1)
             self._wall(end, 1)
             if not re.search(r"[^\W\d_]{2}", piece) and not COUNTED.search(piece):
                 self.blank(start, end)  # ":3", "^_^", "x_x"
                 continue
-            if _META.fullmatch(piece) or _spoken(piece) in _lists()["style-tags"]:
+            if is_style_tag(piece):
                 self.tell(start, end, "style")
+            if match := NAMESPACE.match(piece):
+                self.blank(start, start + match.end())
             for match in _QUALIFIER.finditer(piece):
                 self.blank(start + match.start(), start + match.end())
             self.tell(start, end, "tag")
@@ -360,44 +355,3 @@ def _goes_on(word: str) -> bool:
         return True
     classes = _classes(word)
     return classes != [""] and all(name.startswith(("VB", "IN", "RP", "MD", "W")) for name in classes)
-
-
-# Tags.
-
-
-def counted_noun(text: str) -> str | None:
-    """The noun of a number and a noun in one word ("2girls"); None for other words ("8k", "90s")."""
-    match = COUNTED.fullmatch(text)
-    if match is None:
-        return None
-    noun = match[2].lower()
-    lists = _lists()
-    if noun in lists["counted"]:
-        return noun
-    known = any(name in ("NN", "NNS") for name in _classes(noun))
-    lexicon = style_lexicon()
-    if not known or noun in lists["units"] or noun in lexicon.media or noun in lexicon.heads or noun in lexicon.words:
-        return None
-    return noun
-
-
-def _is_tag(piece: str) -> bool:
-    """Whether a comma-part is a tag by itself: underscores between its words, a counted thing, a sign of tag lists."""
-    if _UNDERSCORE.search(piece) and len(piece.split()) <= 4:
-        return True
-    plain = _spoken(piece)
-    if plain in _lists()["tag-signs"]:
-        return True
-    return len(plain.split()) <= 4 and any(counted_noun(match.group()) for match in COUNTED.finditer(piece))
-
-
-def _spoken(piece: str) -> str:
-    """A tag as words in lower case."""
-    return " ".join(re.sub(r"[\\()_]+", " ", piece).lower().split())
-
-
-def _is_short(piece: str) -> bool:
-    """Whether a comma-part among tags is a tag: a few words without the small ones that sentences have."""
-    words = [word.lower() for word in _WORD.findall(piece)]
-    small = word_lists()["small"] | word_lists()["be"] | word_lists()["pronouns"]
-    return len(words) <= 4 and not any(word in small for word in words)

@@ -8,7 +8,8 @@ from dataclasses import replace
 from functools import lru_cache
 
 from ...errors import InputError
-from ..parts import Outline, Part, counted_noun, outline
+from ..parts import Outline, Part, outline
+from ..tags import counted_noun
 from .chunks import Chunker
 from .lexicon import word_lists
 from .roles import NOUN, assign_roles, kinds

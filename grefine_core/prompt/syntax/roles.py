@@ -217,6 +217,10 @@ def mend_tags(tokens: Sequence[Token]) -> None:
         alone = ends and (i == 0 or tokens[i - 1].kind in BREAKS)
         if alone and token.lower.endswith("ing") and len(token.lower) > 6 and kinds(token.lower) == [""]:
             token.tag = "VBG"  # "unsheathing" as a tag
+        if token.lower == "can" and ends and i and tokens[i - 1].tag in ("NN", "VBG", "VBN", "JJ"):
+            token.tag = "NN"  # "watering can", which ends there
+        if token.tag == "VBZ" and ends and i and tokens[i - 1].tag == "NN" and _is_a_part(tokens, i):
+            token.tag = "NNS"
         if token.tag.startswith("JJ") and _is_unknown_thing(tokens, i, ends and not alone):
             token.tag = "NN"
     for token, after in pairwise(tokens):
@@ -238,6 +242,14 @@ def mend_tags(tokens: Sequence[Token]) -> None:
     for i in range(len(tokens) - 1):
         if _is_colored_noun(tokens, i):
             tokens[i].tag, tokens[i + 1].tag = "JJ", "NN"
+
+
+def _is_a_part(tokens: Sequence[Token], i: int) -> bool:
+    """Whether a word read as a verb is what something is in: "dew drops", "pork slices", in a fragment of a few words."""
+    opens = next((k for k in range(i, max(-1, i - 4), -1) if k == 0 or tokens[k - 1].kind in BREAKS), None)
+    if opens is None or tokens[i].lower not in word_lists()["partitive"]:
+        return False
+    return all(token.tag.startswith(("NN", "JJ", "VBN", "CD")) for token in tokens[opens:i])
 
 
 _DESCRIBING = re.compile(r"(?:ous|ful|less|like|(?<!f)ish|[ai]ble|ed|ing|an|ese|core|punk)$")

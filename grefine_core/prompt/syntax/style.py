@@ -194,6 +194,8 @@ class _State:
         )
         governed = unit.governor is not None and unit.governor.style
         told = unit.words[0].part == "style" if unit.words else False
+        if not told and unit.head is None and unit.words and not unit.verbs and unit.words[0].part == "tag":
+            told = True  # "faceless", "dribbling": tells how somebody is
         if told or (unit.head is not None and unit.head.counted):
             unit.style = told  # a heading or a tag has said so; a counted thing is one
             self.result.append(unit)
