@@ -15,6 +15,7 @@ from itertools import groupby
 from types import MappingProxyType
 from typing import Literal
 
+from .gear import is_gear
 from .headings import element_marks, headings, is_place, kind_of_heading, place_marks
 from .languages import foreign_pieces, other_scripts
 from .markup import SEPARATORS, Group, read, spans
@@ -104,6 +105,7 @@ def outline(prompt: str, walls: Iterable[int] = ()) -> Outline:
         draft.text[position] = WALL_MARK
     draft.part_languages()
     draft.part_tags()
+    draft.part_gear()
     return draft.outline()
 
 
@@ -291,6 +293,13 @@ class _Draft:
             for match in _QUALIFIER.finditer(piece):
                 self.blank(start + match.start(), start + match.end())
             self.tell(start, end, "tag")
+
+    def part_gear(self) -> None:
+        """What a picture is taken with is style."""
+        text = "".join(self.text)
+        for start, end in _pieces(text):
+            if is_gear(text[start:end]):
+                self.tell(start, end, "style")
 
     def _wall(self, position: int, step: int) -> None:
         """Make the comma beside a piece a wall."""

@@ -201,6 +201,10 @@ class _State:
             self.result.append(unit)
             self.content_seen = self.content_seen or not told
             return
+        if " ".join(unit.lower[-2:]) in word_lists()["style-named-things"]:
+            self.result.append(unit)
+            self.content_seen = True
+            return
         if self._names_no_thing(unit):
             unit.style = True
             self.result.append(unit)
