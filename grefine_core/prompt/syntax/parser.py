@@ -12,7 +12,7 @@ from ..parts import Outline, Part, outline
 from ..tags import counted_noun
 from .chunks import Chunker
 from .lexicon import word_lists
-from .roles import NOUN, assign_roles, kinds
+from .roles import NOUN, VERB, assign_roles, kinds
 from .style import mark_style
 from .tagger import Tagger, make_tagger, shipped_model
 from .tokens import WORD, Token, mark_lettering, tokenize
@@ -77,15 +77,18 @@ def _walls(outlined: Outline, chunker: Chunker, units: Sequence[Unit]) -> frozen
     starts = [token.start for token in tokens]
     owners = {token.start: unit for unit in units for token in unit.words + unit.verbs}
     loose: set[int] = set()
+    parts, misread = word_lists()["partitive"], set[int]()  # "(pork slices) (green onions)": nothing is sliced
     things = []
     for group in outlined.groups:
         inside = range(bisect_left(starts, group.start), bisect_left(starts, group.end))
         if any(chunker.roles[i] == NOUN or _names(tokens[i], len(inside) > 1 and i == inside[-1]) for i in inside):
             things.append(group)
+            if len(inside) > 1 and chunker.roles[inside[-1]] == VERB and tokens[inside[-1]].lower in parts:
+                misread.update(group.walls)
         else:
             loose.update(inside)
     foreign = [(part.start, part.end) for part in outlined.parts if part.kind == "foreign"]
-    walls: set[int] = set()
+    walls = misread
     for group in things:
         for edge in group.walls:
             right = bisect_left(starts, edge)

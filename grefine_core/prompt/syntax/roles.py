@@ -89,6 +89,10 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
     noun_like = word in lists["noun-ing"]
     if before == MODIFIER and any(letter.isdigit() for letter in tokens[i - 1].text):
         before = NOUN  # a number behind its noun: "Ford F-150 coming"
+    if before == NOUN and i and (tokens[i - 1].lower in lists["animate"]) and word.endswith("ing"):
+        ends = after is None or after.kind in BREAKS
+        if (ends and word in lists["posture"]) or (at_preposition(after) and word not in lists["things-ing"]):
+            return VERB  # "an owl landing on a post", "an astronaut floating"
     if noun_like and token.tag == "NN" and "VBG" not in kinds(word) and word not in lists["transitive"]:
         return NOUN
     if before in (NOUN, POSSESSIVE) or (before in (PARTICLE, ADVERB) and i > 1):

@@ -195,7 +195,10 @@ class _State:
         governed = unit.governor is not None and unit.governor.style
         told = unit.words[0].part == "style" if unit.words else False
         if not told and unit.head is None and unit.words and not unit.verbs and unit.words[0].part == "tag":
-            told = True  # "faceless", "dribbling": tells how somebody is
+            last = unit.words[-1]
+            thing = "NN" in kinds(last.lower) and not last.lower.endswith("ing") and not is_free_style(unit)
+            unit.head = last if thing else None  # "crystal"; "faceless" and "dribbling" tell how somebody is
+            told = not thing
         if told or (unit.head is not None and unit.head.counted):
             unit.style = told  # a heading or a tag has said so; a counted thing is one
             self.result.append(unit)
