@@ -49,15 +49,20 @@ def is_gear(piece: str) -> bool:
         plain = word.strip(".:;'\"-–").lower()
         if plain in lists["gear-makes"] or (taken is not None and plain in lists["gear-or-thing"]):
             sign = True
-        elif not (not plain or plain in lists["gear-words"] or plain in lists["gear-or-thing"] or _is_model(word)):
+        elif not (
+            not plain
+            or plain in lists["gear-words"]
+            or plain in lists["gear-or-thing"]
+            or _is_model(word, taken is not None)
+        ):
             return False
     return sign
 
 
-def _is_model(word: str) -> bool:
-    """Whether a word looks like the name of a model: "R5", "GM", "XF", "Otus", "400"."""
+def _is_model(word: str, taken: bool) -> bool:
+    """Whether a word looks like the name of a model: "R5", "GM", "XF", "Otus", "400"; behind "shot on" any capital."""
     if any(character.isdigit() for character in word):
         return True
     if word.isupper() and len(word) <= 4:
         return True
-    return word[:1].isupper() and word.lower() not in common_words()
+    return word[:1].isupper() and (taken or word.lower() not in common_words())

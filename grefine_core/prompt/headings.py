@@ -43,6 +43,7 @@ _PLACE_MARKS = re.compile(
     rf"""(?:(?P<before>^|[,;.!?|\n\r{WALL_MARK}])[ \t]*(?:
             \([ \t]*{_PLACE}[ \t]*{_NUMBER}[ \t]*\)      # (far left:1.2)
           | {_PLACE}[ \t]*(?::(?![:\d])|=|[ \t][-–—](?=[ \t]))            # left half:
+          | {_SIDE}[ \t-]+(?:{_SIDE}|{_AREA})(?=[ \t]+(?:an?|the|one|two|three|four|five|\d)[ \t])   # top left a seed
         )
       | \[[ \t]*{_PLACE}[ \t]*{_NUMBER}[ \t]*\]:?         # [left]
       | <[ \t]*{_PLACE}[ \t]*>
@@ -63,6 +64,7 @@ class Heading:
     end: int
     stop: int
     kind: str
+    letters: bool  # what it heads may be text to be shown
 
 
 @lru_cache(maxsize=1)
@@ -79,9 +81,10 @@ def headings(text: str) -> list[Heading]:
     for index, match in enumerate(found):
         following = found[index + 1].start() if index + 1 < len(found) else len(text)
         kind = kind_of_heading(match["name"])
+        letters = _plain(match["name"]) in _lists()["lettering-labels"]
         title = match.re is _TITLE
         stop = following if title else _end_of_value(text, match.end(), following, kind)
-        result.append(Heading(match.start(), match.end(), stop, kind))
+        result.append(Heading(match.start(), match.end(), stop, kind, letters))
     return result
 
 

@@ -39,6 +39,7 @@ _QUALIFIER = re.compile(r"(?<=[\w\s])\(([^()\n]{1,40})\)")
 _STRING = r'"(?:\\.|[^"\\])*"'
 _JSON = re.compile(rf"(?P<string>{_STRING})|(?P<mark>[{{}}\[\]:,])|(?P<literal>[^\s\"{{}}\[\]:,]+)", re.DOTALL)
 _JSON_START = re.compile(rf"\s*(?:```(?:json)?\s*)?[{{\[]\s*(?:[{{\[]\s*)*{_STRING}\s*:", re.DOTALL)
+_QUOTED_VALUE = re.compile(r"""\s*(?:["“„«][^"“”„«»\n]{1,200}["”“»]|['‘][^'‘’\n]{1,200}['’](?!\w))""")
 _MARK_OF_LIST = re.compile(r"^[ \t]*(?:\d{1,2}[.)]|[-*•–>]+|#+)[ \t]+", re.MULTILINE)
 _OPTION_COUNT = re.compile(r"(?<=\{)[\d.-]+\$\$(?:[^{}|$]{0,8}\$\$)?")  # {2$$a|b|c} of wildcard processors
 _SCHEDULE = re.compile(r":[ \t]*\d*\.?\d+[ \t]*(?=\])")  # [cat:dog:0.5]
@@ -240,7 +241,12 @@ class _Draft:
         text = "".join(self.text)
         for heading in headings(text):
             self.blank(heading.start, heading.end, wall=True)
-            self._value(heading.end, heading.stop, heading.kind)
+            quoted = _QUOTED_VALUE.match(text, heading.end, heading.stop) if heading.letters else None
+            if quoted is not None:
+                self.tell(*quoted.span(), "style")  # text to be shown, on nothing that is named here
+                self.blank(quoted.end(), quoted.end() + 1, wall=True)
+            else:
+                self._value(heading.end, heading.stop, heading.kind)
         for match in _MARK_OF_LIST.finditer(text):
             self.blank(*match.span())
 

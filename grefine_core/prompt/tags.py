@@ -17,7 +17,9 @@ _META = re.compile(
     re.IGNORECASE,
 )
 NAMESPACE = re.compile(r"\s*(?:character|char|species|oc|clothing|object|tag):(?=\w)", re.IGNORECASE)
-_SOMEBODY_ELSE = re.compile(r"\w+ing (?:at|to|towards?|with) (?:the )?(?:viewer|another|camera|others?|self|each other)")
+_SOMEBODY_ELSE = re.compile(
+    r"\w+ing (?:at|to|towards?|with) (?:the )?(?:viewer|another|camera|others?|self|each other)"
+)
 _ABOUT_ALL = re.compile(r".*\\?\((?:medium|style|artwork|artstyle|texture|meme|cosplay)\\?\)\s*")
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 

@@ -28,6 +28,7 @@ def default_tagger() -> Tagger:
 
 
 _CHAIN = 32  # steps up a chain of governors; beyond, the first content phrase is as good
+_READINGS = 3
 _UNSAID = frozenset(["the", "a", "an", "of", "and", "or"])  # never part of a phrase, wherever a rule put them
 
 
@@ -46,7 +47,12 @@ def parse(prompt: str) -> PromptTree:
         raise InputError(f"prompt: expected a string, got {type(prompt).__name__}; pass one prompt at a time")
     outlined = outline(prompt)
     chunker, units = _read(outlined)
-    if outlined.groups and (walls := _walls(outlined, chunker, units)):
+    walls: frozenset[int] = frozenset()
+    for _ in range(_READINGS if outlined.groups else 0):
+        more = _walls(outlined, chunker, units) - walls
+        if not more:
+            break
+        walls |= more  # what stands between walls may read otherwise, and be glued then
         outlined = outline(prompt, walls)
         chunker, units = _read(outlined)
     foreign = [_foreign(prompt, part) for part in outlined.parts if part.kind == "foreign"]

@@ -91,7 +91,11 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
         before = NOUN  # a number behind its noun: "Ford F-150 coming"
     if before == NOUN and i and (tokens[i - 1].lower in lists["animate"]) and word.endswith("ing"):
         ends = after is None or after.kind in BREAKS
-        if (ends and word in lists["posture"]) or (at_preposition(after) and word not in lists["things-ing"]):
+        if (
+            (nominal_ahead(tokens, i) and kinds(word) == [""])
+            or (ends and word in lists["posture"])
+            or (at_preposition(after) and word not in lists["things-ing"])
+        ):
             return VERB  # "an owl landing on a post", "an astronaut floating"
     if noun_like and token.tag == "NN" and "VBG" not in kinds(word) and word not in lists["transitive"]:
         return NOUN
@@ -212,7 +216,7 @@ def mend_tags(tokens: Sequence[Token]) -> None:
     """Write better tags into prepositions, verbs of place, counted things and nouns behind colours."""
     for token in tokens:
         unknown = token.tag.startswith("NN") and token.text.islower() and kinds(token.lower) == [""]
-        if unknown and token.text.endswith("ly"):
+        if (unknown and token.text.endswith("ly")) or token.lower in word_lists()["mid-adverbs"]:
             token.tag = "RB"  # "dreamily"
     for i, token in enumerate(tokens):
         if token.tag in _CLOSED_TAGS and len(token.lower) > 4 and token.text.isalpha() and kinds(token.lower) == [""]:
@@ -223,9 +227,18 @@ def mend_tags(tokens: Sequence[Token]) -> None:
             token.tag = "VBG"  # "unsheathing" as a tag
         if token.lower == "can" and ends and i and tokens[i - 1].tag in ("NN", "VBG", "VBN", "JJ"):
             token.tag = "NN"  # "watering can", which ends there
-        if token.tag == "VBZ" and ends and i and tokens[i - 1].tag == "NN" and _is_a_part(tokens, i):
-            token.tag = "NNS"
-        if token.tag.startswith("JJ") and _is_unknown_thing(tokens, i, ends and not alone):
+        if (
+            token.part == "tag"
+            and token.tag == "JJ"
+            and ends
+            and i
+            and tokens[i - 1].tag == "NN"
+            and "NN" not in kinds(token.lower)
+        ):
+            token.tag = (
+                "NN" if _DESCRIBING.search(token.lower) is None or token.lower.endswith("ish") else "JJ"
+            )  # "nail polish"
+        if token.tag.startswith("JJ") and _is_unknown_thing(tokens, i, ends):
             token.tag = "NN"
     for token, after in pairwise(tokens):
         if token.lower == "one" and after.lower.endswith("s") and after.lower in word_lists()["finite-verbs"]:
@@ -241,6 +254,8 @@ def mend_tags(tokens: Sequence[Token]) -> None:
             tokens[i].tag = "IN"
         elif _ends_clause(tokens, i):
             tokens[i].tag = "RB"
+        elif _is_a_part(tokens, i):
+            tokens[i].tag = "NNS"
         elif _is_placed(tokens, i) or _is_finite(tokens, i):
             tokens[i].tag = "VBZ" if tokens[i].lower.endswith("s") else "VBP"
     for i in range(len(tokens) - 1):
@@ -249,9 +264,11 @@ def mend_tags(tokens: Sequence[Token]) -> None:
 
 
 def _is_a_part(tokens: Sequence[Token], i: int) -> bool:
-    """Whether a word read as a verb is what something is in: "dew drops", "pork slices", in a fragment of a few words."""
+    """Whether a word that verbs have, too, is what something is in: "dew drops", "pork slices", alone in a fragment."""
+    if i + 1 < len(tokens) and tokens[i + 1].kind not in BREAKS:
+        return False
     opens = next((k for k in range(i, max(-1, i - 4), -1) if k == 0 or tokens[k - 1].kind in BREAKS), None)
-    if opens is None or tokens[i].lower not in word_lists()["partitive"]:
+    if opens is None or opens == i or tokens[i].lower not in word_lists()["partitive"] or tokens[i].lower[-1:] != "s":
         return False
     return all(token.tag.startswith(("NN", "JJ", "VBN", "CD")) for token in tokens[opens:i])
 
@@ -267,8 +284,11 @@ def _is_unknown_thing(tokens: Sequence[Token], i: int, ends: bool) -> bool:
         return False
     if token.tag != "JJ":  # a comparative has a word it compares
         return not any(kinds(base) != [""] for base in (word[:-1], word[:-2], word[:-3], word[:-3] + "y"))
-    described = i > 0 and tokens[i - 1].tag in ("JJ", "VBN", "VBG", "CD", "DT", "PRP$", "NN")
-    return ends and described and _DESCRIBING.search(word) is None
+    if not ends or _DESCRIBING.search(word) is not None:
+        return False
+    if i == 0 or tokens[i - 1].kind in BREAKS:
+        return not word.endswith(("ic", "al", "y", "ive"))
+    return tokens[i - 1].tag in ("JJ", "VBN", "VBG", "CD", "DT", "PRP$", "NN")
 
 
 def _is_preposition(tokens: Sequence[Token], i: int) -> bool:

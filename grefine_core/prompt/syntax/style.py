@@ -72,6 +72,8 @@ def is_free_style(unit: Unit) -> bool:
         return False  # "the drowned and the saved"
     if unit.key in word_lists()["loose-heads"] and unit.verbs:
         return False  # "light filtering through" happens in the picture
+    if len(words) > 1 and all(word in word_lists()["colors"] for word in words):
+        return True  # "teal and gold"
     if joined in lexicon.terms or unit.key in lexicon.heads or _NUMBER.fullmatch(joined):
         return True
     if unit.kind == "predicate":
@@ -357,6 +359,8 @@ class _State:
             governed = False
         if governed and unit.preposition != "of" and unit.relation != "object":
             return is_free_style(unit)
+        if governed and unit.relation == "object" and not unit.determined and unit.key in self.lexicon.strong_media:
+            return True  # "paper quilling art"
         if unit.preposition in word_lists()["within"]:
             key = unit.key
             joined = " ".join(words)
