@@ -1,7 +1,7 @@
 """What a picture is said to be taken with: "shot on Kodak Portra 400", "Summilux 50mm", "ISO 100, f/2.8".
 
-Cameras, lenses and films are style, and their names look like names of things to a tagger. A part of a prompt is gear if
-it has a make, a focal length or an aperture, and nothing else but numbers, models and words about cameras.
+Cameras, lenses and films are style, and their names look like names of things to a tagger. A part of a prompt is gear
+if it has a make, a focal length or an aperture, and nothing else but numbers, models and words about cameras.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from .syntax.lexicon import common_words, read_sections
 
 _LONGEST = 120  # characters; a list of gear is cut at its commas
 _SIGN = re.compile(
-    r"(?<![\w.])(?:\d{1,4}(?:\.\d)?(?:[-–]\d{1,4})?[ ]?mm|[fƒt][ ]?/?[ ]?\d{1,2}(?:\.\d)?|iso[ ]?\d{2,6}|1/\d{2,5}s?)(?![\w-])",
+    r"(?<![\w.])(?:\d{1,4}(?:\.\d)?(?:[-–]\d{1,4})?[ ]?mm|[fƒt][ ]?/?[ ]?\d{1,2}(?:\.\d)?"
+    r"|iso[ ]?\d{2,6}|1/\d{2,5}s?)(?![\w-])",
     re.IGNORECASE,
 )
 _TAKEN = re.compile(

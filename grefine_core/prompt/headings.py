@@ -17,7 +17,7 @@ from .syntax.tokens import WALL_MARK
 
 _NAME = r"[A-Za-z][\w'’-]*(?:(?:[ \t]+|[ \t]*[/&+][ \t]*)[\w'’-]+){0,3}?"
 _LABEL = re.compile(
-    rf"""(?:^|(?P<comma>(?<=,))|(?<=[\n\r{WALL_MARK}.;!?|:]))[ \t]*(?:[-•*#>]+[ \t]*)?(?P<marks>[\[*]*)[ \t]*
+    rf"""(?:^|(?P<comma>(?<=,))|(?<=[\n\r{WALL_MARK}.;!?|:\]]))[ \t]*(?:[-•*#>]+[ \t]*)?(?P<marks>[\[*]*)[ \t]*
     (?P<name>{_NAME})[ \t]*[\]*]*
     (?:[ \t]*:(?!:)\**(?=\s|["'“]|$)|(?P<dash>[ \t]+[-–—](?=[ \t]))|(?P<equals>[ \t]*=(?!=)))""",
     re.VERBOSE,
@@ -114,17 +114,17 @@ def is_place(text: str) -> bool:
 def kind_of_heading(name: str) -> str:
     """What stands behind a heading: "prose", "style", "absent", or "ignored" for settings.
 
-    Unknown headings of several words are told by their last word, else by their first: "key light setup".
+    Unknown headings of several words are told by their first word, else by their last: "lighting setup", "key light".
     """
     plain = _plain(name)
     if (kind := _known_kind(plain)) is not None:
         return kind
     words = re.split(r"[ /&+]+", plain)
     if len(words) > 1:
-        if (kind := _known_kind(words[-1])) is not None:
-            return kind
         if words[0] in _lists()["style-openers"]:
             return "style"
+        if (kind := _known_kind(words[-1])) is not None:
+            return kind
     return "prose"
 
 

@@ -10,16 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import groupby
-from types import MappingProxyType
 from typing import Literal
 
 from .gear import is_gear
 from .headings import element_marks, headings, is_place, kind_of_heading, place_marks
 from .languages import foreign_pieces, other_scripts
 from .markup import SEPARATORS, Group, read, spans
-from .syntax.lexicon import common_words, read_sections, style_lexicon, word_lists
+from .syntax.lexicon import common_words, style_lexicon, word_lists
 from .syntax.tokens import WALL_MARK
 from .tags import COUNTED, NAMESPACE, is_short, is_style_tag, is_tag
 

@@ -225,20 +225,7 @@ def mend_tags(tokens: Sequence[Token]) -> None:
         alone = ends and (i == 0 or tokens[i - 1].kind in BREAKS)
         if alone and token.lower.endswith("ing") and len(token.lower) > 6 and kinds(token.lower) == [""]:
             token.tag = "VBG"  # "unsheathing" as a tag
-        if token.lower == "can" and ends and i and tokens[i - 1].tag in ("NN", "VBG", "VBN", "JJ"):
-            token.tag = "NN"  # "watering can", which ends there
-        if (
-            token.part == "tag"
-            and token.tag == "JJ"
-            and ends
-            and i
-            and tokens[i - 1].tag == "NN"
-            and "NN" not in kinds(token.lower)
-        ):
-            token.tag = (
-                "NN" if _DESCRIBING.search(token.lower) is None or token.lower.endswith("ish") else "JJ"
-            )  # "nail polish"
-        if token.tag.startswith("JJ") and _is_unknown_thing(tokens, i, ends):
+        if _is_misread_thing(tokens, i, ends):
             token.tag = "NN"
     for token, after in pairwise(tokens):
         if token.lower == "one" and after.lower.endswith("s") and after.lower in word_lists()["finite-verbs"]:
@@ -264,7 +251,7 @@ def mend_tags(tokens: Sequence[Token]) -> None:
 
 
 def _is_a_part(tokens: Sequence[Token], i: int) -> bool:
-    """Whether a word that verbs have, too, is what something is in: "dew drops", "pork slices", alone in a fragment."""
+    """Whether a word that may be a verb is what something is in: "dew drops", "pork slices", alone in a fragment."""
     if i + 1 < len(tokens) and tokens[i + 1].kind not in BREAKS:
         return False
     opens = next((k for k in range(i, max(-1, i - 4), -1) if k == 0 or tokens[k - 1].kind in BREAKS), None)
@@ -274,6 +261,14 @@ def _is_a_part(tokens: Sequence[Token], i: int) -> bool:
 
 
 _DESCRIBING = re.compile(r"(?:ous|ful|less|like|(?<!f)ish|[ai]ble|ed|ing|an|ese|core|punk)$")
+
+
+def _is_misread_thing(tokens: Sequence[Token], i: int, ends: bool) -> bool:
+    """Whether a word read as a verb or an adjective is a thing: "watering can", "old reliquary"."""
+    token, before = tokens[i], tokens[i - 1] if i else None
+    if token.lower == "can" and before is not None:
+        return before.lower in word_lists()["cans"] or (ends and before.tag in ("NN", "VBG", "VBN", "JJ"))
+    return token.tag.startswith("JJ") and _is_unknown_thing(tokens, i, ends)
 
 
 def _is_unknown_thing(tokens: Sequence[Token], i: int, ends: bool) -> bool:
