@@ -152,15 +152,15 @@ def _labels(text: str) -> list[re.Match[str]]:
     found = []
     for match in _LABEL.finditer(text):
         known = _known_kind(_plain(match["name"])) is not None
-        line_start = not text[text.rfind("\n", 0, match.start()) + 1 : match.start()].strip()
-        if match["dash"] and not (known and (line_start or match["comma"] is not None)):
+        line_start = _starts_line(text, match.start())
+        if match["dash"] and not (line_start or (known and match["comma"] is not None)):
             continue  # elsewhere it is a dash between two thoughts
         if known or _may_head(match["name"]):
             found.append((match, known, line_start))
     dashes = sum(match["dash"] is not None for match, _, _ in found)
     result = []
     for match, known, line_start in found:
-        if match["dash"] and not line_start and dashes < 2:
+        if match["dash"] and dashes < (1 if known and line_start else 2 if known else 3):
             continue
         titled = match["name"][:1].isupper() or bool(match["marks"])
         company = 3 if match["comma"] is not None and not titled else 2
@@ -168,6 +168,12 @@ def _labels(text: str) -> list[re.Match[str]]:
         if enough or (known and match["equals"] is None):
             result.append(match)
     return result
+
+
+def _starts_line(text: str, position: int) -> bool:
+    """Whether nothing but blanks stands in front of a place in its line; no more than a few are looked at."""
+    before = text[max(0, position - 80) : position].rstrip(" \t")
+    return before.endswith(("\n", "\r")) or (not before and position < 80)
 
 
 def _may_head(name: str) -> bool:

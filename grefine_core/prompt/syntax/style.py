@@ -168,8 +168,9 @@ def mark_style(units: Sequence[Unit]) -> list[Unit]:
 
 def _is_part_of_picture(unit: Unit) -> bool:
     """Whether all words of a unit tell where in the picture something is: "far left", "the bottom right corner"."""
-    lists, words = word_lists(), unit.lower
+    lists = word_lists()
     sides = lists["picture-sides"]
+    words = [token.lower for token in unit.words + unit.verbs if token.lower not in lists["picture-verbs"]]
     if len(words) < 2 or not all(word in sides or word in lists["picture-areas"] for word in words):
         return len(words) == 1 and words[0] in ("left", "right") and not unit.determined
     return any(word in sides for word in words)
