@@ -44,6 +44,8 @@ _VALUES = {
 _PARAMETERS = {name: value for value, names in _VALUES.items() for name in names.split()}
 # Not in front of "(" either: "std::vector" stays one word when the weight of "vector" is raised.
 _PART_WEIGHT = re.compile(rf"::[ \t]*({_NUMBER})?(?![\w:(])")
+# NovelAI's weights stand in front: "1.3::black cat::", "-1::fog::".
+_FRONT_WEIGHT = re.compile(rf"(?<![^\s,|{{}}\[\]])({_NUMBER})::(?=[^\s\d:])")
 
 _SPECIAL = re.compile(r"[()\\<{|}—–]|embedding:|__|BREAK|AND|ADD|--|::|/imagine|://|[wW]{3}\.")
 SEPARATORS = frozenset({"lora", "embedding", "wildcard", "break", "and", "parameter", "link", "absent"})
@@ -313,6 +315,11 @@ def _parameters(prompt: str) -> list[tuple[int, int, str]]:
                     break
                 end = match.end()
         found.append((start, end, "parameter"))
+    for front in _FRONT_WEIGHT.finditer(prompt):
+        found.append((*front.span(), "parameter"))
+        if float(front[1]) < 0:
+            closing = prompt.find("::", front.end())
+            found.append((front.end(), closing if closing >= 0 else len(prompt), "absent"))
     before = 0
     for weight in _PART_WEIGHT.finditer(prompt):
         if weight[1] is not None and float(weight[1]) < 0:

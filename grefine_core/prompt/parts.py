@@ -10,15 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import groupby
-from types import MappingProxyType
 from typing import Literal
 
+from .gear import is_gear
+from .headings import element_marks, headings, is_place, kind_of_heading, place_marks
 from .languages import foreign_pieces, other_scripts
 from .markup import SEPARATORS, Group, read, spans
-from .syntax.lexicon import common_words, read_sections, style_lexicon, word_lists
+from .syntax.lexicon import common_words, style_lexicon, word_lists
 from .syntax.tokens import WALL_MARK
+from .tags import COUNTED, NAMESPACE, is_short, is_style_tag, is_tag
 
 Kind = Literal["prose", "tag", "style", "absent", "foreign"]
 PROSE: tuple[Kind, str] = ("prose", "")
@@ -27,9 +28,6 @@ PROSE: tuple[Kind, str] = ("prose", "")
 _PIECE = re.compile(
     rf"[^,;!?\n\r|•…，。、；！？．｡､{WALL_MARK}]+?(?=[.:]\s|[.:]$|[,;!?\n\r|•…，。、；！？．｡､{WALL_MARK}]|$)"
 )
-_UNDERSCORE = re.compile(r"(?<=[^\W_])_+(?=[^\W_])|(?<=[^\W_])_+(?=\\?\()")
-_META = re.compile(r"\s*(?:score|source|rating|year)[_:][\w]+\s*", re.IGNORECASE)
-COUNTED = re.compile(r"(?<![\w.-])(\d{1,2})\+?([a-z]{3,})(?![\w'’-])", re.IGNORECASE)
 _QUALIFIED = re.compile(  # bat_(animal), saber_\(fate\), bow (weapon)
     r"(?:(?<=[^\W_])|(?<=\d\)))_+\\?\((?![^()\n]*:[\d.]+\))[^()\n]{1,40}\)"
     r"|(?<=\w) \((?:weapon|object|animal|series|medium|character|food|flower)\)"
@@ -39,14 +37,7 @@ _QUALIFIER = re.compile(r"(?<=[\w\s])\(([^()\n]{1,40})\)")
 _STRING = r'"(?:\\.|[^"\\])*"'
 _JSON = re.compile(rf"(?P<string>{_STRING})|(?P<mark>[{{}}\[\]:,])|(?P<literal>[^\s\"{{}}\[\]:,]+)", re.DOTALL)
 _JSON_START = re.compile(rf"\s*(?:```(?:json)?\s*)?[{{\[]\s*(?:[{{\[]\s*)*{_STRING}\s*:", re.DOTALL)
-_LABEL = re.compile(
-    rf"""(?:^|(?<=[\n\r{WALL_MARK}.;,!?|]))[ \t]*(?:[-•*#>]+[ \t]*)?[\[*]*[ \t]*
-    (?P<name>[A-Za-z][\w'’-]*(?:[ \t]+[\w'’-]+){{0,3}}?)[ \t]*[\]*]*
-    (?:[ \t]*:(?!:)\**(?=\s|["'“]|$)|(?P<dash>[ \t]+[-–—](?=[ \t])))""",
-    re.VERBOSE,
-)
-_HEADING = re.compile(r"^[ \t]*#{1,6}[ \t]*(?P<name>[A-Za-z][\w '’-]{0,40}?)[ \t]*:?[ \t]*$", re.MULTILINE)
-_MARKED = re.compile(r":|[ \t][-–—][ \t]")
+_QUOTED_VALUE = re.compile(r"""\s*(?:["“„«][^"“”„«»\n]{1,200}["”“»]|['‘][^'‘’\n]{1,200}['’](?!\w))""")
 _MARK_OF_LIST = re.compile(r"^[ \t]*(?:\d{1,2}[.)]|[-*•–>]+|#+)[ \t]+", re.MULTILINE)
 _OPTION_COUNT = re.compile(r"(?<=\{)[\d.-]+\$\$(?:[^{}|$]{0,8}\$\$)?")  # {2$$a|b|c} of wildcard processors
 _SCHEDULE = re.compile(r":[ \t]*\d*\.?\d+[ \t]*(?=\])")  # [cat:dog:0.5]
@@ -97,11 +88,6 @@ class Outline:
             yield self.parts[index].kind if inside else "prose"
 
 
-@lru_cache(maxsize=1)
-def _lists() -> MappingProxyType[str, frozenset[str]]:
-    return MappingProxyType({name: frozenset(terms) for name, terms in read_sections("parts.txt").items()})
-
-
 def outline(prompt: str, walls: Iterable[int] = ()) -> Outline:
     """Cut a prompt into its parts; any string has some, none is refused.
 
@@ -118,6 +104,7 @@ def outline(prompt: str, walls: Iterable[int] = ()) -> Outline:
         draft.text[position] = WALL_MARK
     draft.part_languages()
     draft.part_tags()
+    draft.part_gear()
     return draft.outline()
 
 
@@ -157,9 +144,12 @@ class _Draft:
 
     def blank_markup(self) -> None:
         """Take the markup out, with walls at what parts the text."""
-        for span in spans(self.prompt):
-            if span.kind == "text":
-                continue
+        found = [span for span in spans(self.prompt) if span.kind != "text"]
+        parted = list(self.prompt)
+        for span in found:
+            if span.kind in SEPARATORS and span.kind != "absent":
+                parted[span.start : span.end] = WALL_MARK * (span.end - span.start)
+        for span in found:
             if span.kind == "absent":
                 self.tell(span.start, span.end, "absent")
                 continue
@@ -167,6 +157,13 @@ class _Draft:
             self.blank(span.start, span.end, span.kind in SEPARATORS or bar)
             if span.kind in ("break", "and"):
                 self.regions.append(span.end)
+        marked = "".join(parted)
+        for start, end in place_marks(marked):
+            self.blank(start, end, wall=True)
+            self.regions.append(end)
+        self.regions.sort()
+        for start, end in element_marks(marked):
+            self.blank(start, end, wall=True)
         for pattern in (_OPTION_COUNT, _SCHEDULE, _QUALIFIED):
             for match in pattern.finditer(self.prompt):
                 self.blank(*match.span())
@@ -228,7 +225,7 @@ class _Draft:
                 continue
             following = tokens[index + 1][0] if index + 1 < len(tokens) else ""
             if match.lastgroup == "string" and following == ":":
-                kind = _kind_of_label(match[0][1:-1])
+                kind = kind_of_heading(match[0][1:-1])
                 kind = outer[-1] if kind == "prose" else kind
                 self.blank(start, end, wall=True)
             elif match.lastgroup == "string":
@@ -240,22 +237,19 @@ class _Draft:
     def read_labels(self) -> None:
         """Take headings ("Subject: …") and the marks of lists out; what stands behind one is of the heading's kind."""
         text = "".join(self.text)
-        labels = [match for match in _LABEL.finditer(text) if _is_label(match, text)] if _MARKED.search(text) else []
-        labels += [match for match in _HEADING.finditer(text) if "\n" in text]
-        if labels:
-            labels.sort(key=lambda match: match.start())
-            for index, match in enumerate(labels):
-                following = labels[index + 1].start() if index + 1 < len(labels) else len(text)
-                kind = _kind_of_label(match["name"])
-                heading = text[match.start() : match.end()].lstrip()[:1] == "#"
-                end = following if heading else _end_of_value(text, match.end(), following, kind)
-                self.blank(match.start(), match.end(), wall=True)
-                self._value(match.end(), end, kind)
+        for heading in headings(text):
+            self.blank(heading.start, heading.end, wall=True)
+            quoted = _QUOTED_VALUE.match(text, heading.end, heading.stop) if heading.letters else None
+            if quoted is not None:
+                self.tell(*quoted.span(), "style")  # text to be shown, on nothing that is named here
+                self.blank(quoted.end(), quoted.end() + 1, wall=True)
+            else:
+                self._value(heading.end, heading.stop, heading.kind)
         for match in _MARK_OF_LIST.finditer(text):
             self.blank(*match.span())
 
     def _value(self, start: int, end: int, kind: str) -> None:
-        if kind == "ignored":
+        if kind == "ignored" or is_place(self.prompt[start:end].strip(" \t\n,.;")):
             self.blank(start, end, wall=True)
         elif kind == "style":
             self.tell(start, end, "style")
@@ -283,24 +277,33 @@ class _Draft:
         """Walls around tags, and the tags as parts: underscores, counted things, and what stands among them."""
         text = "".join(self.text)
         pieces = _pieces(text)
-        signs = [_is_tag(text[start:end]) for start, end in pieces]
+        signs = [is_tag(text[start:end]) for start, end in pieces]
         if not any(signs):
             return
         listed = sum(signs) > 1 or len(pieces) > 2
         for (start, end), sign in zip(pieces, signs, strict=True):
             piece = text[start:end]
-            if not sign and not (listed and _is_short(piece)):
+            if not sign and not (listed and is_short(piece)):
                 continue
             self._wall(start, -1)
             self._wall(end, 1)
             if not re.search(r"[^\W\d_]{2}", piece) and not COUNTED.search(piece):
                 self.blank(start, end)  # ":3", "^_^", "x_x"
                 continue
-            if _META.fullmatch(piece) or _spoken(piece) in _lists()["style-tags"]:
+            if is_style_tag(piece):
                 self.tell(start, end, "style")
+            if match := NAMESPACE.match(piece):
+                self.blank(start, start + match.end())
             for match in _QUALIFIER.finditer(piece):
                 self.blank(start + match.start(), start + match.end())
             self.tell(start, end, "tag")
+
+    def part_gear(self) -> None:
+        """What a picture is taken with is style."""
+        text = "".join(self.text)
+        for start, end in _pieces(text):
+            if is_gear(text[start:end]):
+                self.tell(start, end, "style")
 
     def _wall(self, position: int, step: int) -> None:
         """Make the comma beside a piece a wall."""
@@ -314,42 +317,6 @@ class _Draft:
 def _pieces(text: str) -> list[tuple[int, int]]:
     """(start, end) of the comma-parts that say something."""
     return [match.span() for match in _PIECE.finditer(text) if match.group().strip()]
-
-
-def _plain(name: str) -> str:
-    """A heading in lower case, without the number of "Region 2"."""
-    return re.sub(r"(?<=\w) \d+$", "", " ".join(re.sub(r"[_-]+", " ", name).split()).lower())
-
-
-def _kind_of_label(name: str) -> str:
-    """What stands behind a heading: "prose", "style", "absent", or "ignored" for settings."""
-    lists = _lists()
-    plain = _plain(name)
-    for section, kind in (("absent-labels", "absent"), ("ignored-labels", "ignored"), ("style-labels", "style")):
-        if plain in lists[section]:
-            return kind
-    return "prose"
-
-
-def _is_label(match: re.Match[str], text: str) -> bool:
-    """Whether words in front of a colon are a heading: known ones anywhere, capitals at the start of a line."""
-    plain = _plain(match["name"])
-    line_start = not text[text.rfind("\n", 0, match.start()) + 1 : match.start()].strip()
-    if match["dash"] and not line_start:
-        return False
-    if any(plain in _lists()[name] for name in ("labels", "style-labels", "absent-labels", "ignored-labels")):
-        return True
-    titled = match["name"][:1].isupper() and len(plain.split()) <= 3
-    return line_start and titled and "\n" in text and not match["dash"]
-
-
-def _end_of_value(text: str, start: int, following: int, kind: str) -> int:
-    """Where what stands behind a heading ends: at the end of its line; a style at the end of its sentence."""
-    stop = r"\n|[.!?](?=\s)" if kind in ("style", "ignored") else r"\n"
-    blank = re.compile(r"\s*").match(text, start, following)
-    first = blank.end() if blank is not None else start
-    found = re.compile(stop).search(text, first, following)
-    return found.start() if found is not None else following
 
 
 # Words around weight groups.
@@ -401,44 +368,3 @@ def _goes_on(word: str) -> bool:
         return True
     classes = _classes(word)
     return classes != [""] and all(name.startswith(("VB", "IN", "RP", "MD", "W")) for name in classes)
-
-
-# Tags.
-
-
-def counted_noun(text: str) -> str | None:
-    """The noun of a number and a noun in one word ("2girls"); None for other words ("8k", "90s")."""
-    match = COUNTED.fullmatch(text)
-    if match is None:
-        return None
-    noun = match[2].lower()
-    lists = _lists()
-    if noun in lists["counted"]:
-        return noun
-    known = any(name in ("NN", "NNS") for name in _classes(noun))
-    lexicon = style_lexicon()
-    if not known or noun in lists["units"] or noun in lexicon.media or noun in lexicon.heads or noun in lexicon.words:
-        return None
-    return noun
-
-
-def _is_tag(piece: str) -> bool:
-    """Whether a comma-part is a tag by itself: underscores between its words, a counted thing, a sign of tag lists."""
-    if _UNDERSCORE.search(piece) and len(piece.split()) <= 4:
-        return True
-    plain = _spoken(piece)
-    if plain in _lists()["tag-signs"]:
-        return True
-    return len(plain.split()) <= 4 and any(counted_noun(match.group()) for match in COUNTED.finditer(piece))
-
-
-def _spoken(piece: str) -> str:
-    """A tag as words in lower case."""
-    return " ".join(re.sub(r"[\\()_]+", " ", piece).lower().split())
-
-
-def _is_short(piece: str) -> bool:
-    """Whether a comma-part among tags is a tag: a few words without the small ones that sentences have."""
-    words = [word.lower() for word in _WORD.findall(piece)]
-    small = word_lists()["small"] | word_lists()["be"] | word_lists()["pronouns"]
-    return len(words) <= 4 and not any(word in small for word in words)

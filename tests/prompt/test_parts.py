@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grefine_core.prompt.languages import foreign_pieces, other_scripts
-from grefine_core.prompt.parts import counted_noun, outline
+from grefine_core.prompt.parts import outline
 from grefine_core.prompt.syntax.tokens import WALL_MARK
+from grefine_core.prompt.tags import counted_noun
 
 
 def parts(prompt: str) -> list[tuple[str, str]]:

@@ -72,7 +72,8 @@ def prompt_words() -> dict[str, str]:
         for word in terms:
             if " " not in word:
                 senses[word].update(_VERB_TAGS.get(section, section).split("|"))
-    for word in word_lists()["animate"] | word_lists()["feature"]:
+    things = {word for terms in read_sections("nouns.txt").values() for word in terms}
+    for word in things | word_lists()["animate"] | word_lists()["feature"]:
         if word not in known and word not in senses:
             senses[word].add("NNS" if word.endswith("s") and not word.endswith("ss") else "NN")
     for word in [word for word, tags in senses.items() if tags == {"NN"}]:

@@ -8,10 +8,11 @@ from dataclasses import replace
 from functools import lru_cache
 
 from ...errors import InputError
-from ..parts import Outline, Part, counted_noun, outline
+from ..parts import Outline, Part, outline
+from ..tags import counted_noun
 from .chunks import Chunker
 from .lexicon import word_lists
-from .roles import NOUN, assign_roles, kinds
+from .roles import NOUN, VERB, assign_roles, kinds
 from .style import mark_style
 from .tagger import Tagger, make_tagger, shipped_model
 from .tokens import WORD, Token, mark_lettering, tokenize
@@ -27,6 +28,7 @@ def default_tagger() -> Tagger:
 
 
 _CHAIN = 32  # steps up a chain of governors; beyond, the first content phrase is as good
+_READINGS = 3
 _UNSAID = frozenset(["the", "a", "an", "of", "and", "or"])  # never part of a phrase, wherever a rule put them
 
 
@@ -45,7 +47,12 @@ def parse(prompt: str) -> PromptTree:
         raise InputError(f"prompt: expected a string, got {type(prompt).__name__}; pass one prompt at a time")
     outlined = outline(prompt)
     chunker, units = _read(outlined)
-    if outlined.groups and (walls := _walls(outlined, chunker, units)):
+    walls: frozenset[int] = frozenset()
+    for _ in range(_READINGS if outlined.groups else 0):
+        more = _walls(outlined, chunker, units) - walls
+        if not more:
+            break
+        walls |= more  # what stands between walls may read otherwise, and be glued then
         outlined = outline(prompt, walls)
         chunker, units = _read(outlined)
     foreign = [_foreign(prompt, part) for part in outlined.parts if part.kind == "foreign"]
@@ -76,15 +83,18 @@ def _walls(outlined: Outline, chunker: Chunker, units: Sequence[Unit]) -> frozen
     starts = [token.start for token in tokens]
     owners = {token.start: unit for unit in units for token in unit.words + unit.verbs}
     loose: set[int] = set()
+    parts, misread = word_lists()["partitive"], set[int]()  # "(pork slices) (green onions)": nothing is sliced
     things = []
     for group in outlined.groups:
         inside = range(bisect_left(starts, group.start), bisect_left(starts, group.end))
-        if any(chunker.roles[i] == NOUN or _names(tokens[i]) for i in inside):
+        if any(chunker.roles[i] == NOUN or _names(tokens[i], len(inside) > 1 and i == inside[-1]) for i in inside):
             things.append(group)
+            if len(inside) > 1 and chunker.roles[inside[-1]] == VERB and tokens[inside[-1]].lower in parts:
+                misread.update(group.walls)
         else:
             loose.update(inside)
     foreign = [(part.start, part.end) for part in outlined.parts if part.kind == "foreign"]
-    walls: set[int] = set()
+    walls = misread
     for group in things:
         for edge in group.walls:
             right = bisect_left(starts, edge)
@@ -96,11 +106,12 @@ def _walls(outlined: Outline, chunker: Chunker, units: Sequence[Unit]) -> frozen
     return frozenset(walls)
 
 
-def _names(token: Token) -> bool:
-    """Whether a word read as something else may be a noun: the smile of "(girl) (smile)"."""
-    return (
-        token.kind == WORD and not token.lower.endswith(("ing", "ed")) and bool({"NN", "NNS"} & set(kinds(token.lower)))
-    )
+def _names(token: Token, last: bool) -> bool:
+    """Whether a word read as something else may be a noun: the smile of "(girl) (smile)", an unknown `last` one."""
+    if token.kind != WORD or token.lower.endswith(("ing", "ed", "ly")):
+        return False
+    known = set(kinds(token.lower))
+    return bool({"NN", "NNS"} & known) or (last and known == {""})
 
 
 def _mark(tokens: Sequence[Token], outlined: Outline) -> None:

@@ -89,6 +89,14 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
     noun_like = word in lists["noun-ing"]
     if before == MODIFIER and any(letter.isdigit() for letter in tokens[i - 1].text):
         before = NOUN  # a number behind its noun: "Ford F-150 coming"
+    if before == NOUN and i and (tokens[i - 1].lower in lists["animate"]) and word.endswith("ing"):
+        ends = after is None or after.kind in BREAKS
+        if (
+            (nominal_ahead(tokens, i) and kinds(word) == [""])
+            or (ends and word in lists["posture"])
+            or (at_preposition(after) and word not in lists["things-ing"])
+        ):
+            return VERB  # "an owl landing on a post", "an astronaut floating"
     if noun_like and token.tag == "NN" and "VBG" not in kinds(word) and word not in lists["transitive"]:
         return NOUN
     if before in (NOUN, POSSESSIVE) or (before in (PARTICLE, ADVERB) and i > 1):
@@ -208,7 +216,7 @@ def mend_tags(tokens: Sequence[Token]) -> None:
     """Write better tags into prepositions, verbs of place, counted things and nouns behind colours."""
     for token in tokens:
         unknown = token.tag.startswith("NN") and token.text.islower() and kinds(token.lower) == [""]
-        if unknown and token.text.endswith("ly"):
+        if (unknown and token.text.endswith("ly")) or token.lower in word_lists()["mid-adverbs"]:
             token.tag = "RB"  # "dreamily"
     for i, token in enumerate(tokens):
         if token.tag in _CLOSED_TAGS and len(token.lower) > 4 and token.text.isalpha() and kinds(token.lower) == [""]:
@@ -217,6 +225,8 @@ def mend_tags(tokens: Sequence[Token]) -> None:
         alone = ends and (i == 0 or tokens[i - 1].kind in BREAKS)
         if alone and token.lower.endswith("ing") and len(token.lower) > 6 and kinds(token.lower) == [""]:
             token.tag = "VBG"  # "unsheathing" as a tag
+        if _is_misread_thing(tokens, i, ends):
+            token.tag = "NN"
     for token, after in pairwise(tokens):
         if token.lower == "one" and after.lower.endswith("s") and after.lower in word_lists()["finite-verbs"]:
             token.tag, after.tag = "PRP", "VBZ"  # "one wears a hat"
@@ -231,11 +241,49 @@ def mend_tags(tokens: Sequence[Token]) -> None:
             tokens[i].tag = "IN"
         elif _ends_clause(tokens, i):
             tokens[i].tag = "RB"
+        elif _is_a_part(tokens, i):
+            tokens[i].tag = "NNS"
         elif _is_placed(tokens, i) or _is_finite(tokens, i):
             tokens[i].tag = "VBZ" if tokens[i].lower.endswith("s") else "VBP"
     for i in range(len(tokens) - 1):
         if _is_colored_noun(tokens, i):
             tokens[i].tag, tokens[i + 1].tag = "JJ", "NN"
+
+
+def _is_a_part(tokens: Sequence[Token], i: int) -> bool:
+    """Whether a word that may be a verb is what something is in: "dew drops", "pork slices", alone in a fragment."""
+    if i + 1 < len(tokens) and tokens[i + 1].kind not in BREAKS:
+        return False
+    opens = next((k for k in range(i, max(-1, i - 4), -1) if k == 0 or tokens[k - 1].kind in BREAKS), None)
+    if opens is None or opens == i or tokens[i].lower not in word_lists()["partitive"] or tokens[i].lower[-1:] != "s":
+        return False
+    return all(token.tag.startswith(("NN", "JJ", "VBN", "CD")) for token in tokens[opens:i])
+
+
+_DESCRIBING = re.compile(r"(?:ous|ful|less|like|(?<!f)ish|[ai]ble|ed|ing|an|ese|core|punk)$")
+
+
+def _is_misread_thing(tokens: Sequence[Token], i: int, ends: bool) -> bool:
+    """Whether a word read as a verb or an adjective is a thing: "watering can", "old reliquary"."""
+    token, before = tokens[i], tokens[i - 1] if i else None
+    if token.lower == "can" and before is not None:
+        return before.lower in word_lists()["cans"] or (ends and before.tag in ("NN", "VBG", "VBN", "JJ"))
+    return token.tag.startswith("JJ") and _is_unknown_thing(tokens, i, ends)
+
+
+def _is_unknown_thing(tokens: Sequence[Token], i: int, ends: bool) -> bool:
+    """Whether a word that no lexicon has is a thing though it ends like an adjective: "amplifier", "old reliquary"."""
+    token = tokens[i]
+    word = token.lower
+    if kinds(word) != [""] or not token.text.isalpha() or word in style_lexicon().words:
+        return False
+    if token.tag != "JJ":  # a comparative has a word it compares
+        return not any(kinds(base) != [""] for base in (word[:-1], word[:-2], word[:-3], word[:-3] + "y"))
+    if not ends or _DESCRIBING.search(word) is not None:
+        return False
+    if i == 0 or tokens[i - 1].kind in BREAKS:
+        return not word.endswith(("ic", "al", "y", "ive"))
+    return tokens[i - 1].tag in ("JJ", "VBN", "VBG", "CD", "DT", "PRP$", "NN")
 
 
 def _is_preposition(tokens: Sequence[Token], i: int) -> bool:

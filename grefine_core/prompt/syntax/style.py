@@ -58,8 +58,8 @@ def looks_like_name(words: Sequence[Token]) -> bool:
 
 # Whether a phrase, seen alone, is made of style vocabulary.
 
-_ADJECTIVE_ENDINGS = re.compile(
-    r"(?:ous|ful|less|esque|ish|istic|able|ible|punk|core|wave|ism|inspired|like|ized|ised)$"
+_ADJECTIVE_ENDINGS = re.compile(  # "clownfish", "radish" and "table" end otherwise
+    r"(?:ous|ful|less|esque|(?<!f)(?<!rad)ish|istic|(?<!t)able|ible|punk|core|wave|ism|inspired|like|ized|ised)$"
 )
 _NUMBER = re.compile(r"[\d ]+(?:k|d|mm|s|p|fps|px|th)?|\d[\d.:/x]*\w{0,3}|[fƒ] ?/? ?\d.*")
 
@@ -72,6 +72,8 @@ def is_free_style(unit: Unit) -> bool:
         return False  # "the drowned and the saved"
     if unit.key in word_lists()["loose-heads"] and unit.verbs:
         return False  # "light filtering through" happens in the picture
+    if len(words) > 1 and all(word in word_lists()["colors"] for word in words):
+        return True  # "teal and gold"
     if joined in lexicon.terms or unit.key in lexicon.heads or _NUMBER.fullmatch(joined):
         return True
     if unit.kind == "predicate":
@@ -164,6 +166,16 @@ def mark_style(units: Sequence[Unit]) -> list[Unit]:
     return _merge(state.result)
 
 
+def _is_part_of_picture(unit: Unit) -> bool:
+    """Whether all words of a unit tell where in the picture something is: "far left", "the bottom right corner"."""
+    lists = word_lists()
+    sides = lists["picture-sides"]
+    words = [token.lower for token in unit.words + unit.verbs if token.lower not in lists["picture-verbs"]]
+    if len(words) < 2 or not all(word in sides or word in lists["picture-areas"] for word in words):
+        return len(words) == 1 and words[0] in ("left", "right") and not unit.determined
+    return any(word in sides for word in words)
+
+
 class _State:
     """The walk over the units: whether a list of artists is being read, whether content has been seen."""
 
@@ -185,10 +197,19 @@ class _State:
         )
         governed = unit.governor is not None and unit.governor.style
         told = unit.words[0].part == "style" if unit.words else False
+        if not told and unit.head is None and unit.words and not unit.verbs and unit.words[0].part == "tag":
+            last = unit.words[-1]
+            thing = "NN" in kinds(last.lower) and not last.lower.endswith("ing") and not is_free_style(unit)
+            unit.head = last if thing else None  # "crystal"; "faceless" and "dribbling" tell how somebody is
+            told = not thing
         if told or (unit.head is not None and unit.head.counted):
             unit.style = told  # a heading or a tag has said so; a counted thing is one
             self.result.append(unit)
             self.content_seen = self.content_seen or not told
+            return
+        if " ".join(unit.lower[-2:]) in word_lists()["style-named-things"]:
+            self.result.append(unit)
+            self.content_seen = True
             return
         if self._names_no_thing(unit):
             unit.style = True
@@ -229,6 +250,8 @@ class _State:
 
     def _names_no_thing(self, unit: Unit) -> bool:
         """Whether a unit is a place in the picture or the picture: "in the background", "on the left", "the scene"."""
+        if _is_part_of_picture(unit):
+            return True
         if unit.head is None or any(
             token is not unit.head and token.lower not in word_lists()["picture-wholes"] for token in unit.words
         ):
@@ -337,6 +360,8 @@ class _State:
             governed = False
         if governed and unit.preposition != "of" and unit.relation != "object":
             return is_free_style(unit)
+        if governed and unit.relation == "object" and not unit.determined and unit.key in self.lexicon.strong_media:
+            return True  # "paper quilling art"
         if unit.preposition in word_lists()["within"]:
             key = unit.key
             joined = " ".join(words)
