@@ -211,8 +211,8 @@ def check_tolerance(tolerance: float) -> None:
 class _Change:
     """Changed pixels: which of those in ``box``. Masks of the whole picture for many regions would fill the memory.
 
-    ``region``, ``core``: where they are to be judged, box and pixels alike: what was masked, all of it, for a thing that
-    came changes what is around it; without a mask the changed pixels. ``number``: of the region in the mask, from 1.
+    ``region``, ``core``: where they are to be judged, box and pixels alike: all that was masked, for a thing that came
+    changes what is around it; without a mask the changed pixels. ``number``: of the region in the mask, from 1.
     """
 
     box: Box
