@@ -10,8 +10,9 @@ from functools import lru_cache
 from ...errors import InputError
 from ..parts import Outline, Part, counted_noun, outline
 from .chunks import Chunker
-from .lexicon import word_lists
+from .lexicon import prompt_words, word_lists
 from .roles import NOUN, assign_roles, kinds
+from .senses import tag_class
 from .style import mark_style
 from .tagger import Tagger, make_tagger, shipped_model
 from .tokens import WORD, Token, mark_lettering, tokenize
@@ -21,9 +22,7 @@ from .tree import Phrase, PromptTree, Unit, Word
 @lru_cache(maxsize=1)
 def default_tagger() -> Tagger:
     """The tagger that ships with the package, read once."""
-    from .lexicon import prompt_words
-
-    return make_tagger(shipped_model(), prompt_words())
+    return make_tagger(shipped_model(), prompt_words(), tag_class)
 
 
 _CHAIN = 32  # steps up a chain of governors; beyond, the first content phrase is as good

@@ -1,0 +1,97 @@
+"""What WordNet knows of words: their parts of speech, what kind of thing a noun names, nouns of two words.
+
+Prompts use far more words than the treebank that the tagger has learned from. Read once, from a file that
+`tools/make_word_senses.py` has made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+from .lexicon import style_lexicon
+from .tagger import DATA, read_model
+
+# Letters of a word's code: capitals for the first senses of the noun (WordNet's files of nouns), small letters for the
+# other parts of speech, the most frequent first.
+MADE, ANIMAL, PERSON, PLANT, FOOD, BODY, SUBSTANCE, OBJECT, PLACE = "M", "A", "P", "V", "D", "B", "Y", "O", "L"
+VERB, ADJECTIVE, ADVERB = "v", "a", "r"
+_THINGS = frozenset("MAPVDBYOLGHWI")
+_NOT_SEEN = frozenset("QCFZRX")  # attributes, thoughts, feelings, states, relations, processes
+_TAGS = {VERB: ("VB", "VBP"), ADJECTIVE: ("JJ",), ADVERB: ("RB",)}
+
+
+@lru_cache(maxsize=1)
+def _words() -> dict[str, str]:
+    content = read_model(DATA / "word_senses.json.gz")
+    return {word: code for code, words in content["words"].items() for word in words.split()}
+
+
+@lru_cache(maxsize=1)
+def noun_pairs() -> frozenset[str]:
+    """Nouns of two words: "coffee cup", "polar bear"."""
+    return frozenset(read_model(DATA / "word_senses.json.gz")["pairs"].split(","))
+
+
+def code_of(word: str) -> str:
+    """The code of a word in its basic form (lower case); "" for an unknown one."""
+    return _words().get(word, "")
+
+
+def singular(word: str) -> str:
+    """The basic form of a regular plural, or of a verb in -s; "" if the word is none that is known."""
+    return next((base for base in _bases(word) if base in _words()), "")
+
+
+def _bases(word: str) -> Iterator[str]:
+    if len(word) < 4 or not word.endswith("s") or word.endswith("ss"):
+        return
+    yield word[:-1]
+    if word.endswith("ies"):
+        yield word[:-3] + "y"
+    elif word.endswith("ves"):
+        yield word[:-3] + "f"
+        yield word[:-3] + "fe"
+    elif word.endswith(("ses", "xes", "zes", "ches", "shes", "oes")):
+        yield word[:-2]
+
+
+def noun_kinds(word: str) -> str:
+    """What a noun, or the noun that it is the plural of, names first: capital letters; "" for no known noun."""
+    code = code_of(word) or code_of(singular(word))
+    return "".join(letter for letter in code if letter.isupper())
+
+
+def names_thing(word: str) -> bool:
+    """Whether a noun first of all names something that can be seen."""
+    return noun_kinds(word)[:1] in _THINGS if noun_kinds(word) else False
+
+
+def is_abstract(word: str) -> bool:
+    """Whether a noun names nothing that can be seen: "loneliness", "elegance"."""
+    found = noun_kinds(word)
+    return bool(found) and _NOT_SEEN.issuperset(found)
+
+
+def may_act(word: str) -> bool:
+    """Whether the word is a verb in its basic form or in -s, however rare."""
+    return VERB in code_of(word) or VERB in code_of(singular(word))
+
+
+def tag_class(word: str) -> str:
+    """The tags a word takes, as the tagger's lexicon has them ("NN|VB|VBP"); "" for an unknown one."""
+    code = code_of(word)
+    tags: set[str] = set()
+    lists = style_lexicon()
+    if word in lists.first_names or word in lists.surnames:
+        return ""
+    if code:
+        if code[0] in _THINGS:
+            code = code.replace(VERB, "")  # "to fork" and "to telescope" are rare
+        tags.update(tag for letter in code for tag in (_TAGS[letter] if letter.islower() else ("NN",)))
+    elif code := code_of(singular(word)):
+        if any(letter.isupper() for letter in code):
+            tags.add("NNS")
+        if VERB in code:
+            tags.add("VBZ")
+    return "|".join(sorted(tags))
