@@ -597,6 +597,9 @@ class Chunker:
         self._close()
         if following == VERB or (following == SKIP and self.subject is not None):
             return
+        predicate = following in (MODIFIER, ADVERB) and not self._noun_follows(i + 1)
+        if predicate and self.subject is not None and self.relation in ("copula", "object"):
+            return  # "is playful and adventurous"
         before = self._nearest()
         if before is not None:
             self._expect("conj", conjunct_governor(before))

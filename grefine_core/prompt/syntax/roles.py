@@ -11,7 +11,9 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from .clauses import mend_clauses
 from .lexicon import adjectives, common_words, phrases_of, style_lexicon, wide_prepositions, word_lists
+from .senses import tag_class
 from .tokens import AND, BREAKS, COMMA, HYPHEN, STOP, WALL, WORD, Token
 
 # Participles and verbs, the hard part of prompts: "bear eating bagels", "wooden sailing vessel", "flying car".
@@ -28,7 +30,7 @@ _LOOK_AHEAD = 12  # words; noun phrases are not longer, and the time stays linea
 
 def kinds(word: str) -> list[str]:
     """Tags the word (lower case) is known to take; [""] for an unknown one."""
-    return common_words().get(word, "").split("|")
+    return (common_words().get(word) or tag_class(word)).split("|")
 
 
 def is_verbal(token: Token | None) -> bool:
@@ -341,6 +343,9 @@ def assign_roles(tokens: Sequence[Token]) -> list[str]:
     """One role letter a token."""
     fixed = _known_terms(tokens)
     mend_tags(tokens)
+    certain = {"verb": VERB, "predicate": MODIFIER}
+    for i, what in mend_clauses(tokens).items():
+        fixed.setdefault(i, certain[what])
     roles: list[str] = []
     for i, token in enumerate(tokens):
         roles.append(fixed.get(i) or _role(tokens, i, roles))
