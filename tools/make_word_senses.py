@@ -21,7 +21,7 @@ NOUN_FILES = dict(zip((f"{number:02}" for number in range(3, 29)), "NKAMQBCWEFDG
 PARTS = {"noun": "n", "verb": "v", "adj": "a", "adv": "r"}
 NUMBERS = {"1": "n", "2": "v", "3": "a", "4": "r", "5": "a"}
 SENSES = 3  # of a noun; later ones are rare
-RARE = 10  # a part of speech this many times rarer than the most frequent one of its word is left out
+RARE = 10  # a part of speech this many times rarer than the most frequent one of its word is left out; a verb gets "x"
 DOUBT = {"n": 6, "v": 2, "a": 2, "r": 2}  # added to every count: the texts are small, and prompts full of nouns
 THINGS = frozenset("AMBDGLOPHVYEWTK")  # of nouns of two words these are kept: no feelings, no diseases
 
@@ -69,6 +69,7 @@ def read(folder: Path) -> tuple[dict[str, str], list[str]]:
             (letter for letter in often if often[letter] * RARE >= most), key=lambda x: (-often[x], "nvar".index(x))
         )
         words[word] = "".join(nouns[word][:SENSES] if letter == "n" else letter for letter in kept)
+        words[word] += "x" if "v" in often and "v" not in kept else ""
     pairs = [word.replace("_", " ") for word, senses in sorted(nouns.items())
              if re.fullmatch(r"[a-z]{2,}_[a-z]{2,}", word) and senses[0] in THINGS]  # fmt: skip
     return words, pairs

@@ -27,6 +27,8 @@ def mend_clauses(tokens: Sequence[Token]) -> dict[int, str]:
     """Write better tags into the verbs of sentences; index of a word -> "verb" or "predicate", where that is certain."""
     found: dict[int, str] = {}
     for start, end in _sentences(tokens):
+        for token in tokens[start:end]:
+            token.told = True
         _mend_progressive(tokens, start, end, found)
         _mend_pronouns(tokens, start, end, found)
         _mend_subjects(tokens, start, end, found)

@@ -6,6 +6,7 @@ Prompts use far more words than the treebank that the tagger has learned from. R
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -15,10 +16,12 @@ from .tagger import DATA, read_model
 # Letters of a word's code: capitals for the first senses of the noun (WordNet's files of nouns), small letters for the
 # other parts of speech, the most frequent first.
 MADE, ANIMAL, PERSON, PLANT, FOOD, BODY, SUBSTANCE, OBJECT, PLACE = "M", "A", "P", "V", "D", "B", "Y", "O", "L"
-VERB, ADJECTIVE, ADVERB = "v", "a", "r"
+VERB, ADJECTIVE, ADVERB, RARE_VERB = "v", "a", "r", "x"
 _THINGS = frozenset("MAPVDBYOLGHWI")
 _NOT_SEEN = frozenset("QCFZRX")  # attributes, thoughts, feelings, states, relations, processes
-_TAGS = {VERB: ("VB", "VBP"), ADJECTIVE: ("JJ",), ADVERB: ("RB",)}
+_SEEN = frozenset("MAVDBYOI")
+_ABSTRACT = re.compile(r"(?:ness|ity|tude|[ae]nce|[ae]ncy|ism|dom|ment|ion|ship|hood|lgia|ury|tery)$")
+_TAGS = {VERB: ("VB", "VBP"), ADJECTIVE: ("JJ",), ADVERB: ("RB",), RARE_VERB: ()}
 
 
 @lru_cache(maxsize=1)
@@ -58,7 +61,7 @@ def _bases(word: str) -> Iterator[str]:
 
 def noun_kinds(word: str) -> str:
     """What a noun, or the noun that it is the plural of, names first: capital letters; "" for no known noun."""
-    code = code_of(word) or code_of(singular(word))
+    code = code_of(singular(word)) or code_of(word)  # "letters": those of an alphabet before literature
     return "".join(letter for letter in code if letter.isupper())
 
 
@@ -70,12 +73,14 @@ def names_thing(word: str) -> bool:
 def is_abstract(word: str) -> bool:
     """Whether a noun names nothing that can be seen: "loneliness", "elegance"."""
     found = noun_kinds(word)
-    return bool(found) and _NOT_SEEN.issuperset(found)
+    if not found or found[0] not in _NOT_SEEN or not _SEEN.isdisjoint(found):
+        return False
+    return found[0] != "Z" or _ABSTRACT.search(word) is not None  # "a wound" is a state, too
 
 
 def may_act(word: str) -> bool:
     """Whether the word is a verb in its basic form or in -s, however rare."""
-    return VERB in code_of(word) or VERB in code_of(singular(word))
+    return not {VERB, RARE_VERB}.isdisjoint(code_of(word) + code_of(singular(word)))
 
 
 def tag_class(word: str) -> str:

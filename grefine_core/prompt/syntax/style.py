@@ -14,6 +14,7 @@ from .lexicon import common_words, style_lexicon, word_lists
 from .roles import kinds
 from .tokens import Token
 from .tree import Unit
+from .unseen import names_no_thing
 
 # Names: known artists, and words that look like somebody's name.
 
@@ -190,7 +191,8 @@ class _State:
             self.result.append(unit)
             self.content_seen = self.content_seen or not told
             return
-        if self._names_no_thing(unit):
+        following = self.units[position + 1] if position + 1 < len(self.units) else None
+        if names_no_thing(unit, following, self.content_seen):
             unit.style = True
             self.result.append(unit)
             return
@@ -226,16 +228,6 @@ class _State:
                 self.result.append(tail)
             self.content_seen = True
             self.artists = False
-
-    def _names_no_thing(self, unit: Unit) -> bool:
-        """Whether a unit is a place in the picture or the picture: "in the background", "on the left", "the scene"."""
-        if unit.head is None or any(
-            token is not unit.head and token.lower not in word_lists()["picture-wholes"] for token in unit.words
-        ):
-            return False
-        if unit.key in word_lists()["picture-places"]:
-            return unit.relation == "prep" or (unit.determined and self.content_seen)
-        return unit.key in word_lists()["picture-words"] and unit.determined
 
     # Artists --------------------------------------------------------------------------------------------------------
 
