@@ -454,6 +454,10 @@ class Chunker:
         if self.relation == "copula":
             return self.governor
         token = self.tokens[i]
+        if token.told and self.relation == "start" and self.units and self.units[-1].sentence == self.sentence:
+            subject = _subject_before(self)  # "a cat is stretched across a quilt, unaware of the storm"
+            if subject is not None and subject.sentence == self.sentence:
+                return subject
         if i + 1 < len(self.roles) and self.roles[i + 1] == BREAK and self._list_goes_on(i + 1):
             return None
         if (

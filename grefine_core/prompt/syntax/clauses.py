@@ -12,12 +12,15 @@ from .lexicon import common_words, word_lists
 from .senses import ADJECTIVE, VERB, code_of, may_act, names_thing, noun_kinds, noun_pairs, singular
 from .tokens import AND, COMMA, STOP, WALL, WORD, Token
 
-_SHORTEST = 4  # words of a sentence
+_SHORTEST = 2  # words of a sentence
 _FINITE = ("VBZ", "VBP", "MD", "VB")
 _OBJECT = ("DT", "PRP$", "PRP", "PDT", "WP$")  # opens what a verb acts on
 _BEHIND = (*_OBJECT, "IN", "TO", "RP", "RB", "EX")
 _THIRD = frozenset(["he", "she", "it", "everything", "everyone", "everybody", "nobody", "someone", "something"])
 _MANY = frozenset(["they", "we", "you", "i"])
+_EITHER = frozenset(
+    ["it", "you", "everything", "everyone", "everybody", "nobody", "someone", "something"]
+)  # objects, too
 _CLOSED = frozenset(["DT", "PRP", "PRP$", "CC", "TO", "MD", "CD", "POS", "WDT", "WP", "WP$", "WRB", "EX", "PDT"])
 _OPENERS = frozenset(["while", "as", "when", "where", "which", "who", "that", "because", "until", "though", "whose"])
 _LOOK_BACK = 12  # words between a verb and its subject
@@ -29,12 +32,14 @@ def mend_clauses(tokens: Sequence[Token]) -> dict[int, str]:
     for start, end in _sentences(tokens):
         for token in tokens[start:end]:
             token.told = True
+        _mend_nouns(tokens, start, end)
         _mend_progressive(tokens, start, end, found)
         _mend_pronouns(tokens, start, end, found)
         _mend_subjects(tokens, start, end, found)
         _mend_series(tokens, start, end, found)
         _mend_causatives(tokens, start, end, found)
         _mark_predicates(tokens, start, end, found)
+        _mark_results(tokens, start, end, found)
     return found
 
 
@@ -67,7 +72,10 @@ def _clauses(tokens: Sequence[Token], start: int, end: int) -> Iterator[tuple[in
 
 
 def _is_finite(tokens: Sequence[Token], i: int) -> bool:
+    """Whether the tagger took the word for the verb of a clause."""
     token = tokens[i]
+    if token.tag == "POS":
+        return False
     if token.lower in word_lists()["be"]:
         return token.lower not in ("be", "been", "being")
     if token.tag == "VB":
@@ -77,8 +85,41 @@ def _is_finite(tokens: Sequence[Token], i: int) -> bool:
     return token.tag in _FINITE
 
 
-def _has_verb(tokens: Sequence[Token], start: int, end: int) -> bool:
-    return any(_is_finite(tokens, i) for i in range(start, end))
+def _has_verb(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> bool:
+    """Whether a clause has its verb; a verb that does not agree with its subject was a noun."""
+    seen = False
+    for i in range(start, end):
+        token = tokens[i]
+        if found.get(i) == "verb" and token.tag != "VBG":
+            seen = True
+        elif _is_finite(tokens, i):
+            if token.tag in ("MD", "VBD") or token.lower in word_lists()["be"]:
+                seen = True
+                continue
+            k = _behind_adverbs(tokens, start, i)
+            subject = _subject(tokens, start, k + 1)
+            single = token.lower.endswith("s") and not token.lower.endswith("ss")
+            if subject is not None and _is_noun(tokens[k]) and single == _is_plural(subject) and k == i - 1:
+                if noun_kinds(token.lower) and not seen:
+                    token.tag = "NNS" if single else "NN"
+                    continue
+            elif subject is not None and _is_noun(tokens[k]) and _is_verb_form(token) and not seen:
+                found[i] = "verb"
+            seen = True
+    return seen
+
+
+def _behind_adverbs(tokens: Sequence[Token], start: int, i: int) -> int:
+    """Index of the word in front of `i` and of the adverbs there."""
+    k = i - 1
+    while k > start and tokens[k].tag == "RB":
+        k -= 1
+    return k
+
+
+def _is_noun(token: Token) -> bool:
+    """Whether the word may be a noun: as it is tagged, or since no verb stands there."""
+    return token.tag.startswith("NN") or (token.tag in ("JJ", "VBP", "VB") and bool(noun_kinds(token.lower)))
 
 
 def _is_plural(token: Token) -> bool:
@@ -121,43 +162,57 @@ def _subject(tokens: Sequence[Token], start: int, i: int) -> Token | None:
 
 def _mend_subjects(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> None:
     """The verbs behind subjects that are nouns: "light trembles", "a tiger guards the bed"."""
-    whole = not _has_verb(tokens, start, end)
+    seen = pending = fronted = False
     for first, last in _clauses(tokens, start, end):
-        if _has_verb(tokens, first, last):
-            whole = False
+        opener = tokens[first - 1] if first > start else None
+        if _has_verb(tokens, first, last, found):
+            seen, pending = True, False
             continue
+        joined = opener is not None and (opener.tag == "CC" or opener.kind == AND)
+        under = opener is not None and opener.lower in _OPENERS
+        needed = opener is None or under or (not seen and (fronted or (joined and pending)))
         for i in range(first + 1, last):
-            if _is_verb(tokens, first, i, last, whole):
+            if _is_verb(tokens, first, i, last, needed, joined and pending):
                 tokens[i].tag = "VBZ" if tokens[i].lower.endswith("s") else "VBP"
+                if tokens[i - 1].tag in ("JJ", "VB", "VBP"):
+                    tokens[i - 1].tag = "NNS" if _is_plural(tokens[i - 1]) else "NN"
                 found[i] = "verb"
-                whole = False
+                seen = True
                 break
+        else:
+            pending = not seen
+            fronted = fronted or (opener is None and tokens[first].tag in ("IN", "RB", "VBN", "VBG"))
+            continue
+        pending = False
 
 
-def _is_verb(tokens: Sequence[Token], first: int, i: int, end: int, needed: bool) -> bool:
-    """Whether the word at `i` is the verb of a clause that has none; `needed`: nor has the whole sentence."""
+def _is_verb(tokens: Sequence[Token], first: int, i: int, end: int, needed: bool, many: bool) -> bool:
+    """Whether the word at `i` is the verb of a clause that has none.
+
+    needed: the sentence has none so far, so that one must come. many: the subject has a part before "and".
+    """
     token = tokens[i]
     if not _is_verb_form(token):
         return False
-    word, k = token.lower, i - 1
-    while k > first and tokens[k].tag == "RB":
-        k -= 1
-    before = tokens[k]
-    subject = _subject(tokens, first, k + 1)
-    noun = before.tag.startswith("NN") or (before.tag in ("JJ", "VBP", "VB") and bool(noun_kinds(before.lower)))
-    if subject is None or not noun or f"{before.lower} {word}" in noun_pairs():
+    word, k = token.lower, _behind_adverbs(tokens, first, i)
+    before, subject = tokens[k], _subject(tokens, first, k + 1)
+    if subject is None or not _is_noun(before) or f"{before.lower} {word}" in noun_pairs():
         return False
-    single = word.endswith("s") and not word.endswith("ss")
-    if single == _is_plural(subject):
+    single, several = word.endswith("s") and not word.endswith("ss"), many or _is_plural(subject)
+    if single == several:
         return False
     close, after = before is subject, tokens[i + 1] if i + 1 < end else None
     thing = names_thing(word) and code_of(singular(word) or word)[:1] != VERB
     determined = tokens[first].tag in ("DT", "PRP$", "CD") or first == i - 1 or tokens[first].tag.startswith("JJ")
+    if single and after is not None and noun_kinds(word) and _may_follow_plural(after):
+        return False  # "storm clouds gather"
     if after is None or _ends(tokens, i + 1, end):
-        return needed and close and not thing and (i + 1 == end or tokens[i + 1].kind != WORD)
+        return needed and close and (not thing or (several and not single))
     if after.tag in _OBJECT or (k < i - 1 and after.tag in _BEHIND):
         return determined or needed
-    if after.tag in _BEHIND:
+    if after.tag in _BEHIND or after.lower in word_lists()["end-adverbs"]:
+        if several and close and not single:
+            return True  # no plural stands in front of another noun: "sparks shower across"
         acts = subject.lower in word_lists()["animate"] or singular(subject.lower) in word_lists()["animate"]
         return (not thing and (close or needed)) or (needed and close and acts)
     if after.tag[:2] in ("NN", "JJ", "CD", "VB"):  # without an article
@@ -165,11 +220,52 @@ def _is_verb(tokens: Sequence[Token], first: int, i: int, end: int, needed: bool
     return False
 
 
+def _mend_nouns(tokens: Sequence[Token], start: int, end: int) -> None:
+    """Nouns that were read as something else: behind articles, in front of verbs; adverbs and comparatives."""
+    for i in range(start, end):
+        token, before = tokens[i], tokens[i - 1] if i > start else None
+        after = tokens[i + 1] if i + 1 < end else None
+        word, plural = token.lower, "NNS" if token.lower.endswith("s") else "NN"
+        if token.kind != WORD:
+            continue
+        if after is not None and f"{word} {after.lower}" in noun_pairs() and after.tag == "JJ":
+            if i + 2 == end or tokens[i + 2].kind != WORD or tokens[i + 2].tag in _BEHIND:
+                after.tag = "NN"  # "a cracked salt flat"
+        if token.tag == "VBZ" and noun_kinds(word) and after is not None and _may_follow_plural(after):
+            token.tag = "NNS"  # "Storm clouds gather"
+        elif token.tag in ("VB", "VBP", "VBZ") and noun_kinds(word):
+            if before is not None and before.tag in ("DT", "PRP$"):
+                token.tag = plural
+            elif before is None and after is not None and after.tag not in _OBJECT and word.endswith("s"):
+                token.tag = "NNS"  # "Pins bristle"
+        elif token.tag == "RB" and before is not None and before.tag in ("DT", "PRP$", "JJ", "VBN"):
+            if "r" not in code_of(word) and noun_kinds(word) and _ends(tokens, i + 1, end):
+                token.tag = "NN"
+        elif token.tag.startswith("NN") and word in word_lists()["end-adverbs"] and _ends(tokens, i + 1, end):
+            token.tag = "RB"
+        elif token.tag == "NN" and is_comparative(word) and (after is None or not after.tag.startswith("NN")):
+            token.tag = "JJR"
+        elif word.endswith("ing") and token.tag == "NN" and before is not None and before.kind == COMMA:
+            if word in word_lists()["transitive"] and after is not None and after.tag[:2] in ("NN", "VB", "JJ", "DT"):
+                token.tag = "VBG"
+                if after.tag == "VBZ":
+                    after.tag = "NNS"
+
+
+def _may_follow_plural(token: Token) -> bool:
+    """Whether the word is a verb in its basic form and hardly anything else."""
+    basic = not token.lower.endswith("s") and _is_verb_form(token)
+    return basic and (token.tag in ("VB", "VBP") or code_of(token.lower)[:1] == VERB)
+
+
 def _mend_pronouns(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> None:
     """The verbs of pronouns: "we glimpse a sea", "he now rests on a bench"."""
     for i in range(start, end - 1):
         word = tokens[i].lower
-        if word not in _THIRD | _MANY or (i > start and tokens[i - 1].tag in ("IN", "VBG", "TO")):
+        stands = word in word_lists()["lone-pronouns"] and i > start and tokens[i - 1].tag == "DT"
+        if word not in _THIRD | _MANY and not stands:
+            continue
+        if word in _EITHER and i > start and tokens[i - 1].tag in ("IN", "VBG", "TO"):
             continue
         k = i + 1
         while k < end and (tokens[k].tag in ("RB", "MD") or tokens[k].lower in word_lists()["be"]):
@@ -178,24 +274,37 @@ def _mend_pronouns(tokens: Sequence[Token], start: int, end: int, found: dict[in
         if k == end or any(token.lower in word_lists()["be"] for token in tokens[i + 1 : k]):
             continue
         single = tokens[k].lower.endswith("s") and not tokens[k].lower.endswith("ss")
-        if _is_verb_form(tokens[k]) and single == (word in _THIRD and not modal):
+        if stands and not _ends(tokens, k + 1, end) and tokens[k + 1].tag not in _BEHIND:
+            continue  # "the other dogs"
+        if stands and single:
+            tokens[i].tag = "PRP"
+        if _is_verb_form(tokens[k]) and single == ((word in _THIRD or stands) and not modal):
             tokens[k].tag = "VB" if modal else "VBZ" if single else "VBP"
             found[k] = "verb"
 
 
 def _mend_series(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> None:
-    """Further verbs of one subject: "leans on the counter and counts its coins"."""
-    seen = False
+    """Further verbs of one subject: "leans on the counter and counts its coins", "perch on stools and slurp"."""
+    form = ""
     for i in range(start, end - 1):
-        seen = seen or _is_finite(tokens, i)
+        if tokens[i].tag in ("VBZ", "VBP") and tokens[i].lower not in word_lists()["be"]:
+            form = tokens[i].tag
         token = tokens[i + 1]
         opens = tokens[i].tag == "CC" or tokens[i].kind in (COMMA, AND)
-        if not (opens and seen and _is_verb_form(token) and token.lower.endswith("s")):
+        single = token.lower.endswith("s") and not token.lower.endswith("ss")
+        if not (opens and form and _is_verb_form(token) and single == (form == "VBZ")):
             continue
         after = tokens[i + 2] if i + 2 < end else None
-        acts = after is not None and (after.tag in _OBJECT or (after.tag in _BEHIND and not names_thing(token.lower)))
+        first = code_of(singular(token.lower) or token.lower)[:1] == VERB
+        joined = tokens[i].tag == "CC"
+        if after is None or _ends(tokens, i + 2, end):
+            acts = joined and (first or not names_thing(token.lower))
+        elif after.tag in _OBJECT:
+            acts = True
+        else:
+            acts = after.tag in _BEHIND and (first or not names_thing(token.lower))
         if acts:
-            token.tag = "VBZ"
+            token.tag = form
             found[i + 1] = "verb"
 
 
@@ -226,7 +335,7 @@ def _mend_causatives(tokens: Sequence[Token], start: int, end: int, found: dict[
         if tokens[i].lower not in word_lists()["causatives"] or not tokens[i].tag.startswith("VB"):
             continue
         k, noun = i + 1, False
-        while k < end and k - i < _LOOK_BACK and tokens[k].tag[:2] in ("DT", "PR", "JJ", "NN", "CD"):
+        while k < end and k - i < _LOOK_BACK and tokens[k].tag[:2] in ("DT", "PR", "JJ", "NN", "CD", "VB"):
             if noun and _is_verb_form(tokens[k]) and not _is_plural(tokens[k]) and not tokens[k].lower.endswith("s"):
                 behind = tokens[k + 1] if k + 1 < end else None
                 if (behind is None or behind.kind != WORD or behind.tag in _BEHIND) and (
@@ -251,7 +360,8 @@ def _mark_predicates(tokens: Sequence[Token], start: int, end: int, found: dict[
         adjectives: list[int] = []
         while k < end:
             token = tokens[k]
-            if _is_adjective(token) and not _describes_noun(tokens, k, end):
+            participle = token.tag == "VBN" and k + 1 < end and tokens[k + 1].tag in ("IN", "TO", "RP")
+            if _is_adjective(token) and not participle and not _describes_noun(tokens, k, end):
                 adjectives.append(k)
                 last = k
             elif token.tag != "RB" and token.kind != COMMA and token.tag != "CC":
@@ -261,10 +371,31 @@ def _mark_predicates(tokens: Sequence[Token], start: int, end: int, found: dict[
             found.update((k, "predicate") for k in adjectives)
 
 
+def _mark_results(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> None:
+    """How something was put: "his hat tipped low over his eyes"."""
+    for i in range(start + 1, end):
+        token, before = tokens[i], tokens[i - 1]
+        after = tokens[i + 1] if i + 1 < end else None
+        put = before.tag in ("VBN", "VBD") or (before.lower.endswith("ed") and before.tag == "JJ")
+        put = put and i > start + 1 and tokens[i - 2].tag.startswith("NN")
+        describes = token.tag in ("NN", "JJ") and code_of(token.lower)[:1] == ADJECTIVE
+        if put and describes and (after is None or after.kind != WORD or after.tag in ("IN", "TO", "RB")):
+            token.tag = "JJ"
+            found[i - 1], found[i] = "verb", "predicate"
+
+
 def _is_adjective(token: Token) -> bool:
     if token.kind != WORD or token.quoted:
         return False
-    return token.tag == "JJ" or (token.tag in ("NN", "VB", "RB") and code_of(token.lower)[:1] == ADJECTIVE)
+    if token.tag in ("JJ", "JJR"):
+        return True
+    return token.tag in ("NN", "VB", "RB", "VBN") and (code_of(token.lower)[:1] == ADJECTIVE or token.tag == "VBN")
+
+
+def is_comparative(word: str) -> bool:
+    """Whether the word is a known adjective in -er: "darker"."""
+    bases = (word[:-2], word[:-1], word[:-3] + "y") if word.endswith("ier") else (word[:-2], word[:-1], word[:-3])
+    return word.endswith("er") and not code_of(word) and any(code_of(base)[:1] == ADJECTIVE for base in bases)
 
 
 def _describes_noun(tokens: Sequence[Token], i: int, end: int) -> bool:

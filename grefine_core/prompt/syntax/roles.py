@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from .clauses import mend_clauses
 from .lexicon import adjectives, common_words, phrases_of, style_lexicon, wide_prepositions, word_lists
-from .senses import tag_class
+from .senses import ADJECTIVE, code_of, tag_class
 from .tokens import AND, BREAKS, COMMA, HYPHEN, STOP, WALL, WORD, Token
 
 # Participles and verbs, the hard part of prompts: "bear eating bagels", "wooden sailing vessel", "flying car".
@@ -489,6 +489,8 @@ def _role(tokens: Sequence[Token], i: int, roles: list[str]) -> str:
         return NOUN if tag.startswith("NN") or (not nominal_ahead(tokens, i) and not word.endswith("ed")) else MODIFIER
     if tag == "MD" or (word in word_lists()["auxiliary"] and is_verbal(after)):
         return SKIP if before not in DETERMINER else NOUN
+    if token.told and word in lists["indefinites"] and tag != "DT" and not nominal_ahead(tokens, i):
+        return SKIP  # "everything glows"
     if word in word_lists()["pronouns"] or tag in ("PRP", "WP", "EX"):
         if tag in ("WP", "WDT") or (word in ("who", "that") and before in NOMINAL):
             return RELATIVE
@@ -548,7 +550,8 @@ def _adjective_role(tokens: Sequence[Token], i: int, before: str) -> str:
     if before == DETERMINER and tokens[i - 1].lower == "the":
         return NOUN
     word = token.lower
-    if before != GLUE and "-" not in word and word not in common_words() and not _ADJECTIVE.search(word):
+    known = word in common_words() or code_of(word)[:1] == ADJECTIVE
+    if before != GLUE and "-" not in word and not known and not _ADJECTIVE.search(word):
         return NOUN  # the tagger only guessed
     return MODIFIER
 

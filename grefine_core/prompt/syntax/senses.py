@@ -17,7 +17,7 @@ from .tagger import DATA, read_model
 # other parts of speech, the most frequent first.
 MADE, ANIMAL, PERSON, PLANT, FOOD, BODY, SUBSTANCE, OBJECT, PLACE = "M", "A", "P", "V", "D", "B", "Y", "O", "L"
 VERB, ADJECTIVE, ADVERB, RARE_VERB = "v", "a", "r", "x"
-_THINGS = frozenset("MAPVDBYOLGHWI")
+_THINGS = frozenset("MAPVDBYOLH")
 _NOT_SEEN = frozenset("QCFZRX")  # attributes, thoughts, feelings, states, relations, processes
 _SEEN = frozenset("MAVDBYOI")
 _ABSTRACT = re.compile(r"(?:ness|ity|tude|[ae]nce|[ae]ncy|ism|dom|ment|ion|ship|hood|lgia|ury|tery)$")
@@ -49,7 +49,6 @@ def singular(word: str) -> str:
 def _bases(word: str) -> Iterator[str]:
     if len(word) < 4 or not word.endswith("s") or word.endswith("ss"):
         return
-    yield word[:-1]
     if word.endswith("ies"):
         yield word[:-3] + "y"
     elif word.endswith("ves"):
@@ -57,6 +56,7 @@ def _bases(word: str) -> Iterator[str]:
         yield word[:-3] + "fe"
     elif word.endswith(("ses", "xes", "zes", "ches", "shes", "oes")):
         yield word[:-2]
+    yield word[:-1]
 
 
 def noun_kinds(word: str) -> str:

@@ -46,7 +46,5 @@ def _is_unseen(unit: Unit, following: Unit | None) -> bool:
         return False
     if unit.relation == "prep" and unit.preposition in ("of", "between", "from"):
         return above.style and above.head is not None and (above.key in lists["moods"] or is_abstract(above.key))
-    if unit.relation == "conj":
-        return False
     told = bool(above.verbs) and above.verbs[-1].lower in lists["telling"]
-    return unit.relation == "object" and told
+    return unit.relation in ("object", "conj") and told
