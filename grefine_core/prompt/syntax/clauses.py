@@ -40,6 +40,7 @@ def mend_clauses(tokens: Sequence[Token]) -> dict[int, str]:
         _mend_causatives(tokens, start, end, found)
         _mark_predicates(tokens, start, end, found)
         _mark_results(tokens, start, end, found)
+        _mark_colored(tokens, start, end, found)
     return found
 
 
@@ -169,10 +170,11 @@ def _mend_subjects(tokens: Sequence[Token], start: int, end: int, found: dict[in
             seen, pending = True, False
             continue
         joined = opener is not None and (opener.tag == "CC" or opener.kind == AND)
+        paired = joined and pending and tokens[max(0, first - 2)].kind != COMMA  # "a bride and her father dance"
         under = opener is not None and opener.lower in _OPENERS
         needed = opener is None or under or (not seen and (fronted or (joined and pending)))
         for i in range(first + 1, last):
-            if _is_verb(tokens, first, i, last, needed, joined and pending):
+            if _is_verb(tokens, first, i, last, needed, paired):
                 tokens[i].tag = "VBZ" if tokens[i].lower.endswith("s") else "VBP"
                 if tokens[i - 1].tag in ("JJ", "VB", "VBP"):
                     tokens[i - 1].tag = "NNS" if _is_plural(tokens[i - 1]) else "NN"
@@ -198,23 +200,30 @@ def _is_verb(tokens: Sequence[Token], first: int, i: int, end: int, needed: bool
     before, subject = tokens[k], _subject(tokens, first, k + 1)
     if subject is None or not _is_noun(before) or f"{before.lower} {word}" in noun_pairs():
         return False
-    single, several = word.endswith("s") and not word.endswith("ss"), many or _is_plural(subject)
-    if single == several:
+    counted = any(token.tag == "CD" and token.lower not in ("one", "1") for token in tokens[max(first, k - 3) : k])
+    single, several = word.endswith("s") and not word.endswith("ss"), many or counted or _is_plural(subject)
+    if single == several and (single or subject.lower not in word_lists()["same-plurals"]):
         return False
+    several = several or not single
     close, after = before is subject, tokens[i + 1] if i + 1 < end else None
     thing = names_thing(word) and code_of(singular(word) or word)[:1] != VERB
     determined = tokens[first].tag in ("DT", "PRP$", "CD") or first == i - 1 or tokens[first].tag.startswith("JJ")
     if single and after is not None and noun_kinds(word) and _may_follow_plural(after):
         return False  # "storm clouds gather"
     if after is None or _ends(tokens, i + 1, end):
-        return needed and close and (not thing or (several and not single))
+        ends = i + 1 == len(tokens) or tokens[i + 1].kind == STOP
+        determined = tokens[first].tag in ("DT", "PRP$") and ends
+        return needed and close and (not thing or determined or (several and not single))
     if after.tag in _OBJECT or (k < i - 1 and after.tag in _BEHIND):
         return determined or needed
     if after.tag in _BEHIND or after.lower in word_lists()["end-adverbs"]:
-        if several and close and not single:
+        if several and not single and (close or (needed and _is_plural(before))):
             return True  # no plural stands in front of another noun: "sparks shower across"
         acts = subject.lower in word_lists()["animate"] or singular(subject.lower) in word_lists()["animate"]
+        acts = acts or tokens[first].tag in ("DT", "PRP$") or noun_kinds(before.lower)[:1] in ("Y", "H", "B")
         return (not thing and (close or needed)) or (needed and close and acts)
+    if after.tag in ("VBN", "JJ") and several and not single and close and _ends(tokens, i + 2, end):
+        return True  # "gears lie scattered"
     if after.tag[:2] in ("NN", "JJ", "CD", "VB"):  # without an article
         return needed and (single or _is_plural(before)) and f"{word} {after.lower}" not in noun_pairs()
     return False
@@ -231,8 +240,17 @@ def _mend_nouns(tokens: Sequence[Token], start: int, end: int) -> None:
         if after is not None and f"{word} {after.lower}" in noun_pairs() and after.tag == "JJ":
             if i + 2 == end or tokens[i + 2].kind != WORD or tokens[i + 2].tag in _BEHIND:
                 after.tag = "NN"  # "a cracked salt flat"
-        if token.tag == "VBZ" and noun_kinds(word) and after is not None and _may_follow_plural(after):
-            token.tag = "NNS"  # "Storm clouds gather"
+        behind = tokens[i + 2] if i + 2 < end else None
+        acts = after is not None and behind is not None and behind.tag in _OBJECT and _is_verb_form(after)
+        acts = acts and after is not None and not after.lower.endswith("s")
+        if token.tag == "VBZ" and noun_kinds(word) and after is not None and (acts or _may_follow_plural(after)):
+            token.tag = "NNS"  # "Storm clouds gather", "Maple leaves carpet a path"
+        elif before is not None and before.tag == "TO" and _is_verb_form(token) and after is not None:
+            if after.tag in _OBJECT or (word not in noun_pairs() and after.kind != WORD and not names_thing(word)):
+                token.tag = "VB"  # "crouches to tie her boot"
+        elif token.tag == "MD" and noun_kinds(word) and before is not None and before.tag[:2] in ("NN", "VB"):
+            if after is None or after.kind != WORD or after.tag in ("IN", "DT"):
+                token.tag = "NN"  # "an oil can"
         elif token.tag in ("VB", "VBP", "VBZ") and noun_kinds(word):
             if before is not None and before.tag in ("DT", "PRP$"):
                 token.tag = plural
@@ -263,6 +281,7 @@ def _mend_pronouns(tokens: Sequence[Token], start: int, end: int, found: dict[in
     for i in range(start, end - 1):
         word = tokens[i].lower
         stands = word in word_lists()["lone-pronouns"] and i > start and tokens[i - 1].tag == "DT"
+        stands = stands or (word == "one" and (i == start or tokens[i - 1].kind == COMMA))
         if word not in _THIRD | _MANY and not stands:
             continue
         if word in _EITHER and i > start and tokens[i - 1].tag in ("IN", "VBG", "TO"):
@@ -378,10 +397,22 @@ def _mark_results(tokens: Sequence[Token], start: int, end: int, found: dict[int
         after = tokens[i + 1] if i + 1 < end else None
         put = before.tag in ("VBN", "VBD") or (before.lower.endswith("ed") and before.tag == "JJ")
         put = put and i > start + 1 and tokens[i - 2].tag.startswith("NN")
+        put = put or (before.tag in ("VBZ", "VBP") and before.lower not in word_lists()["be"])
         describes = token.tag in ("NN", "JJ") and code_of(token.lower)[:1] == ADJECTIVE
         if put and describes and (after is None or after.kind != WORD or after.tag in ("IN", "TO", "RB")):
             token.tag = "JJ"
             found[i - 1], found[i] = "verb", "predicate"
+
+
+def _mark_colored(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> None:
+    """What colour something gets: "turns the sand copper"."""
+    for i in range(start + 2, end):
+        token = tokens[i]
+        shown = (
+            token.lower in word_lists()["colors"] and tokens[i - 1].tag.startswith("NN") and _ends(tokens, i + 1, end)
+        )
+        if shown and any(before.lower in word_lists()["coloring"] for before in tokens[max(start, i - 6) : i]):
+            token.tag, found[i] = "JJ", "predicate"
 
 
 def _is_adjective(token: Token) -> bool:

@@ -491,6 +491,14 @@ def _role(tokens: Sequence[Token], i: int, roles: list[str]) -> str:
         return SKIP if before not in DETERMINER else NOUN
     if token.told and word in lists["indefinites"] and tag != "DT" and not nominal_ahead(tokens, i):
         return SKIP  # "everything glows"
+    if (
+        token.told
+        and word in ("one", "ones")
+        and not nominal_ahead(tokens, i)
+        and after is not None
+        and after.tag != "CD"
+    ):
+        return SKIP  # "blows another one"
     if word in word_lists()["pronouns"] or tag in ("PRP", "WP", "EX"):
         if tag in ("WP", "WDT") or (word in ("who", "that") and before in NOMINAL):
             return RELATIVE

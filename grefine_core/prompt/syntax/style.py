@@ -14,7 +14,7 @@ from .lexicon import common_words, style_lexicon, word_lists
 from .roles import kinds
 from .tokens import Token
 from .tree import Unit
-from .unseen import names_no_thing
+from .unseen import acts, names_no_thing
 
 # Names: known artists, and words that look like somebody's name.
 
@@ -216,6 +216,10 @@ class _State:
             unit.style = True  # in a row of things: "mountains tracking camera", "snow HDR sunset"
         else:
             unit.style = self._is_style(unit, free or (unit.relation == "next" and governed), position)
+        if unit.style and acts(unit):
+            unit.style = False
+        if unit.head is None and unit.words and all(token.told for token in unit.words) and unit.kind != "predicate":
+            unit.style = True  # adjectives of a sentence, left over
         if unit.style and unit.key not in self.lexicon.media and any(token.quoted for token in unit.verbs):
             unit.style = False  # "neon lights spelling LOVE"
         front = None if unit.style else self._split_front(unit)

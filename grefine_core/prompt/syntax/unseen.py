@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .lexicon import word_lists
-from .senses import is_abstract, noun_kinds
+from .senses import is_abstract, names_thing, noun_kinds
 from .tree import Unit
 
 _SEEN = frozenset("AMPVDBYOLGIHN")  # see `senses`: kinds of things that can be seen
@@ -48,3 +48,19 @@ def _is_unseen(unit: Unit, following: Unit | None) -> bool:
         return above.style and above.head is not None and (above.key in lists["moods"] or is_abstract(above.key))
     told = bool(above.verbs) and above.verbs[-1].lower in lists["telling"]
     return unit.relation in ("object", "conj") and told
+
+
+def acts(unit: Unit) -> bool:
+    """Whether a style word of a sentence is a thing after all: it is somebody's, or does something ("its wallpaper")."""
+    if unit.head is None or not unit.head.told or unit.key in word_lists()["picture-words"]:
+        return False
+    if not names_thing(unit.key) or unit.key in (
+        "portrait",
+        "photo",
+        "photograph",
+        "image",
+        "painting",
+        "illustration",
+    ):
+        return False
+    return unit.owned or any(token.tag in ("VBZ", "VBP") for token in unit.verbs)
