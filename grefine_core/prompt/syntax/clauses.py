@@ -53,7 +53,8 @@ def _sentences(tokens: Sequence[Token]) -> Iterator[tuple[int, int]]:
             continue
         stopped = not at_end and tokens[end].text[0] in ".!?…"
         prose = all(token.part == "prose" for token in tokens[start:end])
-        if prose and end - start >= _SHORTEST and (stopped or (at_end and told)):
+        ends = stopped or (at_end and told and start < end and tokens[start].tag in (*_OBJECT, "EX"))
+        if prose and end - start >= _SHORTEST and ends:
             yield start, end
         told = told or stopped
         start = end + 1
@@ -135,7 +136,9 @@ def _is_plural(token: Token) -> bool:
 def _is_verb_form(token: Token) -> bool:
     """Whether a word may be a verb of a clause, in its basic form or in -s."""
     word = token.lower
-    if token.kind != WORD or token.quoted or token.tag in _CLOSED or word.endswith(("ing", "ed")):
+    if token.kind != WORD or token.quoted or token.tag in _CLOSED or not token.text[:1].islower():
+        return False
+    if word.endswith(("ing", "ed")) and VERB not in code_of(word):
         return False
     if not word.isalpha() or word in word_lists()["place-prepositions"]:
         return False
@@ -208,7 +211,7 @@ def _is_verb(tokens: Sequence[Token], first: int, i: int, end: int, needed: bool
     close, after = before is subject, tokens[i + 1] if i + 1 < end else None
     thing = names_thing(word) and code_of(singular(word) or word)[:1] != VERB
     determined = tokens[first].tag in ("DT", "PRP$", "CD") or first == i - 1 or tokens[first].tag.startswith("JJ")
-    if single and after is not None and noun_kinds(word) and _may_follow_plural(after):
+    if single and noun_kinds(word) and _stands_before_verb(tokens, i, end):
         return False  # "storm clouds gather"
     if after is None or _ends(tokens, i + 1, end):
         ends = i + 1 == len(tokens) or tokens[i + 1].kind == STOP
@@ -240,12 +243,9 @@ def _mend_nouns(tokens: Sequence[Token], start: int, end: int) -> None:
         if after is not None and f"{word} {after.lower}" in noun_pairs() and after.tag == "JJ":
             if i + 2 == end or tokens[i + 2].kind != WORD or tokens[i + 2].tag in _BEHIND:
                 after.tag = "NN"  # "a cracked salt flat"
-        behind = tokens[i + 2] if i + 2 < end else None
-        acts = after is not None and behind is not None and behind.tag in _OBJECT and _is_verb_form(after)
-        acts = acts and after is not None and not after.lower.endswith("s")
-        if token.tag == "VBZ" and noun_kinds(word) and after is not None and (acts or _may_follow_plural(after)):
+        if token.tag == "VBZ" and noun_kinds(word) and _stands_before_verb(tokens, i, end):
             token.tag = "NNS"  # "Storm clouds gather", "Maple leaves carpet a path"
-        elif before is not None and before.tag == "TO" and _is_verb_form(token) and after is not None:
+        elif before is not None and before.lower == "to" and _is_verb_form(token) and after is not None:
             if after.tag in _OBJECT or (word not in noun_pairs() and after.kind != WORD and not names_thing(word)):
                 token.tag = "VB"  # "crouches to tie her boot"
         elif token.tag == "MD" and noun_kinds(word) and before is not None and before.tag[:2] in ("NN", "VB"):
@@ -270,10 +270,13 @@ def _mend_nouns(tokens: Sequence[Token], start: int, end: int) -> None:
                     after.tag = "NNS"
 
 
-def _may_follow_plural(token: Token) -> bool:
-    """Whether the word is a verb in its basic form and hardly anything else."""
-    basic = not token.lower.endswith("s") and _is_verb_form(token)
-    return basic and (token.tag in ("VB", "VBP") or code_of(token.lower)[:1] == VERB)
+def _stands_before_verb(tokens: Sequence[Token], i: int, end: int) -> bool:
+    """Whether a verb in its basic form stands behind the word: it is one, hardly anything else, or has an object."""
+    token, behind = tokens[i + 1] if i + 1 < end else None, tokens[i + 2] if i + 2 < end else None
+    if token is None or token.lower.endswith("s") or not _is_verb_form(token) or token.tag in _BEHIND:
+        return False
+    first = token.tag in ("VB", "VBP") or code_of(token.lower)[:1] == VERB
+    return first or (behind is not None and behind.tag in _OBJECT)
 
 
 def _mend_pronouns(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> None:
@@ -302,6 +305,10 @@ def _mend_pronouns(tokens: Sequence[Token], start: int, end: int, found: dict[in
             found[k] = "verb"
 
 
+def _is_result(token: Token) -> bool:
+    return token.tag.startswith("JJ") or token.lower in word_lists()["colors"]
+
+
 def _mend_series(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> None:
     """Further verbs of one subject: "leans on the counter and counts its coins", "perch on stools and slurp"."""
     form = ""
@@ -318,7 +325,7 @@ def _mend_series(tokens: Sequence[Token], start: int, end: int, found: dict[int,
         joined = tokens[i].tag == "CC"
         if after is None or _ends(tokens, i + 2, end):
             acts = joined and (first or not names_thing(token.lower))
-        elif after.tag in _OBJECT:
+        elif after.tag in _OBJECT or (_is_result(after) and _ends(tokens, i + 3, end)):
             acts = True
         else:
             acts = after.tag in _BEHIND and (first or not names_thing(token.lower))
@@ -409,7 +416,9 @@ def _mark_colored(tokens: Sequence[Token], start: int, end: int, found: dict[int
     for i in range(start + 2, end):
         token = tokens[i]
         shown = (
-            token.lower in word_lists()["colors"] and tokens[i - 1].tag.startswith("NN") and _ends(tokens, i + 1, end)
+            token.lower in word_lists()["colors"]
+            and tokens[i - 1].tag[:2] in ("NN", "VB")
+            and _ends(tokens, i + 1, end)
         )
         if shown and any(before.lower in word_lists()["coloring"] for before in tokens[max(start, i - 6) : i]):
             token.tag, found[i] = "JJ", "predicate"

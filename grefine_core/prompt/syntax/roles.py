@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 from .clauses import mend_clauses
 from .lexicon import adjectives, common_words, phrases_of, style_lexicon, wide_prepositions, word_lists
@@ -208,8 +208,10 @@ _CLOSED_TAGS = frozenset(["PRP$", "PRP", "DT", "PDT", "WDT", "WP", "WP$", "MD", 
 
 def mend_tags(tokens: Sequence[Token]) -> None:
     """Write better tags into prepositions, verbs of place, counted things and nouns behind colours."""
-    for token in tokens:
+    for token, after in zip_longest(tokens, tokens[1:]):
         unknown = token.tag.startswith("NN") and token.text.islower() and kinds(token.lower) == [""]
+        if token.lower.startswith("mid-") and (after is None or not after.tag.startswith(("NN", "JJ"))):
+            token.tag = "RB"  # "mid-air"
         if unknown and token.text.endswith("ly"):
             token.tag = "RB"  # "dreamily"
     for i, token in enumerate(tokens):

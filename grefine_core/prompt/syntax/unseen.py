@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .lexicon import word_lists
+from .lexicon import style_lexicon, word_lists
 from .senses import is_abstract, names_thing, noun_kinds
 from .tree import Unit
 
