@@ -27,12 +27,13 @@ _LOOK_BACK = 12  # words between a verb and its subject
 
 
 def mend_clauses(tokens: Sequence[Token]) -> dict[int, str]:
-    """Write better tags into the verbs of sentences; index of a word -> "verb" or "predicate", where that is certain."""
+    """Write better tags into the verbs of sentences; index of a word -> what it is, where that is certain.
+
+    "verb", "predicate" (an adjective without its noun) or "noun".
+    """
     found: dict[int, str] = {}
     for start, end in _sentences(tokens):
-        for token in tokens[start:end]:
-            token.told = True
-        _mend_nouns(tokens, start, end)
+        _mend_nouns(tokens, start, end, found)
         _mend_progressive(tokens, start, end, found)
         _mend_pronouns(tokens, start, end, found)
         _mend_subjects(tokens, start, end, found)
@@ -41,6 +42,9 @@ def mend_clauses(tokens: Sequence[Token]) -> dict[int, str]:
         _mark_predicates(tokens, start, end, found)
         _mark_results(tokens, start, end, found)
         _mark_colored(tokens, start, end, found)
+        told = any(_is_finite(tokens, i) for i in range(start, end))
+        for token in tokens[start:end]:
+            token.told = told
     return found
 
 
@@ -232,7 +236,7 @@ def _is_verb(tokens: Sequence[Token], first: int, i: int, end: int, needed: bool
     return False
 
 
-def _mend_nouns(tokens: Sequence[Token], start: int, end: int) -> None:
+def _mend_nouns(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> None:
     """Nouns that were read as something else: behind articles, in front of verbs; adverbs and comparatives."""
     for i in range(start, end):
         token, before = tokens[i], tokens[i - 1] if i > start else None
@@ -240,9 +244,9 @@ def _mend_nouns(tokens: Sequence[Token], start: int, end: int) -> None:
         word, plural = token.lower, "NNS" if token.lower.endswith("s") else "NN"
         if token.kind != WORD:
             continue
-        if after is not None and f"{word} {after.lower}" in noun_pairs() and after.tag == "JJ":
+        if after is not None and f"{word} {after.lower}" in noun_pairs() and after.tag in ("JJ", "NN"):
             if i + 2 == end or tokens[i + 2].kind != WORD or tokens[i + 2].tag in _BEHIND:
-                after.tag = "NN"  # "a cracked salt flat"
+                after.tag, found[i + 1] = "NN", "noun"  # "a cracked salt flat"
         if token.tag == "VBZ" and noun_kinds(word) and _stands_before_verb(tokens, i, end):
             token.tag = "NNS"  # "Storm clouds gather", "Maple leaves carpet a path"
         elif before is not None and before.lower == "to" and _is_verb_form(token) and after is not None:

@@ -345,7 +345,7 @@ def assign_roles(tokens: Sequence[Token]) -> list[str]:
     """One role letter a token."""
     fixed = _known_terms(tokens)
     mend_tags(tokens)
-    certain = {"verb": VERB, "predicate": MODIFIER}
+    certain = {"verb": VERB, "predicate": MODIFIER, "noun": NOUN}
     for i, what in mend_clauses(tokens).items():
         fixed.setdefault(i, certain[what])
     roles: list[str] = []

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from .lexicon import style_lexicon, word_lists
-from .senses import is_abstract, names_thing, noun_kinds
+from .senses import is_abstract, noun_kinds
 from .tree import Unit
 
 _SEEN = frozenset("AMPVDBYOLGIHN")  # see `senses`: kinds of things that can be seen
+_THINGS = frozenset("AMPVDBYO")
 _WIDE_PLACES = frozenset(["background", "foreground", "distance", "midground", "frame", "horizon line"])
 
 
@@ -54,13 +55,7 @@ def acts(unit: Unit) -> bool:
     """Whether a style word of a sentence is a thing after all: it is somebody's, or does something ("its wallpaper")."""
     if unit.head is None or not unit.head.told or unit.key in word_lists()["picture-words"]:
         return False
-    if not names_thing(unit.key) or unit.key in (
-        "portrait",
-        "photo",
-        "photograph",
-        "image",
-        "painting",
-        "illustration",
-    ):
+    lexicon = style_lexicon()
+    if _THINGS.isdisjoint(noun_kinds(unit.key)) or unit.key in lexicon.strong_media or unit.key in lexicon.heads:
         return False
     return unit.owned or any(token.tag in ("VBZ", "VBP") for token in unit.verbs)
