@@ -207,7 +207,10 @@ def _is_verb(tokens: Sequence[Token], first: int, i: int, end: int, needed: bool
     before, subject = tokens[k], _subject(tokens, first, k + 1)
     if subject is None or not _is_noun(before) or f"{before.lower} {word}" in noun_pairs():
         return False
-    counted = any(token.tag == "CD" and token.lower not in ("one", "1") for token in tokens[max(first, k - 3) : k])
+    counted = any(
+        token.tag == "CD" and token.lower.isalnum() and token.lower not in ("one", "1")
+        for token in tokens[max(first, k - 3) : k]
+    )
     single, several = word.endswith("s") and not word.endswith("ss"), many or counted or _is_plural(subject)
     if single == several and (single or subject.lower not in word_lists()["same-plurals"]):
         return False
