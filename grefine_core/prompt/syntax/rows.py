@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from .compounds import best_starts
 from .lexicon import style_lexicon, word_lists
 from .roles import GLUE, MODIFIER, NOMINAL, NOUN, kinds
 from .tokens import Token
 
 _ROW = 3  # nouns and modifiers; shorter stretches are one thing
+_LONG_ROW = 5  # behind the first; so many nouns are hardly one thing
 
 
 def starts_in_rows(tokens: Sequence[Token], roles: Sequence[str]) -> frozenset[int]:
@@ -48,9 +50,29 @@ def _starts(tokens: Sequence[Token], roles: Sequence[str], start: int, end: int)
             opened = i
         elif roles[i - 1] == roles[i] == NOUN and _stands_alone(tokens, i, in_row, long, opened < i - 1):
             more.add(i)
+    if in_row or last - start >= _LONG_ROW:
+        more.update(_between_nouns(tokens, roles, start, last, found | more))
     if found or more:
         more.update(_style_words(tokens, start, last))
     return found | more
+
+
+def _between_nouns(
+    tokens: Sequence[Token], roles: Sequence[str], start: int, last: int, known: set[int]
+) -> Iterator[int]:
+    """Where things start among nouns that no adjective parts, see `compounds`."""
+    i = start
+    while i <= last:
+        first = i
+        while i <= last and roles[i] == NOUN and not tokens[i].quoted and (i == first or i not in known):
+            i += 1
+        if i - first > 1:
+            words = [token.lower for token in tokens[first:i]]
+            plurals = [_is_plural(token) for token in tokens[first:i]]
+            described = first > start and first not in known and roles[first - 1] == MODIFIER
+            for k in best_starts(words, plurals, described):
+                yield first + k
+        i = max(i, first + 1)
 
 
 def _style_words(tokens: Sequence[Token], start: int, last: int) -> Iterator[int]:
