@@ -12,8 +12,9 @@ from functools import lru_cache
 from .lexicon import word_lists
 from .senses import ADJECTIVE, code_of, noun_kinds, noun_pairs, singular
 
-MATERIAL, TIME, PERSON, ANIMAL, WORN, PLANT, FOOD, SITE, SCENE, THING, ACT, UNKNOWN = (
+MATERIAL, COLOR, TIME, PERSON, ANIMAL, WORN, PLANT, FOOD, SITE, SCENE, THING, ACT, UNKNOWN = (
     "material",
+    "color",
     "time",
     "person",
     "animal",
@@ -27,17 +28,18 @@ MATERIAL, TIME, PERSON, ANIMAL, WORN, PLANT, FOOD, SITE, SCENE, THING, ACT, UNKN
     "unknown",
 )
 _BY_SENSE = {
-    "Y": MATERIAL, "T": TIME, "P": PERSON, "A": ANIMAL, "V": PLANT, "D": FOOD, "L": SITE, "O": SCENE, "H": SCENE,
+    "Y": MATERIAL, "P": PERSON, "A": ANIMAL, "V": PLANT, "D": FOOD, "L": SITE, "O": SCENE, "H": SCENE,
     "M": THING, "B": WORN, "I": THING,
 }  # fmt: skip
 _BONDS: dict[str, dict[str, float]] = {
     MATERIAL: {THING: 1.5, WORN: 1.5, SITE: 1.5, PLANT: 0.8, FOOD: 0.8, PERSON: 0.6, ANIMAL: 0.6, UNKNOWN: 1.0, "": 0},
     TIME: {SITE: 1.5, SCENE: 1.5, "": 0.5},
-    PERSON: {PERSON: 0.7, SITE: 0.3, THING: 0, WORN: -1, UNKNOWN: 0.3, "": -0.8},
-    ANIMAL: {ANIMAL: 0.3, PERSON: 0.5, THING: 0.1, WORN: 0.5, SITE: 0.3, UNKNOWN: 0.3, "": -0.8},
+    COLOR: {"": 2},
+    PERSON: {PERSON: 1, ANIMAL: 1, SITE: 0.3, THING: 0, WORN: -1, UNKNOWN: 0.3, "": -0.8},
+    ANIMAL: {ANIMAL: 1, PERSON: 1, THING: 0.1, WORN: 0.5, SITE: 0.3, UNKNOWN: 0.3, "": -0.8},
     WORN: {UNKNOWN: 0, THING: -0.7, "": -1},
     PLANT: {PLANT: 1, FOOD: 1, THING: 0.8, SITE: 0.8, WORN: 0.3, SCENE: -0.3, UNKNOWN: 0.3, "": -0.8},
-    FOOD: {FOOD: 1, PLANT: 0.5, THING: 0.8, SITE: 0.6, ACT: 0.8, UNKNOWN: 0.3, "": -0.5},
+    FOOD: {FOOD: 1, PLANT: 0.5, PERSON: 0.7, THING: 0.8, SITE: 0.6, ACT: 0.8, UNKNOWN: 0.3, "": -0.5},
     SITE: {THING: 0.3, SITE: 0.5, SCENE: 0.3, PERSON: 0.5, ANIMAL: 0.3, PLANT: 0.3, FOOD: 0.4, ACT: 0.3, UNKNOWN: 0.3,
            "": -0.7},
     SCENE: {SCENE: -0.3, THING: -0.3, SITE: -0.2, UNKNOWN: 0.3, "": -0.8},
@@ -54,7 +56,9 @@ _LONGEST = 6  # nouns in one thing
 def kind_of(word: str) -> str:
     """What a noun names, roughly: one of the kinds above."""
     lists, basic = word_lists(), singular(word) or word
-    if word in lists["materials"] or word in lists["gems"]:
+    if word in lists["colors"] and word not in lists["materials"]:
+        return COLOR
+    if word in lists["materials"] or word in lists["gems"] or word in lists["substances"]:
         return MATERIAL
     if word in lists["time"]:
         return TIME
@@ -71,7 +75,7 @@ def kind_of(word: str) -> str:
         return ANIMAL if kinds[:1] == "A" else PERSON
     if not kinds:
         return UNKNOWN
-    return _BY_SENSE.get(kinds[0], ACT)
+    return next((_BY_SENSE[kind] for kind in kinds if kind in _BY_SENSE), ACT)
 
 
 def is_pair(first: str, second: str) -> bool:

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise, zip_longest
 
 from .clauses import mend_clauses
+from .compounds import THING, kind_of
 from .lexicon import adjectives, common_words, phrases_of, style_lexicon, wide_prepositions, word_lists
-from .senses import ADJECTIVE, code_of, tag_class
+from .senses import ADJECTIVE, code_of, names_thing, tag_class
 from .tokens import AND, BREAKS, COMMA, HYPHEN, STOP, WALL, WORD, Token
 
 # Participles and verbs, the hard part of prompts: "bear eating bagels", "wooden sailing vessel", "flying car".
@@ -114,6 +115,9 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
                 return VERB if acts else MODIFIER  # "people watching fireworks", but "man eating plant"
             if word in lists["adjective-ing"]:
                 return MODIFIER
+            lone = word not in lists["transitive"] and word not in lists["transparent-verbs"] and not token.told
+            if lone and kind_of(tokens[i - 1].lower) == THING and after is not None and after.tag.startswith("NN"):
+                return MODIFIER  # "wheelchair peeling paint"
             return (
                 NOUN
                 if noun_like
@@ -188,6 +192,8 @@ def finite_role(tokens: Sequence[Token], i: int, before: str) -> str:
         return VERB if tag == "VBZ" and follows_phrase(after) else NOUN
     if tag == "VBZ":
         describes = after is not None and after.tag[:2] in ("JJ", "RB")
+        if describes and not token.told and names_thing(word) and word not in word_lists()["finite-verbs"]:
+            return NOUN  # "copper pots wooden table"
         return VERB if "NNS" not in kinds(word) or follows_phrase(after) or describes else NOUN
     if follows_phrase(after) and after is not None and after.kind not in BREAKS:
         return VERB
@@ -210,6 +216,8 @@ def mend_tags(tokens: Sequence[Token]) -> None:
     """Write better tags into prepositions, verbs of place, counted things and nouns behind colours."""
     for token, after in zip_longest(tokens, tokens[1:]):
         unknown = token.tag.startswith("NN") and token.text.islower() and kinds(token.lower) == [""]
+        if token.lower == "round" and token.tag == "IN" and after is not None and after.tag.startswith("NN"):
+            token.tag = "JJ"
         if token.lower.startswith("mid-") and (after is None or not after.tag.startswith(("NN", "JJ"))):
             token.tag = "RB"  # "mid-air"
         if unknown and token.text.endswith("ly"):

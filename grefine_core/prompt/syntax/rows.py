@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from .compounds import best_starts
 from .lexicon import style_lexicon, word_lists
 from .roles import GLUE, MODIFIER, NOMINAL, NOUN, kinds
+from .senses import ADJECTIVE, code_of
 from .tokens import Token
 
 _ROW = 3  # nouns and modifiers; shorter stretches are one thing
-_LONG_ROW = 5  # behind the first; so many nouns are hardly one thing
+_LONG_ROW = 6  # nouns; so many are hardly one thing
 
 
 def starts_in_rows(tokens: Sequence[Token], roles: Sequence[str]) -> frozenset[int]:
@@ -50,7 +51,7 @@ def _starts(tokens: Sequence[Token], roles: Sequence[str], start: int, end: int)
             opened = i
         elif roles[i - 1] == roles[i] == NOUN and _stands_alone(tokens, i, in_row, long, opened < i - 1):
             more.add(i)
-    if in_row or last - start >= _LONG_ROW:
+    if in_row or set(roles[last - _LONG_ROW : last]) == {NOUN}:
         more.update(_between_nouns(tokens, roles, start, last, found | more))
     if found or more:
         more.update(_style_words(tokens, start, last))
@@ -96,7 +97,8 @@ def _modifies(tokens: Sequence[Token], roles: Sequence[str], i: int, last: int) 
     word, lists = tokens[i].lower, word_lists()
     if i >= last or roles[i] != NOUN:
         return False
-    listed = any(word in lists[name] for name in ("colors", "materials", "gems"))
+    listed = any(word in lists[name] for name in ("colors", "materials", "gems", "substances"))
+    listed = listed or code_of(word)[:1] == ADJECTIVE
     return listed or ("JJ" in kinds(word) and tokens[i + 1].tag == "JJ")  # "tail blonde messy hair"
 
 
@@ -112,7 +114,7 @@ def _describes_anew(tokens: Sequence[Token], roles: Sequence[str], i: int) -> bo
     tag = tokens[i].tag
     if tag in ("VBN", "VBD") or (tag == "JJ" and word.endswith("ed")):
         if word in lists["compound-ed"]:
-            return False
+            return _is_plural(before)  # "tomatoes striped awning", but "snow covered hill"
     elif tag == "VBG" or word.endswith("ing"):
         return word in lists["adjective-ing"] and before.lower not in lists["compound-ing"]
     elif tag.startswith("RB"):
@@ -163,7 +165,9 @@ def _stands_alone(tokens: Sequence[Token], i: int, in_row: bool, long: bool, des
         return True
     if before.lower in lists["places"] and token.lower in lists["time"]:
         return True
-    if before.lower in lists["feature"] and before.lower not in lists["body"] and token.lower in lists["feature"]:
+    material = before.lower in lists["materials"] or before.lower in lists["gems"] or before.lower in lists["colors"]
+    worn = before.lower in lists["feature"] and before.lower not in lists["body"] and not material
+    if worn and token.lower in lists["feature"]:
         return True  # "armor katana"
     if before.lower in lists["whole-scenes"] or token.lower in lists["whole-scenes"]:
         return True
