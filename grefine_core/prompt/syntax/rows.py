@@ -51,7 +51,7 @@ def _starts(tokens: Sequence[Token], roles: Sequence[str], start: int, end: int)
             opened = i
         elif roles[i - 1] == roles[i] == NOUN and _stands_alone(tokens, i, in_row, long, opened < i - 1):
             more.add(i)
-    if in_row or set(roles[last - _LONG_ROW : last]) == {NOUN}:
+    if in_row or (last - start >= _LONG_ROW and set(roles[last - _LONG_ROW : last]) == {NOUN}):
         more.update(_between_nouns(tokens, roles, start, last, found | more))
     if found or more:
         more.update(_style_words(tokens, start, last))
