@@ -32,6 +32,7 @@ def mend_clauses(tokens: Sequence[Token]) -> dict[int, str]:
     "verb", "predicate" (an adjective without its noun) or "noun".
     """
     found: dict[int, str] = {}
+    _mark_painted(tokens, found)
     for start, end in _sentences(tokens):
         _mend_nouns(tokens, start, end, found)
         _mend_progressive(tokens, start, end, found)
@@ -416,6 +417,19 @@ def _mark_results(tokens: Sequence[Token], start: int, end: int, found: dict[int
         if put and describes and (after is None or after.kind != WORD or after.tag in ("IN", "TO", "RB")):
             token.tag = "JJ"
             found[i - 1], found[i] = "verb", "predicate"
+
+
+def _mark_painted(tokens: Sequence[Token], found: dict[int, str]) -> None:
+    """Colours behind their participles, in sentences or not: "a truck painted bright orange"."""
+    for i in range(2, len(tokens)):
+        if tokens[i].lower not in word_lists()["colors"] or not _ends(tokens, i + 1, len(tokens)):
+            continue
+        k = i - 1
+        while k > 1 and (tokens[k].tag.startswith(("JJ", "RB")) or tokens[k].lower in word_lists()["colors"]):
+            k -= 1
+        if tokens[k].lower in word_lists()["painted"] and tokens[k - 1].kind == WORD:
+            found[k] = "verb"
+            found.update(dict.fromkeys(range(k + 1, i + 1), "predicate"))
 
 
 def _mark_colored(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> None:

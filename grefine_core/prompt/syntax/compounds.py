@@ -40,7 +40,7 @@ _BONDS: dict[str, dict[str, float]] = {
     WORN: {UNKNOWN: 0, THING: -0.7, "": -1},
     PLANT: {PLANT: 1, FOOD: 1, THING: 0.8, SITE: 0.8, WORN: 0.3, SCENE: -0.3, UNKNOWN: 0.3, "": -0.8},
     FOOD: {FOOD: 1, PLANT: 0.5, PERSON: 0.7, THING: 0.8, SITE: 0.6, ACT: 0.8, UNKNOWN: 0.3, "": -0.5},
-    SITE: {THING: 0.3, SITE: 0.5, SCENE: 0.3, PERSON: 0.5, ANIMAL: 0.3, PLANT: 0.3, FOOD: 0.4, ACT: 0.3, UNKNOWN: 0.3,
+    SITE: {THING: 0.1, SITE: 0.5, SCENE: 0.3, PERSON: 0.5, ANIMAL: 0.3, PLANT: 0.3, FOOD: 0.4, ACT: 0.3, UNKNOWN: 0.3,
            "": -0.7},
     SCENE: {SCENE: -0.3, THING: -0.3, SITE: -0.2, UNKNOWN: 0.3, "": -0.8},
     THING: {ACT: -1, THING: -0.5, SITE: -0.3, PERSON: -0.3, ANIMAL: -0.7, UNKNOWN: 0.3, "": -1},

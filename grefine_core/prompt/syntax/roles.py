@@ -216,6 +216,8 @@ def mend_tags(tokens: Sequence[Token]) -> None:
     """Write better tags into prepositions, verbs of place, counted things and nouns behind colours."""
     for token, after in zip_longest(tokens, tokens[1:]):
         unknown = token.tag.startswith("NN") and token.text.islower() and kinds(token.lower) == [""]
+        if token.tag == "JJ" and token.text.islower() and _only_noun(token.lower):
+            token.tag = "NN"  # "ficus"
         if token.lower == "round" and token.tag == "IN" and after is not None and after.tag.startswith("NN"):
             token.tag = "JJ"
         if token.lower.startswith("mid-") and (after is None or not after.tag.startswith(("NN", "JJ"))):
@@ -248,6 +250,11 @@ def mend_tags(tokens: Sequence[Token]) -> None:
     for i in range(len(tokens) - 1):
         if _is_colored_noun(tokens, i):
             tokens[i].tag, tokens[i + 1].tag = "JJ", "NN"
+
+
+def _only_noun(word: str) -> bool:
+    """Whether WordNet knows the word as a noun for a thing, and the treebank does not know it."""
+    return word not in common_words() and code_of(word).isupper() and names_thing(word)
 
 
 def _is_preposition(tokens: Sequence[Token], i: int) -> bool:

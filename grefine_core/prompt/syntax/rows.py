@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .compounds import best_starts
+from .compounds import SITE, THING, best_starts, kind_of
 from .lexicon import style_lexicon, word_lists
 from .roles import GLUE, MODIFIER, NOMINAL, NOUN, kinds
 from .senses import ADJECTIVE, code_of
@@ -116,7 +116,10 @@ def _describes_anew(tokens: Sequence[Token], roles: Sequence[str], i: int) -> bo
         if word in lists["compound-ed"]:
             return _is_plural(before)  # "tomatoes striped awning", but "snow covered hill"
     elif tag == "VBG" or word.endswith("ing"):
-        return word in lists["adjective-ing"] and before.lower not in lists["compound-ing"]
+        if before.lower in lists["compound-ing"]:
+            return False
+        still = word not in lists["transitive"] and word not in lists["noun-ing"] and roles[i] == MODIFIER
+        return word in lists["adjective-ing"] or (still and kind_of(before.lower) in (THING, SITE))
     elif tag.startswith("RB"):
         return False
     return True

@@ -212,7 +212,7 @@ class _State:
             unit.style = self._predicate_is_style(position)
         elif free and self._is_whole(unit, position):
             unit.style = False
-        elif unit.relation == "next" and self._is_term(unit):
+        elif unit.relation == "next" and (self._is_term(unit) or self._ends_row(unit)):
             unit.style = True  # in a row of things: "mountains tracking camera", "snow HDR sunset"
         else:
             unit.style = self._is_style(unit, free or (unit.relation == "next" and governed), position)
@@ -286,6 +286,10 @@ class _State:
         """Whether the unit is just a known tag of several words, or one in capitals."""
         several = len(unit.words) > 1 or (bool(unit.words) and unit.words[0].text.isupper())
         return several and " ".join(unit.lower) in self.lexicon.terms
+
+    def _ends_row(self, unit: Unit) -> bool:
+        """Whether a medium stands in a row of things: "orange sunset national geographic photo"."""
+        return len(unit.words) > 1 and not unit.verbs and unit.key in self.lexicon.strong_media and is_free_style(unit)
 
     def _is_whole(self, unit: Unit, position: int) -> bool:
         """Whether "of …" follows a noun that is no medium: "field of flowers", whatever "field" is alone."""
