@@ -292,6 +292,9 @@ def _mend_pronouns(tokens: Sequence[Token], start: int, end: int, found: dict[in
     for i in range(start, end - 1):
         word = tokens[i].lower
         stands = word in word_lists()["lone-pronouns"] and i > start and tokens[i - 1].tag == "DT"
+        after = tokens[i + 2] if i + 2 < end else None
+        told = after is not None and (after.quoted or after.tag in _BEHIND)
+        stands = stands or (word in ("another", "each") and told and _is_verb_form(tokens[i + 1]))
         stands = stands or (word == "one" and (i == start or tokens[i - 1].kind == COMMA))
         if word not in _THIRD | _MANY and not stands:
             continue
@@ -304,7 +307,8 @@ def _mend_pronouns(tokens: Sequence[Token], start: int, end: int, found: dict[in
         if k == end or any(token.lower in word_lists()["be"] for token in tokens[i + 1 : k]):
             continue
         single = tokens[k].lower.endswith("s") and not tokens[k].lower.endswith("ss")
-        if stands and not _ends(tokens, k + 1, end) and tokens[k + 1].tag not in _BEHIND:
+        lettering = k + 1 < end and tokens[k + 1].quoted
+        if stands and not lettering and not _ends(tokens, k + 1, end) and tokens[k + 1].tag not in _BEHIND:
             continue  # "the other dogs"
         if stands and single:
             tokens[i].tag = "PRP"

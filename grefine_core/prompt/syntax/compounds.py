@@ -29,7 +29,7 @@ MATERIAL, COLOR, TIME, PERSON, ANIMAL, WORN, PLANT, FOOD, SITE, SCENE, THING, AC
 )
 _BY_SENSE = {
     "Y": MATERIAL, "P": PERSON, "A": ANIMAL, "V": PLANT, "D": FOOD, "L": SITE, "O": SCENE, "H": SCENE,
-    "M": THING, "B": WORN, "I": THING,
+    "M": THING, "B": WORN, "I": THING, "W": THING, "S": ACT, "K": ACT, "E": ACT, "C": ACT,
 }  # fmt: skip
 _BONDS: dict[str, dict[str, float]] = {
     MATERIAL: {THING: 1.5, WORN: 1.5, SITE: 1.5, PLANT: 0.8, FOOD: 0.8, PERSON: 0.6, ANIMAL: 0.6, UNKNOWN: 1.0, "": 0},
@@ -40,7 +40,7 @@ _BONDS: dict[str, dict[str, float]] = {
     WORN: {UNKNOWN: 0, THING: -0.7, "": -1},
     PLANT: {PLANT: 1, FOOD: 1, THING: 0.8, SITE: 0.8, WORN: 0.3, SCENE: -0.3, UNKNOWN: 0.3, "": -0.8},
     FOOD: {FOOD: 1, PLANT: 0.5, PERSON: 0.7, THING: 0.8, SITE: 0.6, ACT: 0.8, UNKNOWN: 0.3, "": -0.5},
-    SITE: {THING: 0.1, SITE: 0.5, SCENE: 0.3, PERSON: 0.5, ANIMAL: 0.3, PLANT: 0.3, FOOD: 0.4, ACT: 0.3, UNKNOWN: 0.3,
+    SITE: {THING: 0.1, SITE: 0.5, SCENE: 0.3, PERSON: 0.3, ANIMAL: 0.1, PLANT: 0.3, FOOD: 0.4, ACT: 0.3, UNKNOWN: 0.3,
            "": -0.7},
     SCENE: {SCENE: -0.3, THING: -0.3, SITE: -0.2, UNKNOWN: 0.3, "": -0.8},
     THING: {ACT: -1, THING: -0.5, SITE: -0.3, PERSON: -0.3, ANIMAL: -0.7, UNKNOWN: 0.3, "": -1},
@@ -95,7 +95,8 @@ def bond(first: str, second: str, plural: bool) -> float:
     found = bonds.get(other, bonds[""])
     if other == TIME:
         found = _TIME
-    if ADJECTIVE in code_of(first) and kind not in (PERSON, WORN, SITE):
+    code = code_of(first)
+    if code[:1] == ADJECTIVE or (ADJECTIVE in code and kind in (ANIMAL, ACT)):  # "stray cat"
         found = max(found, _DESCRIBING)
     if first.endswith("ing") and kind in (ACT, UNKNOWN):
         found = max(found, _DOING)

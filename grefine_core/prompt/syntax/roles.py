@@ -89,7 +89,7 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
     if word not in common_words() and i and tokens[i - 1].lower in style_lexicon().first_names:
         return NOUN  # a surname: "jesper ejsing"
     ahead = nominal_ahead(tokens, i)
-    noun_like = word in lists["noun-ing"]
+    noun_like = word in lists["noun-ing"] or code_of(word)[:1] in ("M", "O", "L")
     if before == MODIFIER and any(letter.isdigit() for letter in tokens[i - 1].text):
         before = NOUN  # a number behind its noun: "Ford F-150 coming"
     if noun_like and token.tag == "NN" and "VBG" not in kinds(word) and word not in lists["transitive"]:
@@ -409,6 +409,8 @@ def _known_terms(tokens: Sequence[Token]) -> dict[int, str]:
             elif (length := starts_phrase(tokens, i, fillers)) or (length := starts_phrase(tokens, i, negations)):
                 role = SKIP if starts_phrase(tokens, i, fillers) else NEGATION
                 fixed |= dict.fromkeys(range(i, i + length), role)
+            elif length := _bans(tokens, i):
+                fixed |= dict.fromkeys(range(i, i + length), NEGATION)
             elif _forbids(tokens, i) and (end := _sign_behind(tokens, i, signs)):
                 fixed |= dict.fromkeys(range(i, end), MODIFIER) | {end: NOUN}  # "no smoking sign"
             elif _bears_lettering(tokens, i):
@@ -439,6 +441,17 @@ def starts_phrase(tokens: Sequence[Token], i: int, phrases: Mapping[str, tuple[t
         if tuple(token.lower for token in tokens[i : i + len(words)]) == words:
             return len(words)
     return 0
+
+
+def _bans(tokens: Sequence[Token], i: int) -> int:
+    """How many words at the start of a clause keep out of the picture what follows: "avoid …", "leave out …"."""
+    before = tokens[i - 1] if i else None
+    opens = before is None or before.kind in (*BREAKS, AND) or before.lower in ("and", "please", "but", "also")
+    if not opens or i + 1 == len(tokens) or tokens[i + 1].kind != WORD:
+        return 0
+    if length := starts_phrase(tokens, i, phrases_of("forbidding-phrases")):
+        return length
+    return int(tokens[i].lower in word_lists()["forbidding"])
 
 
 def _forbids(tokens: Sequence[Token], i: int) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .compounds import SITE, THING, best_starts, kind_of
+from .compounds import ANIMAL, PERSON, SITE, THING, WORN, best_starts, is_pair, kind_of
 from .lexicon import style_lexicon, word_lists
 from .roles import GLUE, MODIFIER, NOMINAL, NOUN, kinds
 from .senses import ADJECTIVE, code_of
@@ -22,6 +22,10 @@ def starts_in_rows(tokens: Sequence[Token], roles: Sequence[str]) -> frozenset[i
     """Indices of the words that start another thing of the same row."""
     found: set[int] = set()
     for start, end in _stretches(roles):
+        counts = start + 1 < end < len(tokens) and tokens[end].lower == "of" and roles[end - 1] == NOUN
+        if counts and tokens[end - 1].lower in word_lists()["partitive"] and roles[end - 2] == NOUN:
+            if kind_of(tokens[end - 2].lower) not in (PERSON, ANIMAL):
+                found.add(end - 1)  # "shipwreck school of fish"
         if end - start >= _ROW:
             found.update(_starts(tokens, roles, start, end))
     return frozenset(found)
@@ -107,6 +111,8 @@ def _describes_anew(tokens: Sequence[Token], roles: Sequence[str], i: int) -> bo
     before, word, lists = tokens[i - 1], tokens[i].lower, word_lists()
     if before.quoted or tokens[i].quoted:
         return False
+    if i + 1 < len(tokens) and is_pair(word, tokens[i + 1].lower) and kind_of(before.lower) in (THING, SITE, WORN):
+        return True  # "cathedral stained glass windows"
     material = before.lower in lists["materials"] or before.lower in lists["gems"]
     described = i > 1 and roles[i - 2] == MODIFIER and material  # "white sand blue sea"
     if not described and not _is_thing(before):
@@ -114,7 +120,8 @@ def _describes_anew(tokens: Sequence[Token], roles: Sequence[str], i: int) -> bo
     tag = tokens[i].tag
     if tag in ("VBN", "VBD") or (tag == "JJ" and word.endswith("ed")):
         if word in lists["compound-ed"]:
-            return _is_plural(before)  # "tomatoes striped awning", but "snow covered hill"
+            apart = word in lists["apart-ed"] and kind_of(before.lower) in (THING, SITE, WORN)
+            return _is_plural(before) or apart  # "figurehead striped sail", but "snow covered hill"
     elif tag == "VBG" or word.endswith("ing"):
         if before.lower in lists["compound-ing"]:
             return False
@@ -146,7 +153,7 @@ def _is_thing(token: Token) -> bool:
 def _stands_alone(tokens: Sequence[Token], i: int, in_row: bool, long: bool, described: bool) -> bool:
     """Whether the noun at `i` forms no compound with the one in front: "clouds forest", "hair freckles"."""
     before, token, lists = tokens[i - 1], tokens[i], word_lists()
-    if before.quoted or token.quoted or f"{before.lower} {token.lower}" in lists["compounds"]:
+    if before.quoted or token.quoted or is_pair(before.lower, token.lower):
         return False
     if in_row and i + 1 < len(tokens) and f"{token.lower} {tokens[i + 1].lower}" in lists["compounds"]:
         return True
