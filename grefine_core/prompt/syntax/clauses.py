@@ -105,7 +105,7 @@ def _has_verb(tokens: Sequence[Token], start: int, end: int, found: dict[int, st
                 continue
             k = _behind_adverbs(tokens, start, i)
             subject = _subject(tokens, start, k + 1)
-            single = token.lower.endswith("s") and not token.lower.endswith("ss")
+            single = _is_third(token)
             if subject is not None and _is_noun(tokens[k]) and single == _is_plural(subject) and k == i - 1:
                 if noun_kinds(token.lower) and not seen:
                     token.tag = "NNS" if single else "NN"
@@ -136,6 +136,11 @@ def _is_plural(token: Token) -> bool:
     if not word.endswith("s") or word.endswith(("ss", "us", "is")):
         return False
     return token.tag == "NNS" or bool(singular(word)) or token.tag == "NNPS"
+
+
+def _is_third(token: Token) -> bool:
+    """Whether a verb of this form goes with one subject: "falls"."""
+    return token.lower.endswith("s") and not token.lower.endswith("ss")
 
 
 def _is_verb_form(token: Token) -> bool:
@@ -231,6 +236,8 @@ def _is_verb(tokens: Sequence[Token], first: int, i: int, end: int, needed: bool
         if several and not single and (close or (needed and _is_plural(before))):
             return True  # no plural stands in front of another noun: "sparks shower across"
         acts = subject.lower in word_lists()["animate"] or singular(subject.lower) in word_lists()["animate"]
+        if single and close and tokens[first].lower in ("a", "an"):
+            return True  # no plural stands behind "a river"
         acts = acts or tokens[first].tag in ("DT", "PRP$") or noun_kinds(before.lower)[:1] in ("Y", "H", "B")
         return (not thing and (close or needed)) or (needed and close and acts)
     if after.tag in ("VBN", "JJ") and several and not single and close and _ends(tokens, i + 2, end):
@@ -281,7 +288,7 @@ def _mend_nouns(tokens: Sequence[Token], start: int, end: int, found: dict[int, 
 def _stands_before_verb(tokens: Sequence[Token], i: int, end: int) -> bool:
     """Whether a verb in its basic form stands behind the word: it is one, hardly anything else, or has an object."""
     token, behind = tokens[i + 1] if i + 1 < end else None, tokens[i + 2] if i + 2 < end else None
-    if token is None or token.lower.endswith("s") or not _is_verb_form(token) or token.tag in _BEHIND:
+    if token is None or _is_third(token) or not _is_verb_form(token) or token.tag in _BEHIND:
         return False
     first = token.tag in ("VB", "VBP") or code_of(token.lower)[:1] == VERB
     return first or (behind is not None and behind.tag in _OBJECT)
@@ -306,7 +313,7 @@ def _mend_pronouns(tokens: Sequence[Token], start: int, end: int, found: dict[in
         modal = any(token.tag == "MD" for token in tokens[i + 1 : k])
         if k == end or any(token.lower in word_lists()["be"] for token in tokens[i + 1 : k]):
             continue
-        single = tokens[k].lower.endswith("s") and not tokens[k].lower.endswith("ss")
+        single = _is_third(tokens[k])
         lettering = k + 1 < end and tokens[k + 1].quoted
         if stands and not lettering and not _ends(tokens, k + 1, end) and tokens[k + 1].tag not in _BEHIND:
             continue  # "the other dogs"
@@ -329,7 +336,7 @@ def _mend_series(tokens: Sequence[Token], start: int, end: int, found: dict[int,
             form = tokens[i].tag
         token = tokens[i + 1]
         opens = tokens[i].tag == "CC" or tokens[i].kind in (COMMA, AND)
-        single = token.lower.endswith("s") and not token.lower.endswith("ss")
+        single = _is_third(token)
         if not (opens and form and _is_verb_form(token) and single == (form == "VBZ")):
             continue
         after = tokens[i + 2] if i + 2 < end else None

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from .compounds import ANIMAL, PERSON, SITE, THING, WORN, best_starts, is_pair, kind_of
 from .lexicon import style_lexicon, word_lists
 from .roles import GLUE, MODIFIER, NOMINAL, NOUN, kinds
-from .senses import ADJECTIVE, code_of
+from .senses import ADJECTIVE, code_of, names_thing
 from .tokens import Token
 
 _ROW = 3  # nouns and modifiers; shorter stretches are one thing
@@ -111,7 +111,12 @@ def _describes_anew(tokens: Sequence[Token], roles: Sequence[str], i: int) -> bo
     before, word, lists = tokens[i - 1], tokens[i].lower, word_lists()
     if before.quoted or tokens[i].quoted:
         return False
-    if i + 1 < len(tokens) and is_pair(word, tokens[i + 1].lower) and kind_of(before.lower) in (THING, SITE, WORN):
+    if (
+        i + 1 < len(tokens)
+        and is_pair(word, tokens[i + 1].lower)
+        and kind_of(before.lower) in (THING, SITE, WORN)
+        and _is_thing(before)
+    ):
         return True  # "cathedral stained glass windows"
     material = before.lower in lists["materials"] or before.lower in lists["gems"]
     described = i > 1 and roles[i - 2] == MODIFIER and material  # "white sand blue sea"
@@ -120,7 +125,7 @@ def _describes_anew(tokens: Sequence[Token], roles: Sequence[str], i: int) -> bo
     tag = tokens[i].tag
     if tag in ("VBN", "VBD") or (tag == "JJ" and word.endswith("ed")):
         if word in lists["compound-ed"]:
-            apart = word in lists["apart-ed"] and kind_of(before.lower) in (THING, SITE, WORN)
+            apart = word in lists["apart-ed"] and kind_of(before.lower) in (THING, SITE, WORN, PERSON, ANIMAL)
             return _is_plural(before) or apart  # "figurehead striped sail", but "snow covered hill"
     elif tag == "VBG" or word.endswith("ing"):
         if before.lower in lists["compound-ing"]:
@@ -147,7 +152,7 @@ def _is_thing(token: Token) -> bool:
         and (word not in lists["animate"] or word in lists["sorts"])
     ):
         return False  # "female green fox"
-    return token.counted or bool({"NN", "NNS"} & set(kinds(word))) or word in lists["feature"]
+    return token.counted or bool({"NN", "NNS"} & set(kinds(word))) or word in lists["feature"] or names_thing(word)
 
 
 def _stands_alone(tokens: Sequence[Token], i: int, in_row: bool, long: bool, described: bool) -> bool:
