@@ -126,7 +126,10 @@ def _behind_adverbs(tokens: Sequence[Token], start: int, i: int) -> int:
 
 def _is_noun(token: Token) -> bool:
     """Whether the word may be a noun: as it is tagged, or since no verb stands there."""
-    return token.tag.startswith("NN") or (token.tag in ("JJ", "VBP", "VB") and bool(noun_kinds(token.lower)))
+    if token.tag.startswith("NN"):
+        return True
+    known = token.tag in ("JJ", "VBP", "VB") and bool(noun_kinds(token.lower))
+    return known and code_of(token.lower)[:1] != ADJECTIVE and token.lower not in word_lists()["colors"]
 
 
 def _is_plural(token: Token) -> bool:
@@ -176,14 +179,16 @@ def _subject(tokens: Sequence[Token], start: int, i: int) -> Token | None:
 
 def _mend_subjects(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> None:
     """The verbs behind subjects that are nouns: "light trembles", "a tiger guards the bed"."""
-    seen = pending = fronted = False
+    seen = pending = fronted = bare = False
     for first, last in _clauses(tokens, start, end):
         opener = tokens[first - 1] if first > start else None
         if _has_verb(tokens, first, last, found):
             seen, pending = True, False
             continue
         joined = opener is not None and (opener.tag == "CC" or opener.kind == AND)
-        paired = joined and pending and tokens[max(0, first - 2)].kind != COMMA  # "a bride and her father dance"
+        paired = (
+            joined and pending and bare and tokens[max(0, first - 2)].kind != COMMA
+        )  # "a bride and her father dance"
         under = opener is not None and opener.lower in _OPENERS
         needed = opener is None or under or (not seen and (fronted or (joined and pending)))
         for i in range(first + 1, last):
@@ -196,6 +201,7 @@ def _mend_subjects(tokens: Sequence[Token], start: int, end: int, found: dict[in
                 break
         else:
             pending = not seen
+            bare = all(token.tag not in ("IN", "TO", "VBG", "VBN") for token in tokens[first:last])
             fronted = fronted or (opener is None and tokens[first].tag in ("IN", "RB", "VBN", "VBG"))
             continue
         pending = False
@@ -236,8 +242,8 @@ def _is_verb(tokens: Sequence[Token], first: int, i: int, end: int, needed: bool
         if several and not single and (close or (needed and _is_plural(before))):
             return True  # no plural stands in front of another noun: "sparks shower across"
         acts = subject.lower in word_lists()["animate"] or singular(subject.lower) in word_lists()["animate"]
-        if single and close and tokens[first].lower in ("a", "an"):
-            return True  # no plural stands behind "a river"
+        if single and (tokens[first].lower in ("a", "an") if close else _is_plural(before)):
+            return True  # no plural stands behind "a river", nor behind the macaws of "a flock of macaws"
         acts = acts or tokens[first].tag in ("DT", "PRP$") or noun_kinds(before.lower)[:1] in ("Y", "H", "B")
         return (not thing and (close or needed)) or (needed and close and acts)
     if after.tag in ("VBN", "JJ") and several and not single and close and _ends(tokens, i + 2, end):

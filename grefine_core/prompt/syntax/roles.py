@@ -92,7 +92,8 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
     noun_like = word in lists["noun-ing"] or code_of(word)[:1] in ("M", "O", "L")
     if before == MODIFIER and any(letter.isdigit() for letter in tokens[i - 1].text):
         before = NOUN  # a number behind its noun: "Ford F-150 coming"
-    if noun_like and token.tag == "NN" and "VBG" not in kinds(word) and word not in lists["transitive"]:
+    placed = before == NOUN and at_preposition(after) and token.told  # "a ship sailing on a sea"
+    if noun_like and token.tag == "NN" and "VBG" not in kinds(word) and word not in lists["transitive"] and not placed:
         return NOUN
     if before in (NOUN, POSSESSIVE) or (before in (PARTICLE, ADVERB) and i > 1):
         if follows_phrase(after):

@@ -40,6 +40,8 @@ def _is_unseen(unit: Unit, following: Unit | None) -> bool:
     measures = following is not None and following.governor is unit and following.preposition == "of"
     if measures and following is not None and key in lists["mood-measures"]:
         return following.key in lists["moods"] or is_abstract(following.key)
+    if unit.relation == "prep" and above is not None and above.style and above.key in lists["picture-words"]:
+        return key in lists["picture-words"] or key in style_lexicon().heads  # "the palette consists of earth tones"
     kinds = noun_kinds(key)
     if not kinds or kinds[0] in _SEEN or key in lists["time"]:
         return False
@@ -55,7 +57,8 @@ def acts(unit: Unit) -> bool:
     """Whether a style word of a sentence is a thing after all: it is somebody's, or does something ("its wallpaper")."""
     if unit.head is None or not unit.head.told or unit.key in word_lists()["picture-words"]:
         return False
-    lexicon = style_lexicon()
-    if _THINGS.isdisjoint(noun_kinds(unit.key)) or unit.key in lexicon.strong_media or unit.key in lexicon.heads:
+    lexicon, loose = style_lexicon(), unit.key in word_lists()["loose-heads"]
+    seen = loose or not _THINGS.isdisjoint(noun_kinds(unit.key))
+    if not seen or unit.key in lexicon.strong_media or (unit.key in lexicon.heads and not loose):
         return False
     return unit.owned or any(token.tag in ("VBZ", "VBP") for token in unit.verbs)
