@@ -11,12 +11,13 @@ from ...errors import InputError
 from ..parts import Outline, Part, counted_noun, outline
 from .chunks import Chunker
 from .lexicon import prompt_words, word_lists
-from .roles import NOUN, assign_roles, kinds
+from .roles import assign_roles
 from .senses import tag_class
 from .style import mark_style
 from .tagger import Tagger, make_tagger, shipped_model
 from .tokens import WORD, Token, mark_lettering, tokenize
 from .tree import Phrase, PromptTree, Unit, Word
+from .words import NOUN, kinds
 
 
 @lru_cache(maxsize=1)

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 
 from .compounds import ANIMAL, PERSON, SITE, THING, WORN, best_starts, is_pair, kind_of
 from .lexicon import style_lexicon, word_lists
-from .roles import GLUE, MODIFIER, NOMINAL, NOUN, kinds
 from .senses import ADJECTIVE, code_of, names_thing
 from .tokens import Token
+from .words import GLUE, MODIFIER, NOMINAL, NOUN, kinds
 
 _ROW = 3  # nouns and modifiers; shorter stretches are one thing
 _LONG_ROW = 6  # nouns; so many are hardly one thing

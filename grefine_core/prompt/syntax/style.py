@@ -11,10 +11,10 @@ import re
 from collections.abc import Sequence
 
 from .lexicon import common_words, style_lexicon, word_lists
-from .roles import kinds
 from .tokens import Token
 from .tree import Unit
 from .unseen import acts, names_no_thing
+from .words import kinds
 
 # Names: known artists, and words that look like somebody's name.
 
