@@ -1,10 +1,10 @@
 """Writes the parser's ``word_senses.json.gz`` from the files of WordNet 3.0.
 
-python tools/make_word_senses.py --wordnet /usr/share/wordnet --out grefine_core/prompt/syntax/data/word_senses.json.gz
+python tools/make_word_senses.py --wordnet /usr/share/wordnet --out FILE
 
-The folder holds WordNet's ``data.*`` files and ``cntlist.rev`` (Debian: package ``wordnet-base``). Kept are the words and
-the nouns of two words in lower case, without their glosses: of every word, which parts of speech it is, the most
-frequent first, and what its first senses as a noun are (something made, an animal, a feeling, …).
+The folder holds WordNet's ``data.*`` and ``index.*`` files and ``cntlist.rev`` (Debian: package ``wordnet-base``). Kept
+are the words and the nouns of two words in lower case, without their glosses: of every word, which parts of speech it
+is, the most frequent first, and what its first senses as a noun are (something made, an animal, a feeling, …).
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import logging
 import re
+import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
+log = logging.getLogger("make_word_senses")
 #: WordNet's files of nouns by number ("05": animals) -> the letter that `grefine_core.prompt.syntax.senses` reads.
 NOUN_FILES = dict(zip((f"{number:02}" for number in range(3, 29)), "NKAMQBCWEFDGLCOPHVSXURIZYT", strict=True))
 PARTS = {"noun": "n", "verb": "v", "adj": "a", "adv": "r"}
@@ -94,7 +97,8 @@ def main() -> None:
     }
     data = json.dumps(content, separators=(",", ":")).encode()
     arguments.out.write_bytes(gzip.compress(data, 9, mtime=0))
-    print(f"{len(words)} words, {len(pairs)} pairs, {arguments.out.stat().st_size} bytes")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    log.info("%d words, %d pairs, %d bytes", len(words), len(pairs), arguments.out.stat().st_size)
 
 
 if __name__ == "__main__":

@@ -178,6 +178,8 @@ def subject_of(chunker: Chunker, i: int) -> Unit | None:
         return chunker.subject
     clause = chunker.clause if chunker.clause is not None and chunker.clause.fragment == last.fragment else last
     previous = chunker.tokens[i - 1].tag if i else ""
+    if token.tag == "VB" and token.told and previous.startswith("NN") and last.relation == "object":
+        return last  # "makes the bells ring"
     if not word.endswith("ing") and previous != "TO" and _is_finite(chunker, i):
         return clause
     if chunker.roles[i - 1] == "C" or previous == "TO":

@@ -22,10 +22,12 @@ from .attachment import (
 )
 from .lexicon import style_lexicon, wide_prepositions, word_lists
 from .rows import starts_in_rows
+from .terms import is_ban
 from .tokens import Token
 from .tree import Unit
 from .words import (
     ADVERB,
+    BARRIER,
     BREAK,
     CONJUNCTION,
     DETERMINER,
@@ -68,6 +70,7 @@ class Chunker:
         self.counted: Unit | None = None  # what was counted last ("2girls")
         self.leading: list[Token] = []  # verbs in front of any noun
         self.negated = False
+        self.banned = ""  # how far a "leave out …" reaches: "clause", or the "sentence" that it opens
         self.dropped: set[int] = set()  # indices of negated units
         self.absent: list[Unit] = []  # these units, when all is read
 
@@ -126,6 +129,9 @@ class Chunker:
             if not (self.open is not None and self.open.head is None):
                 self._close()
             self.negated = True
+            if is_ban(self.tokens, i):
+                opens = i == 0 or self.roles[i - 1] in (END, BARRIER)
+                self.banned = "sentence" if opens and token.text[:1].isupper() else "clause"
         elif role == SKIP:
             self._skip(token)
         elif role in STARTS:
@@ -393,7 +399,11 @@ class Chunker:
             self._expect("conj", conjunct_governor(before))
         elif self.units:
             self._expect("start", None)
-        either = self.tokens[i].lower in ("or", "nor") or (before is not None and before.relation != "start")
+        either = (
+            self.tokens[i].lower in ("or", "nor")
+            or bool(self.banned)
+            or (before is not None and before.relation != "start")
+        )
         self.negated = negated and before is not None and either
         self.subject = None
         self.new_clause = before is self.clause
@@ -431,7 +441,9 @@ class Chunker:
         self._close()
         self.fragment += 1
         self._expect("start", None)
-        self.determined = self.owned = self.negated = self.new_clause = False
+        self.determined = self.owned = self.new_clause = False
+        self.banned = self.banned if role == BREAK and self.banned == "sentence" else ""
+        self.negated = bool(self.banned)  # "Avoid text, logos and people."
         self.subject = self.relative = None
         if role == END:
             self.sentence += 1

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from .lexicon import common_words, word_lists
-from .senses import ADJECTIVE, VERB, code_of, may_act, names_thing, noun_kinds, noun_pairs, singular
+from .predicates import ends, is_comparative, mark_colored, mark_painted, mark_predicates, mark_results
+from .senses import ADJECTIVE, ADVERB, VERB, code_of, may_act, names_thing, noun_kinds, noun_pairs, singular
 from .tokens import AND, COMMA, STOP, WALL, WORD, Token
 
 _SHORTEST = 2  # words of a sentence
@@ -32,7 +33,7 @@ def mend_clauses(tokens: Sequence[Token]) -> dict[int, str]:
     "verb", "predicate" (an adjective without its noun) or "noun".
     """
     found: dict[int, str] = {}
-    _mark_painted(tokens, found)
+    mark_painted(tokens, found)
     for start, end in _sentences(tokens):
         _mend_nouns(tokens, start, end, found)
         _mend_progressive(tokens, start, end, found)
@@ -40,9 +41,9 @@ def mend_clauses(tokens: Sequence[Token]) -> dict[int, str]:
         _mend_subjects(tokens, start, end, found)
         _mend_series(tokens, start, end, found)
         _mend_causatives(tokens, start, end, found)
-        _mark_predicates(tokens, start, end, found)
-        _mark_results(tokens, start, end, found)
-        _mark_colored(tokens, start, end, found)
+        mark_predicates(tokens, start, end, found)
+        mark_results(tokens, start, end, found)
+        mark_colored(tokens, start, end, found)
         told = any(_is_finite(tokens, i) for i in range(start, end))
         for token in tokens[start:end]:
             token.told = told
@@ -58,8 +59,8 @@ def _sentences(tokens: Sequence[Token]) -> Iterator[tuple[int, int]]:
             continue
         stopped = not at_end and tokens[end].text[0] in ".!?…"
         prose = all(token.part == "prose" for token in tokens[start:end])
-        ends = stopped or (at_end and told and start < end and tokens[start].tag in (*_OBJECT, "EX"))
-        if prose and end - start >= _SHORTEST and ends:
+        written = stopped or (at_end and told and start < end and tokens[start].tag in (*_OBJECT, "EX"))
+        if prose and end - start >= _SHORTEST and written:
             yield start, end
         told = told or stopped
         start = end + 1
@@ -159,10 +160,6 @@ def _is_verb_form(token: Token) -> bool:
     return may_act(word) or bool({"VBZ", "VBP"} & set(known))
 
 
-def _ends(tokens: Sequence[Token], i: int, end: int) -> bool:
-    return i >= end or tokens[i].kind != WORD or tokens[i].tag == "CC"
-
-
 def _subject(tokens: Sequence[Token], start: int, i: int) -> Token | None:
     """Head of the subject of a verb at `i`: the last noun of the first noun phrase of its clause."""
     head = None
@@ -232,9 +229,9 @@ def _is_verb(tokens: Sequence[Token], first: int, i: int, end: int, needed: bool
     determined = tokens[first].tag in ("DT", "PRP$", "CD") or first == i - 1 or tokens[first].tag.startswith("JJ")
     if single and noun_kinds(word) and _stands_before_verb(tokens, i, end):
         return False  # "storm clouds gather"
-    if after is None or _ends(tokens, i + 1, end):
-        ends = i + 1 == len(tokens) or tokens[i + 1].kind == STOP
-        determined = tokens[first].tag in ("DT", "PRP$") and ends
+    if after is None or ends(tokens, i + 1, end):
+        stops = i + 1 == len(tokens) or tokens[i + 1].kind == STOP
+        determined = tokens[first].tag in ("DT", "PRP$") and stops
         return needed and close and (not thing or determined or (several and not single))
     if after.tag in _OBJECT or (k < i - 1 and after.tag in _BEHIND):
         return determined or needed
@@ -246,7 +243,7 @@ def _is_verb(tokens: Sequence[Token], first: int, i: int, end: int, needed: bool
             return True  # no plural stands behind "a river", nor behind the macaws of "a flock of macaws"
         acts = acts or tokens[first].tag in ("DT", "PRP$") or noun_kinds(before.lower)[:1] in ("Y", "H", "B")
         return (not thing and (close or needed)) or (needed and close and acts)
-    if after.tag in ("VBN", "JJ") and several and not single and close and _ends(tokens, i + 2, end):
+    if after.tag in ("VBN", "JJ") and several and not single and close and ends(tokens, i + 2, end):
         return True  # "gears lie scattered"
     if after.tag[:2] in ("NN", "JJ", "CD", "VB"):  # without an article
         return needed and (single or _is_plural(before)) and f"{word} {after.lower}" not in noun_pairs()
@@ -256,39 +253,44 @@ def _is_verb(tokens: Sequence[Token], first: int, i: int, end: int, needed: bool
 def _mend_nouns(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> None:
     """Nouns that were read as something else: behind articles, in front of verbs; adverbs and comparatives."""
     for i in range(start, end):
-        token, before = tokens[i], tokens[i - 1] if i > start else None
-        after = tokens[i + 1] if i + 1 < end else None
-        word, plural = token.lower, "NNS" if token.lower.endswith("s") else "NN"
+        token, after = tokens[i], tokens[i + 1] if i + 1 < end else None
         if token.kind != WORD:
             continue
-        if after is not None and f"{word} {after.lower}" in noun_pairs() and after.tag in ("JJ", "NN"):
-            if i + 2 == end or tokens[i + 2].kind != WORD or tokens[i + 2].tag in _BEHIND:
-                after.tag, found[i + 1] = "NN", "noun"  # "a cracked salt flat"
-        if token.tag == "VBZ" and noun_kinds(word) and _stands_before_verb(tokens, i, end):
-            token.tag = "NNS"  # "Storm clouds gather", "Maple leaves carpet a path"
-        elif before is not None and before.lower == "to" and _is_verb_form(token) and after is not None:
-            if after.tag in _OBJECT or (word not in noun_pairs() and after.kind != WORD and not names_thing(word)):
-                token.tag = "VB"  # "crouches to tie her boot"
-        elif token.tag == "MD" and noun_kinds(word) and before is not None and before.tag[:2] in ("NN", "VB"):
-            if after is None or after.kind != WORD or after.tag in ("IN", "DT"):
-                token.tag = "NN"  # "an oil can"
-        elif token.tag in ("VB", "VBP", "VBZ") and noun_kinds(word):
-            if before is not None and before.tag in ("DT", "PRP$"):
-                token.tag = plural
-            elif before is None and after is not None and after.tag not in _OBJECT and word.endswith("s"):
-                token.tag = "NNS"  # "Pins bristle"
-        elif token.tag == "RB" and before is not None and before.tag in ("DT", "PRP$", "JJ", "VBN"):
-            if "r" not in code_of(word) and noun_kinds(word) and _ends(tokens, i + 1, end):
-                token.tag = "NN"
-        elif token.tag.startswith("NN") and word in word_lists()["end-adverbs"] and _ends(tokens, i + 1, end):
-            token.tag = "RB"
-        elif token.tag == "NN" and is_comparative(word) and (after is None or not after.tag.startswith("NN")):
-            token.tag = "JJR"
-        elif word.endswith("ing") and token.tag == "NN" and before is not None and before.kind == COMMA:
-            if word in word_lists()["transitive"] and after is not None and after.tag[:2] in ("NN", "VB", "JJ", "DT"):
-                token.tag = "VBG"
-                if after.tag == "VBZ":
-                    after.tag = "NNS"
+        paired = after is not None and after.tag in ("JJ", "NN") and f"{token.lower} {after.lower}" in noun_pairs()
+        last = i + 2 == end or (i + 2 < end and (tokens[i + 2].kind != WORD or tokens[i + 2].tag in _BEHIND))
+        if after is not None and paired and last:
+            after.tag, found[i + 1] = "NN", "noun"  # "a cracked salt flat"
+        token.tag = _mended(tokens, start, i, end)
+        if token.tag == "VBG" and after is not None and after.tag == "VBZ":
+            after.tag = "NNS"  # "painting faces"
+
+
+def _mended(tokens: Sequence[Token], start: int, i: int, end: int) -> str:
+    """The tag of the word at `i`, mended where it is none of a noun and should be, or the other way round."""
+    token, before = tokens[i], tokens[i - 1] if i > start else None
+    word, tag, lists = token.lower, token.tag, word_lists()
+    behind = tokens[i + 1] if i + 1 < end else None
+    after = "" if behind is None else behind.tag
+    stops = behind is None or behind.kind != WORD
+    noun, plural = bool(noun_kinds(word)), "NNS" if word.endswith("s") else "NN"
+    if tag == "VBZ" and noun and _stands_before_verb(tokens, i, end):
+        return "NNS"  # "Storm clouds gather", "Maple leaves carpet a path"
+    if before is None:
+        return "NNS" if tag == "VBZ" and noun and behind is not None and after not in _OBJECT else tag
+    if before.lower == "to" and _is_verb_form(token) and (after in _OBJECT or (stops and not names_thing(word))):
+        return "VB"  # "crouches to tie her boot"
+    if tag == "MD" and noun and before.tag[:2] in ("NN", "VB") and (stops or after in ("IN", "DT")):
+        return "NN"  # "an oil can"
+    if tag in ("VB", "VBP", "VBZ") and noun and before.tag in ("DT", "PRP$"):
+        return plural
+    if tag == "RB" and noun and before.tag in ("DT", "PRP$", "JJ", "VBN") and ADVERB not in code_of(word):
+        return "NN" if ends(tokens, i + 1, end) else tag
+    if tag.startswith("NN") and word in lists["end-adverbs"] and ends(tokens, i + 1, end):
+        return "RB"
+    if tag == "NN" and is_comparative(word) and not after.startswith("NN"):
+        return "JJR"
+    opens = before.kind == COMMA and word in lists["transitive"] and word.endswith("ing")
+    return "VBG" if opens and tag == "NN" and after[:2] in ("NN", "VB", "JJ", "DT") else tag
 
 
 def _stands_before_verb(tokens: Sequence[Token], i: int, end: int) -> bool:
@@ -321,7 +323,7 @@ def _mend_pronouns(tokens: Sequence[Token], start: int, end: int, found: dict[in
             continue
         single = _is_third(tokens[k])
         lettering = k + 1 < end and tokens[k + 1].quoted
-        if stands and not lettering and not _ends(tokens, k + 1, end) and tokens[k + 1].tag not in _BEHIND:
+        if stands and not lettering and not ends(tokens, k + 1, end) and tokens[k + 1].tag not in _BEHIND:
             continue  # "the other dogs"
         if stands and single:
             tokens[i].tag = "PRP"
@@ -348,9 +350,10 @@ def _mend_series(tokens: Sequence[Token], start: int, end: int, found: dict[int,
         after = tokens[i + 2] if i + 2 < end else None
         first = code_of(singular(token.lower) or token.lower)[:1] == VERB
         joined = tokens[i].tag == "CC"
-        if after is None or _ends(tokens, i + 2, end):
+        pair = joined and i > start and tokens[i - 1].tag == form  # "boils and spits hot oil"
+        if after is None or ends(tokens, i + 2, end):
             acts = joined and (first or not names_thing(token.lower))
-        elif after.tag in _OBJECT or (_is_result(after) and _ends(tokens, i + 3, end)):
+        elif after.tag in _OBJECT or pair or (_is_result(after) and ends(tokens, i + 3, end)):
             acts = True
         else:
             acts = after.tag in _BEHIND and (first or not names_thing(token.lower))
@@ -395,92 +398,7 @@ def _mend_causatives(tokens: Sequence[Token], start: int, end: int, found: dict[
                     tokens[k].tag = "VB"
                     found[k] = "verb"
                     break
+            if tokens[k].tag == "VBZ" and noun_kinds(tokens[k].lower):
+                tokens[k].tag = "NNS"  # "makes the brass bells gleam"
             noun = tokens[k].tag.startswith("NN") or tokens[k].tag == "PRP"
             k += 1
-
-
-def _mark_predicates(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> None:
-    """Adjectives behind linking verbs, in a list, too: "looks crisp, clean and delicious"."""
-    lists = word_lists()
-    for i in range(start, end - 1):
-        if tokens[i].lower not in lists["linking"] and tokens[i].lower not in lists["be"]:
-            continue
-        if tokens[i].lower in lists["linking"] and not tokens[i].tag.startswith("VB"):
-            continue
-        last, k = i, i + 1
-        adjectives: list[int] = []
-        while k < end:
-            token = tokens[k]
-            participle = token.tag == "VBN" and k + 1 < end and tokens[k + 1].tag in ("IN", "TO", "RP")
-            if _is_adjective(token) and not participle and not _describes_noun(tokens, k, end):
-                adjectives.append(k)
-                last = k
-            elif token.tag != "RB" and token.kind != COMMA and token.tag != "CC":
-                break
-            k += 1
-        if last > i:
-            found.update((k, "predicate") for k in adjectives)
-
-
-def _mark_results(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> None:
-    """How something was put: "his hat tipped low over his eyes"."""
-    for i in range(start + 1, end):
-        token, before = tokens[i], tokens[i - 1]
-        after = tokens[i + 1] if i + 1 < end else None
-        put = before.tag in ("VBN", "VBD") or (before.lower.endswith("ed") and before.tag == "JJ")
-        put = put and i > start + 1 and tokens[i - 2].tag.startswith("NN")
-        put = put or (before.tag in ("VBZ", "VBP") and before.lower not in word_lists()["be"])
-        describes = token.tag in ("NN", "JJ") and code_of(token.lower)[:1] == ADJECTIVE
-        if put and describes and (after is None or after.kind != WORD or after.tag in ("IN", "TO", "RB")):
-            token.tag = "JJ"
-            found[i - 1], found[i] = "verb", "predicate"
-
-
-def _mark_painted(tokens: Sequence[Token], found: dict[int, str]) -> None:
-    """Colours behind their participles, in sentences or not: "a truck painted bright orange"."""
-    for i in range(2, len(tokens)):
-        if tokens[i].lower not in word_lists()["colors"] or not _ends(tokens, i + 1, len(tokens)):
-            continue
-        k = i - 1
-        while k > 1 and (tokens[k].tag.startswith(("JJ", "RB")) or tokens[k].lower in word_lists()["colors"]):
-            k -= 1
-        if tokens[k].lower in word_lists()["painted"] and tokens[k - 1].kind == WORD:
-            found[k] = "verb"
-            found.update(dict.fromkeys(range(k + 1, i + 1), "predicate"))
-
-
-def _mark_colored(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> None:
-    """What colour something gets: "turns the sand copper"."""
-    for i in range(start + 2, end):
-        token = tokens[i]
-        shown = (
-            token.lower in word_lists()["colors"]
-            and tokens[i - 1].tag[:2] in ("NN", "VB")
-            and _ends(tokens, i + 1, end)
-        )
-        if shown and any(before.lower in word_lists()["coloring"] for before in tokens[max(start, i - 6) : i]):
-            token.tag, found[i] = "JJ", "predicate"
-
-
-def _is_adjective(token: Token) -> bool:
-    if token.kind != WORD or token.quoted:
-        return False
-    if token.tag in ("JJ", "JJR"):
-        return True
-    return token.tag in ("NN", "VB", "RB", "VBN") and (code_of(token.lower)[:1] == ADJECTIVE or token.tag == "VBN")
-
-
-def is_comparative(word: str) -> bool:
-    """Whether the word is a known adjective in -er: "darker"."""
-    bases = (word[:-2], word[:-1], word[:-3] + "y") if word.endswith("ier") else (word[:-2], word[:-1], word[:-3])
-    return word.endswith("er") and not code_of(word) and any(code_of(base)[:1] == ADJECTIVE for base in bases)
-
-
-def _describes_noun(tokens: Sequence[Token], i: int, end: int) -> bool:
-    """Whether a noun follows that the adjective belongs to."""
-    for token in tokens[i + 1 : min(end, i + _LOOK_BACK)]:
-        if token.tag.startswith("NN") and not _is_adjective(token):
-            return True
-        if not (token.tag in ("JJ", "VBN", "VBG", "CD") or token.kind == "hyphen" or _is_adjective(token)):
-            return False
-    return False

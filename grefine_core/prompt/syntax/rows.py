@@ -23,9 +23,9 @@ def starts_in_rows(tokens: Sequence[Token], roles: Sequence[str]) -> frozenset[i
     found: set[int] = set()
     for start, end in _stretches(roles):
         counts = start + 1 < end < len(tokens) and tokens[end].lower == "of" and roles[end - 1] == NOUN
-        if counts and tokens[end - 1].lower in word_lists()["partitive"] and roles[end - 2] == NOUN:
-            if kind_of(tokens[end - 2].lower) not in (PERSON, ANIMAL):
-                found.add(end - 1)  # "shipwreck school of fish"
+        counts = counts and roles[end - 2] == NOUN and tokens[end - 1].lower in word_lists()["partitive"]
+        if counts and kind_of(tokens[end - 2].lower) not in (PERSON, ANIMAL):
+            found.add(end - 1)  # "shipwreck school of fish"
         if end - start >= _ROW:
             found.update(_starts(tokens, roles, start, end))
     return frozenset(found)

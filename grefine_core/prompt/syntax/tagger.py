@@ -150,7 +150,7 @@ class Tagger:
         more: Callable[[str], str] | None = None,
     ) -> None:
         self.lexicon = lexicon
-        self.more = more or (lambda word: "")
+        self.more = more
         names = set(tags)
         closed = {word: kind for word, kind in (closed or {}).items() if names & set(kind.split("|"))}
         known = dict(weights)
@@ -177,7 +177,7 @@ class Tagger:
             word = word.lstrip("0123456789")
         kind = word_class(word, self.lexicon)
         if kind in ("?", "?s"):
-            kind = self.more(word) or kind
+            kind = (self.more(word) if self.more is not None else "") or kind
         return Seen(word, shape(token.text[:_LONGEST_WORD]), kind)
 
 

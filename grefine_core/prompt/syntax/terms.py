@@ -90,6 +90,11 @@ def _bans(tokens: Sequence[Token], i: int) -> int:
     return int(tokens[i].lower in word_lists()["forbidding"])
 
 
+def is_ban(tokens: Sequence[Token], i: int) -> bool:
+    """Whether the word of negation at `i` keeps out of the picture all that a list behind it names."""
+    return _bans(tokens, i) > 0
+
+
 def _forbids(tokens: Sequence[Token], i: int) -> bool:
     """Whether the words of a sign that forbids may start here: "no …", "do not …"."""
     return tokens[i].lower == "no" or (tokens[i].lower == "do" and i + 1 < len(tokens) and tokens[i + 1].lower == "not")

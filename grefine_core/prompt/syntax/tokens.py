@@ -53,7 +53,10 @@ _NEGATED = re.compile(r"(?i)^(do|does|did|ca|could|wo|would|should|is|are|was|we
 
 
 class Token:
-    """One token; `tag` is filled in by the tagger, `part` and `counted` by the parser, `told` with the roles, the rest by `tokenize`."""
+    """One token.
+
+    `tag` is filled in by the tagger, `part` and `counted` by the parser, `told` with the roles, the rest by `tokenize`.
+    """
 
     __slots__ = ("counted", "kind", "lower", "part", "quoted", "start", "tag", "text", "told")
 

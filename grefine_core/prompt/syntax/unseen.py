@@ -1,4 +1,4 @@
-"""Which units name nothing that can be looked for: places in the picture, the picture as a whole, moods and qualities."""
+"""Which units name nothing that can be looked for: places in the picture, the whole of it, moods and qualities."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _is_unseen(unit: Unit, following: Unit | None) -> bool:
 
 
 def acts(unit: Unit) -> bool:
-    """Whether a style word of a sentence is a thing after all: it is somebody's, or does something ("its wallpaper")."""
+    """Whether a style word of a sentence is a thing after all: somebody's ("its wallpaper"), or one that acts."""
     if unit.head is None or not unit.head.told or unit.key in word_lists()["picture-words"]:
         return False
     lexicon, loose = style_lexicon(), unit.key in word_lists()["loose-heads"]
