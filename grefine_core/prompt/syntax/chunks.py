@@ -63,6 +63,7 @@ class Chunker:
         self.preposition = ""
         self.governor: Unit | None = None
         self.determined = self.owned = False
+        self.article = ""
         self.subject: Unit | None = None  # of the verb read last, while words may still join it
         self.clause: Unit | None = None  # main noun of the clause: subject of finite verbs
         self.new_clause = False
@@ -149,6 +150,7 @@ class Chunker:
         unit.relation, unit.preposition = relation, self.preposition
         unit.governor = self.governor if relation != "next" or self.governor else self.nearest()
         unit.determined, unit.owned = self.determined, self.owned
+        unit.article = self.article if self.determined else ""
         if self.negated:
             self.dropped.add(unit.index)
         self.units.append(unit)
@@ -296,6 +298,7 @@ class Chunker:
         self._close()
         self.subject = None
         self.determined, self.owned = True, self.tokens[i].tag == "PRP$"
+        self.article = self.tokens[i].lower
 
     def _adverb(self, token: Token, i: int) -> None:
         if self.negated:

@@ -236,14 +236,14 @@ def _is_verb(tokens: Sequence[Token], first: int, i: int, end: int, needed: bool
     if after.tag in _OBJECT or (k < i - 1 and after.tag in _BEHIND):
         return determined or needed
     if after.tag in _BEHIND or after.lower in word_lists()["end-adverbs"]:
-        if several and not single and (close or (needed and _is_plural(before))):
+        if several and not single and (close or needed):
             return True  # no plural stands in front of another noun: "sparks shower across"
         acts = subject.lower in word_lists()["animate"] or singular(subject.lower) in word_lists()["animate"]
         if single and (tokens[first].lower in ("a", "an") if close else _is_plural(before)):
             return True  # no plural stands behind "a river", nor behind the macaws of "a flock of macaws"
-        acts = acts or tokens[first].tag in ("DT", "PRP$") or noun_kinds(before.lower)[:1] in ("Y", "H", "B")
+        acts = acts or tokens[first].tag in ("DT", "PRP$") or noun_kinds(before.lower)[:1] in ("Y", "H", "B", "D")
         return (not thing and (close or needed)) or (needed and close and acts)
-    if after.tag in ("VBN", "JJ") and several and not single and close and ends(tokens, i + 2, end):
+    if after.tag in ("VBN", "JJ") and several and not single and (not noun_kinds(word) or ends(tokens, i + 2, end)):
         return True  # "gears lie scattered"
     if after.tag[:2] in ("NN", "JJ", "CD", "VB"):  # without an article
         return needed and (single or _is_plural(before)) and f"{word} {after.lower}" not in noun_pairs()
@@ -323,7 +323,7 @@ def _mend_pronouns(tokens: Sequence[Token], start: int, end: int, found: dict[in
             continue
         single = _is_third(tokens[k])
         lettering = k + 1 < end and tokens[k + 1].quoted
-        if stands and not lettering and not ends(tokens, k + 1, end) and tokens[k + 1].tag not in _BEHIND:
+        if stands and not lettering and not ends(tokens, k + 1, end) and tokens[k + 1].tag not in (*_BEHIND, "CC"):
             continue  # "the other dogs"
         if stands and single:
             tokens[i].tag = "PRP"

@@ -12,13 +12,14 @@ from functools import lru_cache
 from .lexicon import word_lists
 from .senses import ADJECTIVE, code_of, noun_kinds, noun_pairs, singular
 
-MATERIAL, COLOR, TIME, PERSON, ANIMAL, WORN, PLANT, FOOD, SITE, SCENE, THING, ACT, UNKNOWN = (
+MATERIAL, COLOR, TIME, PERSON, ANIMAL, WORN, CARRIED, PLANT, FOOD, SITE, SCENE, THING, ACT, UNKNOWN = (
     "material",
     "color",
     "time",
     "person",
     "animal",
     "worn",
+    "carried",
     "plant",
     "food",
     "site",
@@ -32,12 +33,13 @@ _BY_SENSE = {
     "M": THING, "B": WORN, "I": THING, "W": THING, "S": ACT, "K": ACT, "E": ACT, "C": ACT,
 }  # fmt: skip
 _BONDS: dict[str, dict[str, float]] = {
-    MATERIAL: {THING: 1.5, WORN: 1.5, SITE: 1.5, PLANT: 0.8, FOOD: 0.8, PERSON: 0.6, ANIMAL: 0.6, UNKNOWN: 1.0, "": 0},
+    MATERIAL: {THING: 1.5, WORN: 1.5, CARRIED: 1.5, SITE: 1.5, PLANT: 0.8, FOOD: 0.8, PERSON: 0.6, ANIMAL: 0.6, UNKNOWN: 1.0, "": 0},
     TIME: {SITE: 1.5, SCENE: 1.5, "": 0.5},
     COLOR: {"": 2},
-    PERSON: {PERSON: 1, ANIMAL: 1, SITE: 0.3, THING: 0, WORN: -1, UNKNOWN: 0.3, "": -0.8},
+    PERSON: {PERSON: 1, ANIMAL: 1, SITE: 0.3, THING: 0, WORN: -0.7, CARRIED: -1, UNKNOWN: 0.3, "": -0.8},
     ANIMAL: {ANIMAL: 1, PERSON: 1, THING: 0.1, ACT: -1, WORN: 0.5, SITE: 0.3, UNKNOWN: 0.3, "": -0.8},
     WORN: {UNKNOWN: 0, THING: -0.7, "": -1},
+    CARRIED: {UNKNOWN: 0, THING: -0.7, "": -1},
     PLANT: {PLANT: 1, FOOD: 1, THING: 0.8, SITE: 0.8, WORN: 0.3, SCENE: -0.3, UNKNOWN: 0.3, "": -0.8},
     FOOD: {FOOD: 1, PLANT: 0.5, PERSON: 0.7, THING: 0.8, SITE: 0.6, ACT: 0.8, UNKNOWN: 0.3, "": -0.5},
     SITE: {THING: 0.1, SITE: 0.5, SCENE: 0.3, PERSON: 0.3, ANIMAL: 0.1, PLANT: 0.3, FOOD: 0.4, ACT: 0.3, UNKNOWN: 0.3,
@@ -48,7 +50,7 @@ _BONDS: dict[str, dict[str, float]] = {
     UNKNOWN: {UNKNOWN: 1, "": 0.7},
 }  # fmt: skip
 _PAIR, _DESCRIBING, _DOING = 3.0, 1.0, 1.2
-_PLURAL, _CLOSED, _ALONE, _TIME = -1.0, -0.6, -0.45, -0.8
+_PLURAL, _CLOSED, _ALONE, _TIME = -1.0, -0.6, -0.45, -1.0
 _LONGEST = 6  # nouns in one thing
 
 
@@ -65,6 +67,8 @@ def kind_of(word: str) -> str:
     if word in lists["sites"] or basic in lists["sites"]:
         return SITE
     kinds = noun_kinds(word)
+    if word in lists["carried"]:
+        return CARRIED
     if word in lists["feature"]:
         return WORN
     if word in lists["whole-scenes"]:

@@ -87,7 +87,8 @@ def _role(tokens: Sequence[Token], i: int, roles: list[str]) -> str:
         return POSSESSIVE
     if word in lists["negation"]:
         return NEGATION
-    if word == "still" and before in (DETERMINER, MODIFIER, NOUN) and (after is None or after.tag == "IN"):
+    titled = word == "still" and not (token.told and before == NOUN)  # "a film still", but "brush still in hand"
+    if titled and before in (DETERMINER, MODIFIER, NOUN) and (after is None or after.tag == "IN"):
         return NOUN
     if word == "still" and after is not None and after.lower in ("life", "lifes", "frame", "shot", "image", "photo"):
         return MODIFIER

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .compounds import ANIMAL, PERSON, SITE, THING, WORN, best_starts, is_pair, kind_of
+from .compounds import ANIMAL, PERSON, PLANT, SITE, THING, WORN, best_starts, is_pair, kind_of
 from .lexicon import style_lexicon, word_lists
-from .senses import ADJECTIVE, code_of, names_thing
+from .senses import ADJECTIVE, can_be_seen, code_of
 from .tokens import Token
 from .words import GLUE, MODIFIER, NOMINAL, NOUN, kinds
 
@@ -152,7 +152,7 @@ def _is_thing(token: Token) -> bool:
         and (word not in lists["animate"] or word in lists["sorts"])
     ):
         return False  # "female green fox"
-    return token.counted or bool({"NN", "NNS"} & set(kinds(word))) or word in lists["feature"] or names_thing(word)
+    return token.counted or bool({"NN", "NNS"} & set(kinds(word))) or word in lists["feature"] or can_be_seen(word)
 
 
 def _stands_alone(tokens: Sequence[Token], i: int, in_row: bool, long: bool, described: bool) -> bool:
@@ -184,7 +184,8 @@ def _stands_alone(tokens: Sequence[Token], i: int, in_row: bool, long: bool, des
     worn = before.lower in lists["feature"] and before.lower not in lists["body"] and not material
     if worn and token.lower in lists["feature"]:
         return True  # "armor katana"
-    if before.lower in lists["whole-scenes"] or token.lower in lists["whole-scenes"]:
+    grown = kind_of(before.lower) == PLANT and kind_of(token.lower) == SITE  # "sunflower field"
+    if before.lower in lists["whole-scenes"] or (token.lower in lists["whole-scenes"] and not grown):
         return True
     return described and before.lower in lists["places"] and (token.lower in lists["animate"] or token.lower == "crowd")
 

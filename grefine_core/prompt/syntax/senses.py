@@ -70,6 +70,11 @@ def names_thing(word: str) -> bool:
     return noun_kinds(word)[:1] in _THINGS if noun_kinds(word) else False
 
 
+def can_be_seen(word: str) -> bool:
+    """Whether a noun names, in one of its first senses, something that can be seen."""
+    return not _SEEN.isdisjoint(noun_kinds(word))
+
+
 def is_abstract(word: str) -> bool:
     """Whether a noun names nothing that can be seen: "loneliness", "elegance"."""
     found = noun_kinds(word)

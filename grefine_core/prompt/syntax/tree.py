@@ -158,7 +158,7 @@ class Unit:
     counters. determined: an article stands in front; owned: a possessive pronoun.
     """
 
-    __slots__ = ("determined", "fragment", "governor", "head", "index", "kind", "owned", "preposition", "relation",
+    __slots__ = ("article", "determined", "fragment", "governor", "head", "index", "kind", "owned", "preposition", "relation",
                  "sentence", "style", "verbs", "words")  # fmt: skip
 
     def __init__(self, index: int, fragment: int, sentence: int) -> None:
@@ -172,6 +172,7 @@ class Unit:
         self.fragment = fragment
         self.sentence = sentence
         self.determined = self.owned = False
+        self.article = ""  # the word that determines it, in lower case
         self.kind = ""  # "predicate": a unit that a verb opened and that has no noun yet
         self.style = False
 

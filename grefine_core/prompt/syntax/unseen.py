@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .lexicon import style_lexicon, word_lists
-from .senses import is_abstract, noun_kinds
+from .senses import can_be_seen, is_abstract, noun_kinds
 from .tree import Unit
 
 _SEEN = frozenset("AMPVDBYOLGIHN")  # see `senses`: kinds of things that can be seen
@@ -26,7 +26,8 @@ def names_no_thing(unit: Unit, following: Unit | None, content_seen: bool) -> bo
     if plain and unit.key in lists["picture-places"]:
         return unit.relation == "prep" or (unit.determined and content_seen)
     if plain and unit.key in lists["picture-words"] and unit.determined:
-        return True
+        held = unit.relation == "object" and unit.article in ("a", "an") and can_be_seen(unit.key)
+        return not held  # "lifts a frame"
     return content_seen and unit.head.told and _is_unseen(unit, following)
 
 
