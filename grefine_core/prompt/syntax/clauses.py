@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from .lexicon import common_words, word_lists
 from .predicates import ends, is_comparative, mark_colored, mark_painted, mark_predicates, mark_results
-from .senses import ADJECTIVE, ADVERB, VERB, code_of, may_act, names_thing, noun_kinds, noun_pairs, singular
+from .senses import ADJECTIVE, ADVERB, VERB, code_of, is_unknown, may_act, names_thing, noun_kinds, noun_pairs, singular
 from .tokens import AND, COMMA, STOP, WALL, WORD, Token
 
 _SHORTEST = 2  # words of a sentence
@@ -129,7 +129,7 @@ def _is_noun(token: Token) -> bool:
     """Whether the word may be a noun: as it is tagged, or since no verb stands there."""
     if token.tag.startswith("NN"):
         return True
-    known = token.tag in ("JJ", "VBP", "VB") and bool(noun_kinds(token.lower))
+    known = token.tag in ("JJ", "VBP", "VB") and (bool(noun_kinds(token.lower)) or is_unknown(token.lower))
     return known and code_of(token.lower)[:1] != ADJECTIVE and token.lower not in word_lists()["colors"]
 
 
@@ -164,8 +164,8 @@ def _subject(tokens: Sequence[Token], start: int, i: int) -> Token | None:
     """Head of the subject of a verb at `i`: the last noun of the first noun phrase of its clause."""
     head = None
     for token in tokens[max(start, i - _LOOK_BACK) : i]:
-        noun = token.tag.startswith("NN") or (token.tag in ("JJ", "VBP", "VB") and bool(noun_kinds(token.lower)))
-        if noun:
+        known = bool(noun_kinds(token.lower)) or is_unknown(token.lower)
+        if token.tag.startswith("NN") or (token.tag in ("JJ", "VBP", "VB") and known):
             head = token
         elif head is not None and token.tag not in ("JJ", "POS", "HYPH", "CD", "VBN", "RB"):
             break
@@ -214,8 +214,10 @@ def _is_verb(tokens: Sequence[Token], first: int, i: int, end: int, needed: bool
         return False
     word, k = token.lower, _behind_adverbs(tokens, first, i)
     before, subject = tokens[k], _subject(tokens, first, k + 1)
-    if subject is None or not _is_noun(before) or f"{before.lower} {word}" in noun_pairs():
+    if subject is None or not _is_noun(before):
         return False
+    if f"{before.lower} {word}" in noun_pairs() and before is subject:
+        return False  # but "shafts of light filter through"
     counted = any(
         token.tag == "CD" and token.lower.isalnum() and token.lower not in ("one", "1")
         for token in tokens[max(first, k - 3) : k]

@@ -33,7 +33,8 @@ _BY_SENSE = {
     "M": THING, "B": WORN, "I": THING, "W": THING, "S": ACT, "K": ACT, "E": ACT, "C": ACT,
 }  # fmt: skip
 _BONDS: dict[str, dict[str, float]] = {
-    MATERIAL: {THING: 1.5, WORN: 1.5, CARRIED: 1.5, SITE: 1.5, PLANT: 0.8, FOOD: 0.8, PERSON: 0.6, ANIMAL: 0.6, UNKNOWN: 1.0, "": 0},
+    MATERIAL: {THING: 1.5, WORN: 1.5, CARRIED: 1.5, SITE: 1.5, PLANT: 0.8, FOOD: 0.8, PERSON: 0.6, ANIMAL: 0.6,
+               UNKNOWN: 1.0, "": 0},
     TIME: {SITE: 1.5, SCENE: 1.5, "": 0.5},
     COLOR: {"": 2},
     PERSON: {PERSON: 1, ANIMAL: 1, SITE: 0.3, THING: 0, WORN: -0.7, CARRIED: -1, UNKNOWN: 0.3, "": -0.8},

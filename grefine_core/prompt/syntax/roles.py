@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from .clauses import mend_clauses
 from .lexicon import adjectives, common_words, style_lexicon, word_lists
 from .mends import mend_tags
-from .senses import ADJECTIVE, code_of
+from .senses import ADJECTIVE, code_of, is_gerund
 from .terms import known_terms
 from .tokens import AND, BREAKS, COMMA, HYPHEN, STOP, WALL, Token
 from .verbs import ed_role, finite_role, ing_role
@@ -126,7 +126,7 @@ def _role(tokens: Sequence[Token], i: int, roles: list[str]) -> str:
     behind = i > 0 and (tokens[i - 1].tag in ("JJ", "DT", "VBG", "VBN", "CD") or tokens[i - 1].lower.endswith("ing"))
     if behind and word in lists["things-ing"]:
         return NOUN  # "a burning building"
-    if word.endswith("ing") and len(word) > 4 and tag[:2] in ("VB", "NN", "JJ") and tag != "NNP":
+    if word.endswith("ing") and len(word) > 4 and is_gerund(word) and tag[:2] in ("VB", "NN", "JJ") and tag != "NNP":
         return ing_role(tokens, i, before)
     participle = tag == "JJ" and word.endswith(("ed", "grown")) and at_preposition(after)
     if tag in ("VBN", "VBD") or (participle and before in (*NOMINAL, BREAK, BARRIER)):

@@ -20,6 +20,7 @@ VERB, ADJECTIVE, ADVERB, RARE_VERB = "v", "a", "r", "x"
 _THINGS = frozenset("MAPVDBYOLH")
 _NOT_SEEN = frozenset("QCFZRX")  # attributes, thoughts, feelings, states, relations, processes
 _SEEN = frozenset("MAVDBYOI")
+_ADJECTIVE = re.compile(r"(?:ous|ful|less|esque|(?<!f)ish|ic|ive|able|ible|al|ed|en|y|ing|ly|er|est)$")
 _ABSTRACT = re.compile(r"(?:ness|ity|tude|[ae]nce|[ae]ncy|ism|dom|ment|ion|ship|hood|lgia|ury|tery)$")
 _TAGS = {VERB: ("VB", "VBP"), ADJECTIVE: ("JJ",), ADVERB: ("RB",), RARE_VERB: ()}
 
@@ -39,6 +40,11 @@ def noun_pairs() -> frozenset[str]:
 def code_of(word: str) -> str:
     """The code of a word in its basic form (lower case); "" for an unknown one."""
     return _words().get(word, "")
+
+
+def is_unknown(word: str) -> bool:
+    """Whether neither WordNet nor its own ending says what the word is: names of plants and animals, mostly."""
+    return word.isalpha() and not code_of(word) and not singular(word) and not _ADJECTIVE.search(word)
 
 
 def singular(word: str) -> str:
@@ -68,6 +74,13 @@ def noun_kinds(word: str) -> str:
 def names_thing(word: str) -> bool:
     """Whether a noun first of all names something that can be seen."""
     return noun_kinds(word)[:1] in _THINGS if noun_kinds(word) else False
+
+
+def is_gerund(word: str) -> bool:
+    """Whether a word in -ing is the form of a verb, or unknown: "holding", but neither "swing" nor "ceiling"."""
+    stem = word[:-3]
+    bases = (stem, stem + "e", stem[:-1] if stem[-1:] == stem[-2:-1] else stem)
+    return not code_of(word) or any(may_act(base) for base in bases)
 
 
 def can_be_seen(word: str) -> bool:
