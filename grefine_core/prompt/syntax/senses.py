@@ -77,9 +77,9 @@ def names_thing(word: str) -> bool:
 
 
 def is_gerund(word: str) -> bool:
-    """Whether a word in -ing is the form of a verb, or unknown: "holding", but neither "swing" nor "ceiling"."""
+    """Whether a word in -ing may be a form of a verb: "holding", "lying", but neither "swing" nor "ceiling"."""
     stem = word[:-3]
-    bases = (stem, stem + "e", stem[:-1] if stem[-1:] == stem[-2:-1] else stem)
+    bases = (stem, stem + "e", stem[:-1] if stem[-1:] in (stem[-2:-1], "k") else stem, stem[:-1] + "ie")
     return not code_of(word) or any(may_act(base) for base in bases)
 
 
