@@ -228,8 +228,7 @@ class Chunker:
         bearer = self.open if self.open is not None and self.open.head is not None else self.subject
         if bearer is None and self.open is None and self.relation in ("prep", "object", "next"):
             bearer = self.governor
-        titled = token.text[:1].isupper() and self.relation == "start"
-        if bearer is None and self.open is None and titled and self.units:
+        if bearer is None and self.open is None and self.relation == "start" and token.titled and self.units:
             bearer = self.units[-1]  # "a birthday cake, text: 'Happy Birthday'"
         if bearer is None:
             return False

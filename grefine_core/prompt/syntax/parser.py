@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import pairwise
 
 from ...errors import InputError
 from ..parts import Outline, Part, counted_noun, outline
@@ -26,6 +28,9 @@ def default_tagger() -> Tagger:
     return make_tagger(shipped_model(), prompt_words(), tag_class)
 
 
+_TITLE = re.compile(
+    r"""(?i)\b(?:text|caption|title|lettering|words?|slogan|inscription|label|logo|headline)\s*[:=]\s*["'“‘«„]$"""
+)
 _CHAIN = 32  # steps up a chain of governors; beyond, the first content phrase is as good
 _UNSAID = frozenset(["the", "a", "an", "of", "and", "or"])  # never part of a phrase, wherever a rule put them
 
@@ -44,10 +49,10 @@ def parse(prompt: str) -> PromptTree:
     if not isinstance(prompt, str):
         raise InputError(f"prompt: expected a string, got {type(prompt).__name__}; pass one prompt at a time")
     outlined = outline(prompt)
-    chunker, units = _read(outlined)
+    chunker, units = _read(prompt, outlined)
     if outlined.groups and (walls := _walls(outlined, chunker, units)):
         outlined = outline(prompt, walls)
-        chunker, units = _read(outlined)
+        chunker, units = _read(prompt, outlined)
     foreign = [_foreign(prompt, part) for part in outlined.parts if part.kind == "foreign"]
     absent = tuple(
         Phrase(words, _head(unit, words), prompt=prompt)
@@ -57,10 +62,10 @@ def parse(prompt: str) -> PromptTree:
     return PromptTree(prompt, _phrases(prompt, units, foreign, outlined.regions), absent)
 
 
-def _read(outlined: Outline) -> tuple[Chunker, list[Unit]]:
+def _read(prompt: str, outlined: Outline) -> tuple[Chunker, list[Unit]]:
     tokens = tokenize(outlined.text)
     if tokens:
-        _mark(tokens, outlined)
+        _mark(prompt, tokens, outlined)
         default_tagger().tag(tokens)
     chunker = Chunker(tokens, assign_roles(tokens))
     return chunker, mark_style(chunker.run())
@@ -103,11 +108,14 @@ def _names(token: Token) -> bool:
     )
 
 
-def _mark(tokens: Sequence[Token], outlined: Outline) -> None:
+def _mark(prompt: str, tokens: Sequence[Token], outlined: Outline) -> None:
     """Write into the tokens what part they stand in, and which of them count something."""
     for token, kind in zip(tokens, outlined.kinds(token.start for token in tokens), strict=True):
         token.part = kind
+        token.titled = token.quoted and _TITLE.search(prompt[max(0, token.start - 30) : token.start]) is not None
         token.counted = token.text[0].isdigit() and counted_noun(token.text) is not None
+    for before, token in pairwise(tokens):
+        token.titled = token.titled or (token.quoted and before.quoted and before.titled)
     mark_lettering(tokens, word_lists()["lettering"])
 
 

@@ -55,7 +55,7 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
     if word not in common_words() and i and tokens[i - 1].lower in style_lexicon().first_names:
         return NOUN  # a surname: "jesper ejsing"
     ahead = nominal_ahead(tokens, i)
-    noun_like = word in lists["noun-ing"] or code_of(word)[:1] in ("M", "O", "L")
+    noun_like = word in lists["noun-ing"]
     if before == MODIFIER and any(letter.isdigit() for letter in tokens[i - 1].text):
         before = NOUN  # a number behind its noun: "Ford F-150 coming"
     placed = before == NOUN and at_preposition(after) and token.told  # "a ship sailing on a sea"
@@ -71,7 +71,8 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
             somebody = (
                 tokens[i - 1].lower in lists["animate"] or tokens[i - 1].lower.removesuffix("s") in lists["animate"]
             )
-            if noun_like and ends and not somebody and word not in lists["transparent-verbs"]:
+            place = noun_like or code_of(word)[:1] in ("M", "O", "L")  # "forest clearing"
+            if place and ends and not somebody and word not in lists["transparent-verbs"]:
                 return NOUN  # "small hut building"
             return VERB
         if after is not None and after.tag.startswith("RB"):
