@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import pairwise
 
 from ...errors import InputError
 from ..parts import Outline, Part, outline
 from ..tags import counted_noun
 from .chunks import Chunker
-from .lexicon import word_lists
-from .roles import NOUN, VERB, assign_roles, kinds
+from .lexicon import prompt_words, word_lists
+from .roles import assign_roles
+from .senses import tag_class
 from .style import mark_style
 from .tagger import Tagger, make_tagger, shipped_model
 from .tokens import WORD, Token, mark_lettering, tokenize
 from .tree import Phrase, PromptTree, Unit, Word
+from .words import NOUN, VERB, kinds
 
 
 @lru_cache(maxsize=1)
 def default_tagger() -> Tagger:
     """The tagger that ships with the package, read once."""
-    from .lexicon import prompt_words
-
-    return make_tagger(shipped_model(), prompt_words())
+    return make_tagger(shipped_model(), prompt_words(), tag_class)
 
 
+_TITLE = re.compile(
+    r"""(?i)\b(?:text|caption|title|lettering|words?|slogan|inscription|label|logo|headline)\s*[:=]\s*["'“‘«„]$"""
+)
 _CHAIN = 32  # steps up a chain of governors; beyond, the first content phrase is as good
 _READINGS = 3
 _UNSAID = frozenset(["the", "a", "an", "of", "and", "or"])  # never part of a phrase, wherever a rule put them
@@ -46,7 +51,7 @@ def parse(prompt: str) -> PromptTree:
     if not isinstance(prompt, str):
         raise InputError(f"prompt: expected a string, got {type(prompt).__name__}; pass one prompt at a time")
     outlined = outline(prompt)
-    chunker, units = _read(outlined)
+    chunker, units = _read(prompt, outlined)
     walls: frozenset[int] = frozenset()
     for _ in range(_READINGS if outlined.groups else 0):
         more = _walls(outlined, chunker, units) - walls
@@ -54,7 +59,7 @@ def parse(prompt: str) -> PromptTree:
             break
         walls |= more  # what stands between walls may read otherwise, and be glued then
         outlined = outline(prompt, walls)
-        chunker, units = _read(outlined)
+        chunker, units = _read(prompt, outlined)
     foreign = [_foreign(prompt, part) for part in outlined.parts if part.kind == "foreign"]
     absent = tuple(
         Phrase(words, _head(unit, words), prompt=prompt)
@@ -64,10 +69,10 @@ def parse(prompt: str) -> PromptTree:
     return PromptTree(prompt, _phrases(prompt, units, foreign, outlined.regions), absent)
 
 
-def _read(outlined: Outline) -> tuple[Chunker, list[Unit]]:
+def _read(prompt: str, outlined: Outline) -> tuple[Chunker, list[Unit]]:
     tokens = tokenize(outlined.text)
     if tokens:
-        _mark(tokens, outlined)
+        _mark(prompt, tokens, outlined)
         default_tagger().tag(tokens)
     chunker = Chunker(tokens, assign_roles(tokens))
     return chunker, mark_style(chunker.run())
@@ -114,11 +119,14 @@ def _names(token: Token, last: bool) -> bool:
     return bool({"NN", "NNS"} & known) or (last and known == {""})
 
 
-def _mark(tokens: Sequence[Token], outlined: Outline) -> None:
+def _mark(prompt: str, tokens: Sequence[Token], outlined: Outline) -> None:
     """Write into the tokens what part they stand in, and which of them count something."""
     for token, kind in zip(tokens, outlined.kinds(token.start for token in tokens), strict=True):
         token.part = kind
+        token.titled = token.quoted and _TITLE.search(prompt[max(0, token.start - 30) : token.start]) is not None
         token.counted = token.text[0].isdigit() and counted_noun(token.text) is not None
+    for before, token in pairwise(tokens):
+        token.titled = token.titled or (token.quoted and before.quoted and before.titled)
     mark_lettering(tokens, word_lists()["lettering"])
 
 

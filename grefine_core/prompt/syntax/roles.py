@@ -8,377 +8,38 @@ car", "jar buried in sand", "snow covered mountain".
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 
-from .lexicon import adjectives, common_words, phrases_of, style_lexicon, wide_prepositions, word_lists
-from .tokens import AND, BREAKS, COMMA, HYPHEN, STOP, WALL, WORD, Token
-
-# Participles and verbs, the hard part of prompts: "bear eating bagels", "wooden sailing vessel", "flying car".
-
-# What a word does; one letter each, see `roles`.
-NOUN, MODIFIER, ADVERB, VERB, SKIP, PREPOSITION, CONJUNCTION = "N", "A", "R", "V", "B", "P", "C"
-DETERMINER, RELATIVE, NEGATION, PARTICLE, GLUE, POSSESSIVE, BREAK, END = "D", "W", "X", "T", "H", "S", ",", "."
-BARRIER = "|"  # a wall
-STARTS = (BREAK, END, BARRIER)
-NOMINAL = NOUN + MODIFIER
-
-_LOOK_AHEAD = 12  # words; noun phrases are not longer, and the time stays linear
-
-
-def kinds(word: str) -> list[str]:
-    """Tags the word (lower case) is known to take; [""] for an unknown one."""
-    return common_words().get(word, "").split("|")
-
-
-def is_verbal(token: Token | None) -> bool:
-    """Whether the token may continue a verb group."""
-    return token is not None and (token.tag.startswith("VB") or token.lower.endswith("ing") or token.tag == "RB")
-
-
-def at_preposition(token: Token | None) -> bool:
-    """Whether the token is a preposition or a particle."""
-    return token is not None and (token.tag in ("IN", "TO", "RP") or token.lower in ("by", "with", "in"))
-
-
-def nominal_ahead(tokens: Sequence[Token], i: int) -> bool:
-    """Whether a noun follows in the same phrase, with nothing but modifiers between."""
-    for k, token in enumerate(tokens[i + 1 : i + 1 + _LOOK_AHEAD], start=i + 1):
-        tag = token.tag
-        if tag.startswith("NN"):
-            # "man smiling wearing": a participle that was read as a noun is none.
-            word, lists = token.lower, word_lists()
-            if (
-                not word.endswith("ing")
-                or word in lists["things-ing"]
-                or word in style_lexicon().media
-                or word in style_lexicon().heads
-            ):
-                return True
-            follower = tokens[k + 1] if k + 1 < len(tokens) else None
-            if at_preposition(follower) and "VBG" in kinds(word):
-                return False
-            return word not in lists["transitive"] and (word in lists["noun-ing"] or not follows_phrase(follower))
-        if token.kind == HYPHEN or tag in ("JJ", "JJR", "JJS", "CD", "VBN", "RB", "RBS"):
-            continue
-        if tag == "VBG" and token.lower not in word_lists()["transitive"]:
-            continue
-        return False
-    return False
-
-
-def follows_phrase(token: Token | None) -> bool:
-    """Whether the word behind a participle starts something new, so that the participle is a verb."""
-    if token is None or token.kind in (*BREAKS, AND):
-        return True
-    return token.tag in ("DT", "PRP$", "PDT", "IN", "TO", "RP", "PRP", "CC", "WDT", "WRB", "EX", "MD")
-
-
-def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
-    """Role of a word in -ing: verb, modifier or noun; `before` is the role in front of it."""
-    token, lists = tokens[i], word_lists()
-    word = token.lower
-    after = tokens[i + 1] if i + 1 < len(tokens) else None
-    if word in style_lexicon().media or word in style_lexicon().heads:
-        opens = after is not None and after.tag in ("DT", "PRP$")
-        somebody = before in NOMINAL and tokens[i - 1].lower.removesuffix("s") in lists["animate"]
-        return VERB if opens and (somebody or (before == NOUN and token.tag == "VBG")) else NOUN
-    if word not in common_words() and i and tokens[i - 1].lower in style_lexicon().first_names:
-        return NOUN  # a surname: "jesper ejsing"
-    ahead = nominal_ahead(tokens, i)
-    noun_like = word in lists["noun-ing"]
-    if before == MODIFIER and any(letter.isdigit() for letter in tokens[i - 1].text):
-        before = NOUN  # a number behind its noun: "Ford F-150 coming"
-    if before == NOUN and i and (tokens[i - 1].lower in lists["animate"]) and word.endswith("ing"):
-        ends = after is None or after.kind in BREAKS
-        if (
-            (nominal_ahead(tokens, i) and kinds(word) == [""])
-            or (ends and word in lists["posture"])
-            or (at_preposition(after) and word not in lists["things-ing"])
-        ):
-            return VERB  # "an owl landing on a post", "an astronaut floating"
-    if noun_like and token.tag == "NN" and "VBG" not in kinds(word) and word not in lists["transitive"]:
-        return NOUN
-    if before in (NOUN, POSSESSIVE) or (before in (PARTICLE, ADVERB) and i > 1):
-        if follows_phrase(after):
-            opens = after is not None and after.tag in ("DT", "PRP$") and word in lists["transitive"]
-            acts = word in lists["transparent-verbs"] or word in lists["transitive"]
-            if noun_like and token.tag == "NN" and not acts and not at_preposition(after) and not opens:
-                return NOUN
-            ends = after is None or after.kind in BREAKS
-            somebody = (
-                tokens[i - 1].lower in lists["animate"] or tokens[i - 1].lower.removesuffix("s") in lists["animate"]
-            )
-            if noun_like and ends and not somebody and word not in lists["transparent-verbs"]:
-                return NOUN  # "small hut building"
-            return VERB
-        if after is not None and after.tag.startswith("RB"):
-            return VERB
-        if ahead:
-            if tokens[i - 1].lower in lists["compound-ing"] and word not in ("wearing", "holding", "riding"):
-                acts = word in lists["transitive"] and word != "eating" and tokens[i - 1].lower in lists["animate"]
-                return VERB if acts else MODIFIER  # "people watching fireworks", but "man eating plant"
-            if word in lists["adjective-ing"]:
-                return MODIFIER
-            return (
-                NOUN
-                if noun_like
-                and after is not None
-                and after.tag.startswith("NN")
-                and token.tag == "NN"
-                and (word not in lists["transitive"])
-                else VERB
-            )
-        return VERB if token.tag == "VBG" or word in lists["transitive"] else NOUN
-    if ahead:
-        starts = before in (*STARTS, CONJUNCTION, VERB, PARTICLE, SKIP, RELATIVE)
-        if word in lists["transitive"] and not noun_like and word not in lists["adjective-ing"]:
-            return VERB if starts or before == PREPOSITION else MODIFIER
-        if after is not None and after.tag in ("DT", "PRP$"):
-            return VERB
-        return MODIFIER
-    if before == DETERMINER:
-        acts = at_preposition(after) and word in lists["transparent-verbs"]
-        return VERB if acts else NOUN  # "both sitting at a bar"
-    if before == MODIFIER:
-        thing = noun_like and word not in lists["transparent-verbs"] and word not in lists["transitive"]
-        acts = token.tag == "VBG" and follows_phrase(after) and after is not None
-        return VERB if acts and not thing else NOUN
-    if (after is None or after.kind in BREAKS) and before in STARTS:
-        return NOUN if noun_like else MODIFIER  # a fragment of one word: "twirling"
-    return VERB
-
-
-def ed_role(tokens: Sequence[Token], i: int, before: str) -> str:
-    """Role of a past participle (or a past tense, which in prompts is mostly a participle misread)."""
-    token = tokens[i]
-    after = tokens[i + 1] if i + 1 < len(tokens) else None
-    ahead = nominal_ahead(tokens, i)
-    if before in (NOUN, POSSESSIVE):
-        if follows_phrase(after) or not ahead or token.lower in ("named", "called", "titled"):
-            return VERB
-        if after is not None and after.tag.startswith("RB") and token.tag == "VBD":
-            return VERB
-        return VERB if token.tag == "VBD" and not token.lower.endswith("ed") else MODIFIER
-    if before in (SKIP, ADVERB, RELATIVE) and not ahead:
-        return VERB
-    if ahead:
-        return MODIFIER
-    if before == DETERMINER:
-        return NOUN
-    if at_preposition(after) or (after is not None and after.tag == "RP"):
-        return VERB
-    return MODIFIER
-
-
-def finite_role(tokens: Sequence[Token], i: int, before: str) -> str:
-    """Role of what the tagger takes for a finite verb; in noun phrases that is often a noun ("a set")."""
-    token = tokens[i]
-    word, tag = token.lower, token.tag
-    after = tokens[i + 1] if i + 1 < len(tokens) else None
-    if tag == "VB" and i and tokens[i - 1].tag in ("TO", "MD"):
-        return VERB
-    if before == NOUN and _acts(tokens[i - 1], token):
-        return VERB
-    if before in (RELATIVE, SKIP, ADVERB, VERB):
-        return VERB
-    if before in (DETERMINER, MODIFIER, GLUE, PREPOSITION):
-        return NOUN
-    if before in STARTS:
-        opens = after is not None and after.tag in ("DT", "PRP$", "PRP")
-        opens = opens or (tag == "VBZ" and after is not None and after.tag == "TO" and "NNS" not in kinds(word))
-        if opens and tag in ("VB", "VBP"):
-            return SKIP if before == END else VERB  # "imagine a castle", "create an image of"
-        return VERB if opens else NOUN
-    if before == CONJUNCTION:
-        return VERB if tag == "VBZ" and follows_phrase(after) else NOUN
-    if tag == "VBZ":
-        describes = after is not None and after.tag[:2] in ("JJ", "RB")
-        return VERB if "NNS" not in kinds(word) or follows_phrase(after) or describes else NOUN
-    if follows_phrase(after) and after is not None and after.kind not in BREAKS:
-        return VERB
-    if after is not None and after.tag.startswith("RB") and before == NOUN:
-        return VERB
-    if tag == "VBP" and tokens[i - 1].tag == "NNP" and after is not None and not after.tag.startswith("NN"):
-        return VERB
-    return NOUN if "NN" in kinds(word) or after is not None else VERB
-
-
-# Mends of tags that the tagger, trained on sentences, gets wrong in prompts with places and colours.
-
-_OPENING_TAGS = ("DT", "CD", "IN", "VBN", "JJ", "VBG")
-
-
-_CLOSED_TAGS = frozenset(["PRP$", "PRP", "DT", "PDT", "WDT", "WP", "WP$", "MD", "CC", "EX", "POS", "TO"])
-
-
-def mend_tags(tokens: Sequence[Token]) -> None:
-    """Write better tags into prepositions, verbs of place, counted things and nouns behind colours."""
-    for token in tokens:
-        unknown = token.tag.startswith("NN") and token.text.islower() and kinds(token.lower) == [""]
-        if (unknown and token.text.endswith("ly")) or token.lower in word_lists()["mid-adverbs"]:
-            token.tag = "RB"  # "dreamily"
-    for i, token in enumerate(tokens):
-        if token.tag in _CLOSED_TAGS and len(token.lower) > 4 and token.text.isalpha() and kinds(token.lower) == [""]:
-            token.tag = "NN"  # a word that the tagger does not know is none of those
-        ends = i + 1 == len(tokens) or tokens[i + 1].kind in BREAKS
-        alone = ends and (i == 0 or tokens[i - 1].kind in BREAKS)
-        if alone and token.lower.endswith("ing") and len(token.lower) > 6 and kinds(token.lower) == [""]:
-            token.tag = "VBG"  # "unsheathing" as a tag
-        if _is_misread_thing(tokens, i, ends):
-            token.tag = "NN"
-    for token, after in pairwise(tokens):
-        if token.lower == "one" and after.lower.endswith("s") and after.lower in word_lists()["finite-verbs"]:
-            token.tag, after.tag = "PRP", "VBZ"  # "one wears a hat"
-        unknown = token.tag.startswith("NN") and token.text.islower() and kinds(token.lower) == [""]
-        if unknown and token.text.endswith("ed") and after.lower in ("with", "by", "in", "on", "into"):
-            token.tag = "VBN"  # "engraved with"
-    for i in range(len(tokens)):
-        if tokens[i].counted:
-            tokens[i].tag = "NNS" if tokens[i].lower.endswith(("s", "men")) else "NN"
-            continue
-        if _is_preposition(tokens, i):
-            tokens[i].tag = "IN"
-        elif _ends_clause(tokens, i):
-            tokens[i].tag = "RB"
-        elif _is_a_part(tokens, i):
-            tokens[i].tag = "NNS"
-        elif _is_placed(tokens, i) or _is_finite(tokens, i):
-            tokens[i].tag = "VBZ" if tokens[i].lower.endswith("s") else "VBP"
-    for i in range(len(tokens) - 1):
-        if _is_colored_noun(tokens, i):
-            tokens[i].tag, tokens[i + 1].tag = "JJ", "NN"
-
-
-def _is_a_part(tokens: Sequence[Token], i: int) -> bool:
-    """Whether a word that may be a verb is what something is in: "dew drops", "pork slices", alone in a fragment."""
-    if i + 1 < len(tokens) and tokens[i + 1].kind not in BREAKS:
-        return False
-    opens = next((k for k in range(i, max(-1, i - 4), -1) if k == 0 or tokens[k - 1].kind in BREAKS), None)
-    if opens is None or opens == i or tokens[i].lower not in word_lists()["partitive"] or tokens[i].lower[-1:] != "s":
-        return False
-    return all(token.tag.startswith(("NN", "JJ", "VBN", "CD")) for token in tokens[opens:i])
-
-
-_DESCRIBING = re.compile(r"(?:ous|ful|less|like|(?<!f)ish|[ai]ble|ed|ing|an|ese|core|punk)$")
-
-
-def _is_misread_thing(tokens: Sequence[Token], i: int, ends: bool) -> bool:
-    """Whether a word read as a verb or an adjective is a thing: "watering can", "old reliquary"."""
-    token, before = tokens[i], tokens[i - 1] if i else None
-    if token.lower == "can" and before is not None:
-        return before.lower in word_lists()["cans"] or (ends and before.tag in ("NN", "VBG", "VBN", "JJ"))
-    return token.tag.startswith("JJ") and _is_unknown_thing(tokens, i, ends)
-
-
-def _is_unknown_thing(tokens: Sequence[Token], i: int, ends: bool) -> bool:
-    """Whether a word that no lexicon has is a thing though it ends like an adjective: "amplifier", "old reliquary"."""
-    token = tokens[i]
-    word = token.lower
-    if kinds(word) != [""] or not token.text.isalpha() or word in style_lexicon().words:
-        return False
-    if token.tag != "JJ":  # a comparative has a word it compares
-        return not any(kinds(base) != [""] for base in (word[:-1], word[:-2], word[:-3], word[:-3] + "y"))
-    if not ends or _DESCRIBING.search(word) is not None:
-        return False
-    if i == 0 or tokens[i - 1].kind in BREAKS:
-        return not word.endswith(("ic", "al", "y", "ive"))
-    return tokens[i - 1].tag in ("JJ", "VBN", "VBG", "CD", "DT", "PRP$", "NN")
-
-
-def _is_preposition(tokens: Sequence[Token], i: int) -> bool:
-    """Whether a word read as an adjective is a preposition: "dog floating above water", "boat, over clouds"."""
-    word = tokens[i].lower
-    if not tokens[i].tag.startswith("JJ") or word not in word_lists()["place-prepositions"] or "IN" not in kinds(word):
-        return False
-    behind = i > 0 and tokens[i - 1].tag.startswith(("NN", "VB"))
-    return "JJ" not in kinds(word) or (behind and nominal_ahead(tokens, i))
-
-
-def _is_placed(tokens: Sequence[Token], i: int) -> bool:
-    """Whether a word read as a noun is a verb of place: "a cat rests on", "that sits in"."""
-    word = tokens[i].lower
-    if i == 0 or i + 1 == len(tokens) or not tokens[i].tag.startswith("NN") or word not in word_lists()["posture"]:
-        return False
-    before, after = tokens[i - 1], tokens[i + 1]
-    if word.endswith("ing") or after.tag not in ("IN", "RB", "RP"):
-        return False
-    if after.lower not in word_lists()["place-prepositions"] and after.lower not in wide_prepositions():
-        return False
-    if before.lower in ("that", "which", "who"):
-        return True
-    if not before.tag.startswith("NN") and not (before.tag == "JJ" and "NN" in kinds(before.lower)):
-        return False
-    several = before.tag == "NNS" or (before.lower.endswith("s") and not before.lower.endswith("ss"))
-    return word.endswith("s") != several  # "a cat rests", "cats rest"
-
-
-def _acts(before: Token, token: Token) -> bool:
-    """Whether somebody in front does what the word says: "two robots play chess"."""
-    lists = word_lists()
-    several = before.lower.endswith("s") or before.lower in _IRREGULAR_PLURALS
-    several = several and not token.lower.endswith("s") and token.lower in lists["finite-verbs"]
-    return several and (before.lower in lists["animate"] or before.lower.removesuffix("s") in lists["animate"])
-
-
-def _ends_clause(tokens: Sequence[Token], i: int) -> bool:
-    """Whether a preposition ends a clause, and so is an adverb: "a girl walking past", "the rocks below"."""
-    word, behind = tokens[i].lower, tokens[i + 1] if i + 1 < len(tokens) else None
-    return i > 0 and word in word_lists()["end-adverbs"] and (behind is None or behind.kind in BREAKS)
-
-
-def _is_finite(tokens: Sequence[Token], i: int) -> bool:
-    """Whether a word read as a noun is the verb of a clause: "a hawk circles over", "Steam rises", "that spells"."""
-    token = tokens[i]
-    if (
-        i == 0
-        or i + 1 >= len(tokens)
-        or not (token.tag.startswith(("NN", "JJ")) or token.tag == "VBG")
-        or token.lower.endswith("ing")
-    ):
-        return False
-    before, after, word = tokens[i - 1], tokens[i + 1], token.lower
-    if before.tag == "RB" and before.lower.endswith("ly") and i > 1 and tokens[i - 2].tag.startswith("NN"):
-        return after.tag in ("DT", "PRP$")  # "a watchmaker carefully repairs a watch"
-    told = after.tag == "RB" and after.lower.endswith("ly") and before.tag.startswith("NN")
-    acts = (
-        told or word in word_lists()["finite-verbs"] or (after.lower == "up" and word in ("lights", "fills", "fires"))
-    )
-    relative = before.lower in ("that", "which", "who") and before.tag in ("WDT", "WP", "IN", "DT")
-    if after.quoted and word in word_lists()["lettering"] and word.endswith("s"):
-        return relative or before.tag.startswith("NN")
-    if relative:
-        return acts or any(kind.startswith("VB") for kind in kinds(word))
-    if after.tag[:2] in ("NN", "JJ"):
-        return _acts(before, token)
-    if not acts or not (
-        after.tag in ("DT", "PRP$", "IN", "TO", "RB", "RP", "PRP") or after.lower == "up" or after.kind in BREAKS
-    ):
-        return False
-    if before.tag in ("RB", "PRP"):
-        return after.kind not in BREAKS
-    if after.lower == "up":
-        return before.tag == "NN"
-    ends = before.lower.endswith("s") and not before.lower.endswith(("ss", "us", "is"))
-    several = before.tag == "NNS" or ends or before.lower in _IRREGULAR_PLURALS
-    single = word.endswith("s") and not word.endswith("ss")  # "a man crosses", "men cross"
-    return before.tag.startswith("NN") and single != several
-
-
-_IRREGULAR_PLURALS = frozenset(
-    ["children", "people", "women", "men", "mice", "geese", "police", "sheep", "cattle", "fish"]
+from .clauses import mend_clauses
+from .lexicon import adjectives, common_words, style_lexicon, word_lists
+from .mends import mend_tags
+from .senses import ADJECTIVE, code_of, is_gerund
+from .terms import known_terms
+from .tokens import AND, BREAKS, COMMA, HYPHEN, STOP, WALL, Token
+from .verbs import ed_role, finite_role, ing_role
+from .words import (
+    ADVERB,
+    BARRIER,
+    BREAK,
+    CONJUNCTION,
+    DETERMINER,
+    END,
+    GLUE,
+    MODIFIER,
+    NEGATION,
+    NOMINAL,
+    NOUN,
+    PARTICLE,
+    POSSESSIVE,
+    PREPOSITION,
+    RELATIVE,
+    SKIP,
+    VERB,
+    at_preposition,
+    is_verbal,
+    kinds,
+    nominal_ahead,
 )
-
-
-def _is_colored_noun(tokens: Sequence[Token], i: int) -> bool:
-    """Whether the word behind a colour is its noun, read as something else: "an orange square", "a gold cross"."""
-    color, noun = tokens[i], tokens[i + 1]
-    colors = word_lists()["colors"]
-    if color.lower not in colors or color.tag not in ("JJ", "NN") or noun.tag not in ("JJ", "VB", "VBP"):
-        return False
-    opens = i == 0 or tokens[i - 1].tag in _OPENING_TAGS
-    return opens and noun.lower not in colors and "NN" in kinds(noun.lower) and not nominal_ahead(tokens, i + 1)
-
 
 _ADJECTIVE = re.compile(
     r"(?:ous|ful|less|esque|ish|ic|ive|able|ible|al|ed|en|y|punk|core|like|ar|ant|ent|ing|ian|ese)$"
@@ -387,8 +48,11 @@ _ADJECTIVE = re.compile(
 
 def assign_roles(tokens: Sequence[Token]) -> list[str]:
     """One role letter a token."""
-    fixed = _known_terms(tokens)
+    fixed = known_terms(tokens)
     mend_tags(tokens)
+    certain = {"verb": VERB, "predicate": MODIFIER, "noun": NOUN}
+    for i, what in mend_clauses(tokens).items():
+        fixed.setdefault(i, certain[what])
     roles: list[str] = []
     for i, token in enumerate(tokens):
         roles.append(fixed.get(i) or _role(tokens, i, roles))
@@ -397,102 +61,6 @@ def assign_roles(tokens: Sequence[Token]) -> list[str]:
         if roles[i] == NOUN and token.tag == "VBG" and token.lower in word_lists()["noun-ing"]:
             token.tag = "NN"  # "burning building"
     return roles
-
-
-def _known_terms(tokens: Sequence[Token]) -> dict[int, str]:
-    """Roles of prepositions of several words, and of fragments that are one known tag ("dungeons & dragons")."""
-    fixed: dict[int, str] = {}
-    wide, terms = wide_prepositions(), style_lexicon().terms
-    adverbs = phrases_of("adverb-phrases")
-    signs, negations, fillers = word_lists()["no-signs"], phrases_of("negation-phrases"), phrases_of("not-negated")
-    start = 0
-    for i in range(len(tokens) + 1):
-        if i < len(tokens) and tokens[i].kind not in BREAKS:
-            for words in wide.get(tokens[i].lower, ()):
-                verb = i + len(words) < len(tokens) and tokens[i + len(words)].tag == "VB"
-                if verb and words in (("down", "to"), ("up", "to")):
-                    continue  # "stooping down to enter"
-                if tuple(token.lower for token in tokens[i : i + len(words)]) == words:
-                    for k in range(i, i + len(words)):
-                        fixed[k] = PREPOSITION  # all of it: "next to jupiter" is no infinitive
-                        tokens[k].tag = "IN"
-                    break
-            if i in fixed:
-                continue
-            if tokens[i].lower in ("years", "year", "yrs") and _is_age(tokens, i):
-                for k in (i, i + 1):
-                    fixed[k], tokens[k].tag = MODIFIER, "JJ"
-                continue
-            if (
-                f"{tokens[i].lower} {tokens[i + 1].lower if i + 1 < len(tokens) else ''}"
-                in word_lists()["camera-moves"]
-            ):
-                fixed[i], fixed[i + 1] = MODIFIER, NOUN
-                continue
-            if length := starts_phrase(tokens, i, adverbs):
-                for k in range(i, i + length):
-                    fixed[k], tokens[k].tag = SKIP, "RB"
-            elif (length := starts_phrase(tokens, i, fillers)) or (length := starts_phrase(tokens, i, negations)):
-                role = SKIP if starts_phrase(tokens, i, fillers) else NEGATION
-                fixed |= dict.fromkeys(range(i, i + length), role)
-            elif _forbids(tokens, i) and (end := _sign_behind(tokens, i, signs)):
-                fixed |= dict.fromkeys(range(i, end), MODIFIER) | {end: NOUN}  # "no smoking sign"
-            elif _bears_lettering(tokens, i):
-                fixed[i], tokens[i].tag = VERB, "VBG" if tokens[i].lower.endswith("ing") else "VBN"
-            elif tokens[i].quoted:
-                fixed[i] = NOUN  # text to be shown, whatever its words are elsewhere
-            elif tokens[i].lower == "close" and i + 1 < len(tokens) and tokens[i + 1].lower in ("up", "ups"):
-                fixed[i], fixed[i + 1] = MODIFIER, NOUN
-            elif (
-                tokens[i].lower == "close"
-                and i + 2 < len(tokens)
-                and tokens[i + 1].kind == HYPHEN
-                and (tokens[i + 2].lower in ("up", "ups"))
-            ):
-                fixed[i], fixed[i + 1], fixed[i + 2] = MODIFIER, GLUE, NOUN
-            continue
-        if 1 < i - start <= 6 and " ".join(token.lower for token in tokens[start:i]) in terms:
-            for k in range(start, i):
-                filler = tokens[k].kind != WORD or tokens[k].lower in word_lists()["small"]
-                fixed[k] = GLUE if filler else NOUN if k == i - 1 else MODIFIER
-        start = i + 1
-    return fixed
-
-
-def starts_phrase(tokens: Sequence[Token], i: int, phrases: Mapping[str, tuple[tuple[str, ...], ...]]) -> int:
-    """How many words the longest of the fixed phrases that starts at token `i` has; 0 if none does."""
-    for words in phrases.get(tokens[i].lower, ()):
-        if tuple(token.lower for token in tokens[i : i + len(words)]) == words:
-            return len(words)
-    return 0
-
-
-def _forbids(tokens: Sequence[Token], i: int) -> bool:
-    """Whether the words of a sign that forbids may start here: "no …", "do not …"."""
-    return tokens[i].lower == "no" or (tokens[i].lower == "do" and i + 1 < len(tokens) and tokens[i + 1].lower == "not")
-
-
-def _bears_lettering(tokens: Sequence[Token], i: int) -> bool:
-    """Whether a participle is followed by what is to be read: "a sign labeled 'OPEN'", "lights spelling LOVE"."""
-    word = tokens[i].lower
-    if i == 0 or i + 1 == len(tokens) or not tokens[i + 1].quoted or tokens[i].quoted:
-        return False
-    return word in word_lists()["lettering"] and word.endswith(("ed", "ing")) and tokens[i - 1].kind == WORD
-
-
-def _is_age(tokens: Sequence[Token], i: int) -> bool:
-    """Whether the years at `i` are somebody's age: "25 years old", of no thing in the picture."""
-    return i > 0 and tokens[i - 1].tag == "CD" and i + 1 < len(tokens) and tokens[i + 1].lower == "old"
-
-
-def _sign_behind(tokens: Sequence[Token], i: int, signs: frozenset[str]) -> int:
-    """Index of the sign that forbids something, a few words behind a "no"; 0 if none is there."""
-    for k in range(i + 2, min(i + 5, len(tokens))):
-        if tokens[k].lower in signs:
-            return k
-        if tokens[k].kind not in (WORD, HYPHEN, AND) or tokens[k].lower in word_lists()["small"]:
-            break
-    return 0
 
 
 def _role(tokens: Sequence[Token], i: int, roles: list[str]) -> str:
@@ -519,7 +87,8 @@ def _role(tokens: Sequence[Token], i: int, roles: list[str]) -> str:
         return POSSESSIVE
     if word in lists["negation"]:
         return NEGATION
-    if word == "still" and before in (DETERMINER, MODIFIER, NOUN) and (after is None or after.tag == "IN"):
+    titled = word == "still" and not (token.told and before == NOUN)  # "a film still", but "brush still in hand"
+    if titled and before in (DETERMINER, MODIFIER, NOUN) and (after is None or after.tag == "IN"):
         return NOUN
     if word == "still" and after is not None and after.lower in ("life", "lifes", "frame", "shot", "image", "photo"):
         return MODIFIER
@@ -532,6 +101,16 @@ def _role(tokens: Sequence[Token], i: int, roles: list[str]) -> str:
         return NOUN if tag.startswith("NN") or (not nominal_ahead(tokens, i) and not word.endswith("ed")) else MODIFIER
     if tag == "MD" or (word in word_lists()["auxiliary"] and is_verbal(after)):
         return SKIP if before not in DETERMINER else NOUN
+    if token.told and word in lists["indefinites"] and tag != "DT" and not nominal_ahead(tokens, i):
+        return SKIP  # "everything glows"
+    if (
+        token.told
+        and word in ("one", "ones")
+        and not nominal_ahead(tokens, i)
+        and after is not None
+        and after.tag != "CD"
+    ):
+        return SKIP  # "blows another one"
     if word in word_lists()["pronouns"] or tag in ("PRP", "WP", "EX"):
         if tag in ("WP", "WDT") or (word in ("who", "that") and before in NOMINAL):
             return RELATIVE
@@ -547,7 +126,7 @@ def _role(tokens: Sequence[Token], i: int, roles: list[str]) -> str:
     behind = i > 0 and (tokens[i - 1].tag in ("JJ", "DT", "VBG", "VBN", "CD") or tokens[i - 1].lower.endswith("ing"))
     if behind and word in lists["things-ing"]:
         return NOUN  # "a burning building"
-    if word.endswith("ing") and len(word) > 4 and tag[:2] in ("VB", "NN", "JJ") and tag != "NNP":
+    if word.endswith("ing") and len(word) > 4 and is_gerund(word) and tag[:2] in ("VB", "NN", "JJ") and tag != "NNP":
         return ing_role(tokens, i, before)
     participle = tag == "JJ" and word.endswith(("ed", "grown")) and at_preposition(after)
     if tag in ("VBN", "VBD") or (participle and before in (*NOMINAL, BREAK, BARRIER)):
@@ -591,7 +170,8 @@ def _adjective_role(tokens: Sequence[Token], i: int, before: str) -> str:
     if before == DETERMINER and tokens[i - 1].lower == "the":
         return NOUN
     word = token.lower
-    if before != GLUE and "-" not in word and word not in common_words() and not _ADJECTIVE.search(word):
+    known = word in common_words() or code_of(word)[:1] == ADJECTIVE
+    if before != GLUE and "-" not in word and not known and not _ADJECTIVE.search(word):
         return NOUN  # the tagger only guessed
     return MODIFIER
 

@@ -8,17 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from .compounds import ANIMAL, PERSON, PLANT, SITE, THING, WORN, best_starts, is_pair, kind_of
 from .lexicon import style_lexicon, word_lists
-from .roles import GLUE, MODIFIER, NOMINAL, NOUN, kinds
+from .senses import ADJECTIVE, can_be_seen, code_of
 from .tokens import Token
+from .words import GLUE, MODIFIER, NOMINAL, NOUN, kinds
 
 _ROW = 3  # nouns and modifiers; shorter stretches are one thing
+_LONG_ROW = 6  # nouns; so many are hardly one thing
 
 
 def starts_in_rows(tokens: Sequence[Token], roles: Sequence[str]) -> frozenset[int]:
     """Indices of the words that start another thing of the same row."""
     found: set[int] = set()
     for start, end in _stretches(roles):
+        counts = start + 1 < end < len(tokens) and tokens[end].lower == "of" and roles[end - 1] == NOUN
+        counts = counts and roles[end - 2] == NOUN and tokens[end - 1].lower in word_lists()["partitive"]
+        if counts and kind_of(tokens[end - 2].lower) not in (PERSON, ANIMAL):
+            found.add(end - 1)  # "shipwreck school of fish"
         if end - start >= _ROW:
             found.update(_starts(tokens, roles, start, end))
     return frozenset(found)
@@ -48,9 +55,29 @@ def _starts(tokens: Sequence[Token], roles: Sequence[str], start: int, end: int)
             opened = i
         elif roles[i - 1] == roles[i] == NOUN and _stands_alone(tokens, i, in_row, long, opened < i - 1):
             more.add(i)
+    if in_row or (last - start >= _LONG_ROW and set(roles[last - _LONG_ROW : last]) == {NOUN}):
+        more.update(_between_nouns(tokens, roles, start, last, found | more))
     if found or more:
         more.update(_style_words(tokens, start, last))
     return found | more
+
+
+def _between_nouns(
+    tokens: Sequence[Token], roles: Sequence[str], start: int, last: int, known: set[int]
+) -> Iterator[int]:
+    """Where things start among nouns that no adjective parts, see `compounds`."""
+    i = start
+    while i <= last:
+        first = i
+        while i <= last and roles[i] == NOUN and not tokens[i].quoted and (i == first or i not in known):
+            i += 1
+        if i - first > 1:
+            words = [token.lower for token in tokens[first:i]]
+            plurals = [_is_plural(token) for token in tokens[first:i]]
+            described = first > start and first not in known and roles[first - 1] == MODIFIER
+            for k in best_starts(words, plurals, described):
+                yield first + k
+        i = max(i, first + 1)
 
 
 def _style_words(tokens: Sequence[Token], start: int, last: int) -> Iterator[int]:
@@ -74,7 +101,8 @@ def _modifies(tokens: Sequence[Token], roles: Sequence[str], i: int, last: int) 
     word, lists = tokens[i].lower, word_lists()
     if i >= last or roles[i] != NOUN:
         return False
-    listed = any(word in lists[name] for name in ("colors", "materials", "gems"))
+    listed = any(word in lists[name] for name in ("colors", "materials", "gems", "substances"))
+    listed = listed or code_of(word)[:1] == ADJECTIVE
     return listed or ("JJ" in kinds(word) and tokens[i + 1].tag == "JJ")  # "tail blonde messy hair"
 
 
@@ -83,6 +111,13 @@ def _describes_anew(tokens: Sequence[Token], roles: Sequence[str], i: int) -> bo
     before, word, lists = tokens[i - 1], tokens[i].lower, word_lists()
     if before.quoted or tokens[i].quoted:
         return False
+    if (
+        i + 1 < len(tokens)
+        and is_pair(word, tokens[i + 1].lower)
+        and kind_of(before.lower) in (THING, SITE, WORN)
+        and _is_thing(before)
+    ):
+        return True  # "cathedral stained glass windows"
     material = before.lower in lists["materials"] or before.lower in lists["gems"]
     described = i > 1 and roles[i - 2] == MODIFIER and material  # "white sand blue sea"
     if not described and not _is_thing(before):
@@ -90,9 +125,13 @@ def _describes_anew(tokens: Sequence[Token], roles: Sequence[str], i: int) -> bo
     tag = tokens[i].tag
     if tag in ("VBN", "VBD") or (tag == "JJ" and word.endswith("ed")):
         if word in lists["compound-ed"]:
-            return False
+            apart = word in lists["apart-ed"] and kind_of(before.lower) in (THING, SITE, WORN, PERSON, ANIMAL)
+            return _is_plural(before) or apart  # "figurehead striped sail", but "snow covered hill"
     elif tag == "VBG" or word.endswith("ing"):
-        return word in lists["adjective-ing"] and before.lower not in lists["compound-ing"]
+        if before.lower in lists["compound-ing"]:
+            return False
+        still = word not in lists["transitive"] and word not in lists["noun-ing"] and roles[i] == MODIFIER
+        return word in lists["adjective-ing"] or (still and kind_of(before.lower) in (THING, SITE))
     elif tag.startswith("RB"):
         return False
     return True
@@ -113,13 +152,13 @@ def _is_thing(token: Token) -> bool:
         and (word not in lists["animate"] or word in lists["sorts"])
     ):
         return False  # "female green fox"
-    return token.counted or bool({"NN", "NNS"} & set(kinds(word))) or word in lists["feature"]
+    return token.counted or bool({"NN", "NNS"} & set(kinds(word))) or word in lists["feature"] or can_be_seen(word)
 
 
 def _stands_alone(tokens: Sequence[Token], i: int, in_row: bool, long: bool, described: bool) -> bool:
     """Whether the noun at `i` forms no compound with the one in front: "clouds forest", "hair freckles"."""
     before, token, lists = tokens[i - 1], tokens[i], word_lists()
-    if before.quoted or token.quoted or f"{before.lower} {token.lower}" in lists["compounds"]:
+    if before.quoted or token.quoted or is_pair(before.lower, token.lower):
         return False
     if in_row and i + 1 < len(tokens) and f"{token.lower} {tokens[i + 1].lower}" in lists["compounds"]:
         return True
@@ -141,9 +180,12 @@ def _stands_alone(tokens: Sequence[Token], i: int, in_row: bool, long: bool, des
         return True
     if before.lower in lists["places"] and token.lower in lists["time"]:
         return True
-    if before.lower in lists["feature"] and before.lower not in lists["body"] and token.lower in lists["feature"]:
+    material = before.lower in lists["materials"] or before.lower in lists["gems"] or before.lower in lists["colors"]
+    worn = before.lower in lists["feature"] and before.lower not in lists["body"] and not material
+    if worn and token.lower in lists["feature"]:
         return True  # "armor katana"
-    if before.lower in lists["whole-scenes"] or token.lower in lists["whole-scenes"]:
+    grown = kind_of(before.lower) == PLANT and kind_of(token.lower) == SITE  # "sunflower field"
+    if before.lower in lists["whole-scenes"] or (token.lower in lists["whole-scenes"] and not grown):
         return True
     return described and before.lower in lists["places"] and (token.lower in lists["animate"] or token.lower == "crowd")
 

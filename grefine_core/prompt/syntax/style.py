@@ -11,9 +11,10 @@ import re
 from collections.abc import Sequence
 
 from .lexicon import common_words, style_lexicon, word_lists
-from .roles import kinds
 from .tokens import Token
 from .tree import Unit
+from .unseen import acts, names_no_thing
+from .words import kinds
 
 # Names: known artists, and words that look like somebody's name.
 
@@ -211,7 +212,8 @@ class _State:
             self.result.append(unit)
             self.content_seen = True
             return
-        if self._names_no_thing(unit):
+        following = self.units[position + 1] if position + 1 < len(self.units) else None
+        if _is_part_of_picture(unit) or names_no_thing(unit, following, self.content_seen):
             unit.style = True
             self.result.append(unit)
             return
@@ -231,10 +233,14 @@ class _State:
             unit.style = self._predicate_is_style(position)
         elif free and self._is_whole(unit, position):
             unit.style = False
-        elif unit.relation == "next" and self._is_term(unit):
+        elif unit.relation == "next" and (self._is_term(unit) or self._ends_row(unit)):
             unit.style = True  # in a row of things: "mountains tracking camera", "snow HDR sunset"
         else:
             unit.style = self._is_style(unit, free or (unit.relation == "next" and governed), position)
+        if unit.style and acts(unit):
+            unit.style = False
+        if unit.head is None and unit.words and all(token.told for token in unit.words) and unit.kind != "predicate":
+            unit.style = True  # adjectives of a sentence, left over
         if unit.style and unit.key not in self.lexicon.media and any(token.quoted for token in unit.verbs):
             unit.style = False  # "neon lights spelling LOVE"
         front = None if unit.style else self._split_front(unit)
@@ -247,18 +253,6 @@ class _State:
                 self.result.append(tail)
             self.content_seen = True
             self.artists = False
-
-    def _names_no_thing(self, unit: Unit) -> bool:
-        """Whether a unit is a place in the picture or the picture: "in the background", "on the left", "the scene"."""
-        if _is_part_of_picture(unit):
-            return True
-        if unit.head is None or any(
-            token is not unit.head and token.lower not in word_lists()["picture-wholes"] for token in unit.words
-        ):
-            return False
-        if unit.key in word_lists()["picture-places"]:
-            return unit.relation == "prep" or (unit.determined and self.content_seen)
-        return unit.key in word_lists()["picture-words"] and unit.determined
 
     # Artists --------------------------------------------------------------------------------------------------------
 
@@ -313,6 +307,10 @@ class _State:
         """Whether the unit is just a known tag of several words, or one in capitals."""
         several = len(unit.words) > 1 or (bool(unit.words) and unit.words[0].text.isupper())
         return several and " ".join(unit.lower) in self.lexicon.terms
+
+    def _ends_row(self, unit: Unit) -> bool:
+        """Whether a medium stands in a row of things: "orange sunset national geographic photo"."""
+        return len(unit.words) > 1 and not unit.verbs and unit.key in self.lexicon.strong_media and is_free_style(unit)
 
     def _is_whole(self, unit: Unit, position: int) -> bool:
         """Whether "of …" follows a noun that is no medium: "field of flowers", whatever "field" is alone."""

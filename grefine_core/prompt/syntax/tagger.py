@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,8 +147,10 @@ class Tagger:
         fixed: Mapping[str, str],
         lexicon: Mapping[str, str],
         closed: Mapping[str, str] | None = None,
+        more: Callable[[str], str] | None = None,
     ) -> None:
         self.lexicon = lexicon
+        self.more = more
         names = set(tags)
         closed = {word: kind for word, kind in (closed or {}).items() if names & set(kind.split("|"))}
         known = dict(weights)
@@ -173,7 +175,10 @@ class Tagger:
         word = token.lower[-_LONGEST_WORD:]
         if token.counted:
             word = word.lstrip("0123456789")
-        return Seen(word, shape(token.text[:_LONGEST_WORD]), word_class(word, self.lexicon))
+        kind = word_class(word, self.lexicon)
+        if kind in ("?", "?s"):
+            kind = (self.more(word) if self.more is not None else "") or kind
+        return Seen(word, shape(token.text[:_LONGEST_WORD]), kind)
 
 
 def read_model(path: Path) -> dict[str, Any]:
@@ -202,8 +207,12 @@ def load_tagger(path: Path, extra_words: Mapping[str, str] | None = None) -> Tag
     return make_tagger(read_model(path), extra_words)
 
 
-def make_tagger(content: Mapping[str, Any], extra_words: Mapping[str, str] | None = None) -> Tagger:
-    """The tagger of a model's content, see `read_model`.
+def make_tagger(
+    content: Mapping[str, Any],
+    extra_words: Mapping[str, str] | None = None,
+    more: Callable[[str], str] | None = None,
+) -> Tagger:
+    """The tagger of a model's content, see `read_model`; `more`: see `Tagger`.
 
     extra_words: word -> its class. A word binds to its class in lower case: nothing but the tags named there, and
     for a word of the treebank, the tags it has there, too, proper nouns left out.
@@ -220,7 +229,7 @@ def make_tagger(content: Mapping[str, Any], extra_words: Mapping[str, str] | Non
         else:
             fixed[word] = ordinary
             closed.pop(word, None)
-    return Tagger(content["tags"], unpack_weights(content), fixed, lexicon, closed)
+    return Tagger(content["tags"], unpack_weights(content), fixed, lexicon, closed, more)
 
 
 @lru_cache(maxsize=1)

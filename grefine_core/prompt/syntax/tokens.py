@@ -53,9 +53,13 @@ _NEGATED = re.compile(r"(?i)^(do|does|did|ca|could|wo|would|should|is|are|was|we
 
 
 class Token:
-    """One token; `tag` is filled in by the tagger, `part` and `counted` by the parser, the rest by `tokenize`."""
+    """One token.
 
-    __slots__ = ("counted", "kind", "lower", "part", "quoted", "start", "tag", "text")
+    `tag` is filled in by the tagger, `part`, `titled` and `counted` by the parser, `told` with the roles, the rest by
+    `tokenize`.
+    """
+
+    __slots__ = ("counted", "kind", "lower", "part", "quoted", "start", "tag", "text", "titled", "told")
 
     def __init__(self, text: str, start: int, kind: str, quoted: bool = False) -> None:
         self.text = text
@@ -65,6 +69,8 @@ class Token:
         self.tag = ""
         self.quoted = quoted  # between quotation marks: a title, or text in the picture
         self.part = "prose"  # kind of the part it stands in, see `grefine_core.prompt.parts`
+        self.titled = False  # lettering behind a heading: "text: 'HELLO'"
+        self.told = False  # in a sentence, see `grefine_core.prompt.syntax.clauses`
         self.counted = False  # a number and a thing in one: "2girls"
 
     @property

@@ -155,11 +155,11 @@ class Unit:
     words: tokens of the phrase; verbs: tokens that joined it as verbs or predicates; head: its noun, None for a unit
     of adjectives alone. governor: the unit it hangs on (None: the root). relation: "start" of a fragment, "prep",
     "object", "conj", "next" to its neighbour; preposition: the word, for "prep" ("by", "in"). fragment, sentence:
-    counters. determined: an article stands in front; owned: a possessive pronoun.
+    counters. determined: an article stands in front (article: which one); owned: a possessive pronoun.
     """
 
-    __slots__ = ("determined", "fragment", "governor", "head", "index", "kind", "owned", "preposition", "relation",
-                 "sentence", "style", "verbs", "words")  # fmt: skip
+    __slots__ = ("article", "determined", "fragment", "governor", "head", "index", "kind", "owned", "preposition",
+                 "relation", "sentence", "style", "verbs", "words")  # fmt: skip
 
     def __init__(self, index: int, fragment: int, sentence: int) -> None:
         self.index = index
@@ -172,6 +172,7 @@ class Unit:
         self.fragment = fragment
         self.sentence = sentence
         self.determined = self.owned = False
+        self.article = ""  # the word that determines it, in lower case
         self.kind = ""  # "predicate": a unit that a verb opened and that has no noun yet
         self.style = False
 

@@ -82,6 +82,8 @@ def content(prompt: str) -> list[str]:
         ('a sign that says "OPEN" on a door', ["SIGN says OPEN", "DOOR"]),
         ("a license plate reading ABC 123 on a truck", ["license PLATE reading ABC 123", "TRUCK"]),
         ("a banner 'SAVE US', two drums", ["BANNER SAVE US", "two DRUMS"]),
+        ('a cake, text: "Happy Day Ann" in icing', ["CAKE Happy Day Ann", "ICING"]),
+        ('a menu board listing "Soup" by a door', ["menu BOARD listing Soup", "DOOR"]),
         # Negation
         ("a no parking sign by a gate", ["no parking SIGN", "GATE"]),
         ("a desk with nothing but a laptop", ["DESK", "LAPTOP"]),
@@ -90,6 +92,43 @@ def content(prompt: str) -> list[str]:
         ("A hawk circles over a field. Steam rises from a pot.", ["HAWK circles", "FIELD", "STEAM rises", "POT"]),
         ("A man in a burning building. The overall mood is calm.", ["MAN", "burning BUILDING"]),
         ("In the background, a kite. On the left stands a chair.", ["KITE", "CHAIR"]),
+        # Verbs of sentences that look like nouns or adjectives
+        ("A tailor pins a hem. Wasps swarm around a jam jar.", ["TAILOR pins", "HEM", "WASPS swarm", "jam JAR"]),
+        ("A pot boils and spits hot oil.", ["POT boils spits", "hot OIL"]),
+        ("Thunder clouds gather over a plain.", ["Thunder CLOUDS gather", "PLAIN"]),
+        ("Bags of flour line a cellar wall.", ["BAGS line", "FLOUR", "cellar WALL"]),
+        ("A groom and his mother waltz in a barn.", ["GROOM", "MOTHER waltz", "BARN"]),
+        ("A potter is kneading wet clay.", ["POTTER kneading", "wet CLAY"]),
+        ("A lamp makes the brass bells gleam.", ["LAMP makes", "brass BELLS gleam"]),
+        ("We glimpse a heron.", ["glimpse HERON"]),
+        ("A jug stands beside an oil can.", ["JUG stands", "oil CAN"]),
+        # Adjectives of sentences without their noun
+        ("The cake looks moist, dark and sticky.", ["CAKE looks moist dark sticky"]),
+        ("A dog lies on a rug, unaware of the thief.", ["DOG lies unaware", "RUG", "THIEF"]),
+        ("A man walks, his cap pulled low over his ears.", ["MAN walks", "CAP pulled low", "EARS"]),
+        ("a van painted bright green, a dog", ["VAN painted bright green", "DOG"]),
+        # What cannot be seen
+        ("A nurse sits alone. There is a sense of sorrow and quiet dignity.", ["NURSE sits alone"]),
+        ("A boat drifts by. The scene evokes serenity. Everything is still.", ["BOAT drifts by"]),
+        ("A clown juggles plates, giving the picture a playful charm.", ["CLOWN juggles giving", "PLATES"]),
+        ("A bird sings in the hazy distance.", ["BIRD sings"]),
+        ("Its wallpaper peels. Blueprints cover a bench.", ["WALLPAPER peels", "BLUEPRINTS cover", "BENCH"]),
+        # Nouns in a row
+        (
+            "walnut desk globe velvet chair parrot open window",
+            ["walnut DESK", "GLOBE", "velvet CHAIR", "PARROT", "open WINDOW"],
+        ),
+        (
+            "snowy garden stone lantern koi pond wooden bench oak tree",
+            ["snowy GARDEN", "stone LANTERN", "koi POND", "wooden BENCH", "oak TREE"],
+        ),
+        ("rusty mill copper pots oak barrels old ladder", ["rusty MILL", "copper POTS", "oak BARRELS", "old LADDER"]),
+        ("tall church stained glass windows red carpet", ["tall CHURCH", "stained glass WINDOWS", "red CARPET"]),
+        (
+            "white boat striped flag grey harbor ripe plums striped box",
+            ["white BOAT", "striped FLAG", "grey HARBOR", "ripe PLUMS", "striped BOX"],
+        ),
+        ("brown bear cub glacier green water national geographic photo", ["brown bear CUB", "GLACIER", "green WATER"]),
     ],
 )
 def test_content(prompt: str, wanted: list[str]) -> None:
@@ -107,6 +146,9 @@ def test_content(prompt: str, wanted: list[str]) -> None:
         ("Prompt: a fox\nNegative prompt: blurry fur, two tails", ["blurry fur", "two tails"]),
         ("scenery, no_humans, a pier", ["humans"]),
         ("a crown instead of a hat", ["hat"]),
+        ("a sailor, avoid tattoos", ["tattoos"]),
+        ("A hall. Leave out any guests and balloons.", ["guests", "balloons"]),
+        ("A hall. Avoid text, logos and a red carpet. Two lamps.", ["text", "logos", "red carpet"]),
         ("a red hat", []),
     ],
 )

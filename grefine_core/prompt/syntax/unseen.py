@@ -1,0 +1,65 @@
+"""Which units name nothing that can be looked for: places in the picture, the whole of it, moods and qualities."""
+
+from __future__ import annotations
+
+from .lexicon import style_lexicon, word_lists
+from .senses import can_be_seen, is_abstract, noun_kinds
+from .tree import Unit
+
+_SEEN = frozenset("AMPVDBYOLGIHN")  # see `senses`: kinds of things that can be seen
+_THINGS = frozenset("AMPVDBYO")
+_WIDE_PLACES = frozenset(["background", "foreground", "distance", "midground", "frame", "horizon line"])
+
+
+def names_no_thing(unit: Unit, following: Unit | None, content_seen: bool) -> bool:
+    """Whether a unit names no thing: "in the background", "the overall mood", "a sense of wonder".
+
+    following: the unit behind it. content_seen: whether a thing was named in front of it.
+    """
+    lists = word_lists()
+    if unit.head is None or unit.head.quoted:
+        return False
+    wide = unit.relation == "prep" and unit.key in _WIDE_PLACES and unit.determined
+    plain = all(token is unit.head or token.lower in lists["picture-wholes"] for token in unit.words)
+    if wide and all(token is unit.head or token.tag.startswith(("JJ", "VB", "RB")) for token in unit.words):
+        return True  # "in the hazy distance"
+    if plain and unit.key in lists["picture-places"]:
+        return unit.relation == "prep" or (unit.determined and content_seen)
+    if plain and unit.key in lists["picture-words"] and unit.determined:
+        held = unit.relation == "object" and unit.article in ("a", "an") and can_be_seen(unit.key)
+        return not held  # "lifts a frame"
+    return content_seen and unit.head.told and _is_unseen(unit, following)
+
+
+def _is_unseen(unit: Unit, following: Unit | None) -> bool:
+    """Whether a unit names a mood, a quality or a thought, by its noun or by what is said about it."""
+    lists, key, above = word_lists(), unit.key, unit.governor
+    if key in lists["visible"] or key in lists["feature"] or key in lists["animate"] or key in lists["colors"]:
+        return False
+    if key in lists["moods"] or is_abstract(key):
+        return True
+    measures = following is not None and following.governor is unit and following.preposition == "of"
+    if measures and following is not None and key in lists["mood-measures"]:
+        return following.key in lists["moods"] or is_abstract(following.key)
+    if unit.relation == "prep" and above is not None and above.style and above.key in lists["picture-words"]:
+        return key in lists["picture-words"] or key in style_lexicon().heads  # "the palette consists of earth tones"
+    kinds = noun_kinds(key)
+    if not kinds or kinds[0] in _SEEN or key in lists["time"]:
+        return False
+    if above is None:
+        return False
+    if unit.relation == "prep" and unit.preposition in ("of", "between", "from"):
+        return above.style and above.head is not None and (above.key in lists["moods"] or is_abstract(above.key))
+    told = bool(above.verbs) and above.verbs[-1].lower in lists["telling"]
+    return unit.relation in ("object", "conj") and told
+
+
+def acts(unit: Unit) -> bool:
+    """Whether a style word of a sentence is a thing after all: somebody's ("its wallpaper"), or one that acts."""
+    if unit.head is None or not unit.head.told or unit.key in word_lists()["picture-words"]:
+        return False
+    lexicon, loose = style_lexicon(), unit.key in word_lists()["loose-heads"]
+    seen = loose or not _THINGS.isdisjoint(noun_kinds(unit.key))
+    if not seen or unit.key in lexicon.strong_media or (unit.key in lexicon.heads and not loose):
+        return False
+    return unit.owned or any(token.tag in ("VBZ", "VBP") for token in unit.verbs)
