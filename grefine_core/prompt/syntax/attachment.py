@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from .lexicon import style_lexicon, word_lists
 from .tokens import Token
 from .tree import Unit
 from .words import kinds
 
-if TYPE_CHECKING:
-    from .chunks import Chunker
-
 _CHAIN = 8  # steps up a chain of governors; deeper nesting is not language
 _EARLY = 40  # units among which the subject of a fragment is looked for
 _CLAUSE_TAGS = ("VBZ", "VBP", "MD", "VB")
+
+
+class Units(Protocol):
+    """What was read so far, as `chunks.Chunker` keeps it."""
+
+    tokens: Sequence[Token]
+    roles: Sequence[str]
+    units: list[Unit]
+    dropped: set[int]
+    sentence: int
+    subject: Unit | None
+    clause: Unit | None
+    relative: Unit | None
+    counted: Unit | None
+
+    def nearest(self) -> Unit | None:
+        """The unit that was named last."""
 
 
 def is_animate(unit: Unit) -> bool:
@@ -66,7 +80,7 @@ def conjunct_governor(before: Unit) -> Unit | None:
     return before if before.governor is None and before.index == 0 else before.governor
 
 
-def _head_ahead(chunker: Chunker, start: int) -> tuple[str, bool]:
+def _head_ahead(chunker: Units, start: int) -> tuple[str, bool]:
     """(head of the noun phrase that starts at token `start`, whether a possessive pronoun opens it)."""
     word, own = "", False
     for role, token in zip(chunker.roles[start : start + 10], chunker.tokens[start : start + 10], strict=True):
@@ -81,7 +95,7 @@ def _head_ahead(chunker: Chunker, start: int) -> tuple[str, bool]:
     return word, own
 
 
-def governor_of(chunker: Chunker, preposition: str, start: int) -> Unit | None:
+def governor_of(chunker: Units, preposition: str, start: int) -> Unit | None:
     """Governor of the noun phrase behind a preposition; `start` is the index of its first token."""
     last = chunker.nearest()
     if last is None:
@@ -164,7 +178,7 @@ def upwards(unit: Unit) -> list[Unit]:
     return chain
 
 
-def subject_of(chunker: Chunker, i: int) -> Unit | None:
+def subject_of(chunker: Units, i: int) -> Unit | None:
     """The unit that the verb at token `i` joins."""
     token = chunker.tokens[i]
     word = token.lower
@@ -217,7 +231,7 @@ def subject_of(chunker: Chunker, i: int) -> Unit | None:
     return last
 
 
-def _is_finite(chunker: Chunker, i: int) -> bool:
+def _is_finite(chunker: Units, i: int) -> bool:
     """Whether the verb is one of a clause; a past tense without an object is a participle that was misread."""
     tag = chunker.tokens[i].tag
     if tag != "VBD":
@@ -226,7 +240,7 @@ def _is_finite(chunker: Chunker, i: int) -> bool:
     return following in ("D", "N", "A") or chunker.tokens[i].lower in ("had", "did", "was", "were")
 
 
-def subject_before(chunker: Chunker) -> Unit | None:
+def subject_before(chunker: Units) -> Unit | None:
     """Subject of a verb that opens a fragment: what was counted last, else the first main noun of the sentence."""
     if chunker.counted is not None:
         return chunker.counted

@@ -67,7 +67,7 @@ def content(prompt: str) -> list[str]:
         ("Scene: a den. Companion: an owl. Lighting setup: two lamps.", ["DEN", "OWL"]),
         ('{"subject": "a fox", "position": "top left", "cameraAngle": "low"}', ["FOX"]),
         ("<subject>a fox</subject> <style>ink</style>", ["FOX"]),
-        ('a cake, text: "Happy Day" in icing, a fork', ["CAKE", "ICING", "FORK"]),
+        ('a cake, text: "Happy Day" in icing, a fork', ["CAKE Happy Day", "ICING", "FORK"]),
         ("Scene: a wet alley. Subject: a woman. Camera: 35mm", ["wet ALLEY", "WOMAN"]),
         ('{"scene": "a market", "subjects": [{"name": "old woman"}], "seed": 7}', ["MARKET", "old WOMAN"]),
         ("* a red bicycle\n* a brick wall", ["red BICYCLE", "brick WALL"]),
