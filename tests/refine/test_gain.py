@@ -109,6 +109,16 @@ def test_a_missing_thing_that_appears_is_a_gain(before, mask):
     assert "'grass' 0.90 →" in out.entries[0][0].reason
 
 
+def test_a_region_is_judged_where_it_was_masked_not_only_where_pixels_differ(before, mask):
+    """A small thing on an empty ground is less plain than the ground, the ground around it as plain as before."""
+    before[..., RED] = 0.95
+    thing = (12, 12, 18, 18)
+    after = changed(changed(before, thing, GREEN, 0.9), thing, RED, -0.65)
+    out = check(before, after, mask=mask, noise=replace(QUIET, phrase=0.02))
+    assert verdicts(out) == [True]
+    assert out.entries[0][0].quality == pytest.approx((0.95, 0.95 - 0.65 * 36 / 400), abs=0.01)
+
+
 def test_a_phrase_that_is_lost_refuses_a_gain(before, mask):
     fine = changed(before, A, RED, 0.3)
     out = check(before, changed(fine, A, BLUE, -0.2), mask=mask)
