@@ -266,7 +266,7 @@ def test(arguments: list[str]) -> int:
         return code
     # One process a core, up to four, each with one thread: most tests are too small for several threads to be of use.
     workers = min(os.cpu_count() or 1, 4)
-    spread = [] if arguments else ["-n", str(workers), "--dist", "loadfile"]
+    spread = [] if arguments else ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
     surroundings = os.environ if arguments else {**os.environ, "OMP_NUM_THREADS": "1"}
     # The executable, not `python -m pytest`: that would put this folder, with its `nodes`, on sys.path.
     return subprocess.run([str(BIN / "pytest"), *spread, *arguments], cwd=ROOT, env=surroundings).returncode

@@ -40,6 +40,16 @@ settings.load_profile("grefine")
 os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1,localhost"
 
 
+#: Whole programs are started there: these files come first, so that at the end no worker waits long for another.
+_LONG = ("host", "research", "cli", "project", "engines")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    places = {here / name: place for place, name in enumerate(_LONG)}
+    items.sort(key=lambda item: min((places.get(folder, len(places)) for folder in item.path.parents), default=0))
+
+
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Bytes are known by their argument's name: processes that share the tests out must all find the same ids."""
     return argname if isinstance(val, bytes) else None
