@@ -10,16 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Literal
 
 from .gear import is_gear
-from .headings import element_marks, headings, is_place, kind_of_heading, place_marks
+from .headings import bracketed_headings, element_marks, headings, is_place, kind_of_heading, place_marks
 from .languages import foreign_pieces, other_scripts
 from .markup import SEPARATORS, Group, read, spans
 from .syntax.lexicon import common_words, style_lexicon, word_lists
 from .syntax.tokens import WALL_MARK
-from .tags import COUNTED, NAMESPACE, is_short, is_style_tag, is_tag
+from .tags import COUNTED, NAMESPACE, counted_noun, is_short, is_style_tag, is_tag
 
 Kind = Literal["prose", "tag", "style", "absent", "foreign"]
 PROSE: tuple[Kind, str] = ("prose", "")
@@ -162,6 +162,9 @@ class _Draft:
             self.blank(start, end, wall=True)
             self.regions.append(end)
         self.regions.sort()
+        for heading in bracketed_headings(marked):
+            self.blank(heading.start, heading.end, wall=True)
+            self._value(heading.end, heading.stop, heading.kind)
         for start, end in element_marks(marked):
             self.blank(start, end, wall=True)
         for pattern in (_OPTION_COUNT, _SCHEDULE, _QUALIFIED):
@@ -239,8 +242,12 @@ class _Draft:
         text = "".join(self.text)
         for heading in headings(text):
             self.blank(heading.start, heading.end, wall=True)
-            quoted = _QUOTED_VALUE.match(text, heading.end, heading.stop) if heading.letters else None
-            if quoted is not None:
+            quoted = _QUOTED_VALUE.match(text, heading.end, heading.stop)
+            if quoted is not None and not heading.letters:
+                first = quoted.end() - len(quoted.group().lstrip())
+                self.text[first] = self.text[quoted.end() - 1] = WALL_MARK  # as in JSON: no text to be shown
+                self._value(heading.end, heading.stop, heading.kind)
+            elif quoted is not None:
                 self.tell(*quoted.span(), "style")  # text to be shown, on nothing that is named here
                 self.blank(quoted.end(), quoted.end() + 1, wall=True)
             else:
@@ -287,6 +294,11 @@ class _Draft:
                 continue
             self._wall(start, -1)
             self._wall(end, 1)
+            counted = [match.start() for match in COUNTED.finditer(piece) if counted_noun(match.group())]
+            for before, after in pairwise(counted):
+                gap = piece[before:after].rstrip(" \t")
+                if len(gap.split()) == 1 and len(gap) < after - before:
+                    self.text[start + after - 1] = WALL_MARK  # "1girl 1boy"
             if not re.search(r"[^\W\d_]{2}", piece) and not COUNTED.search(piece):
                 self.blank(start, end)  # ":3", "^_^", "x_x"
                 continue

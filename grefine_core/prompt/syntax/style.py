@@ -349,7 +349,8 @@ class _State:
         if not words:
             return False
         if free:
-            return is_free_style(unit) or self._medium(unit, position) or (self.content_seen and is_shorthand(words))
+            shorthand = self.content_seen and unit.words[0].part != "tag" and is_shorthand(words)
+            return is_free_style(unit) or self._medium(unit, position) or shorthand
         governed = unit.governor is not None and unit.governor.style
         if unit.relation == "conj":
             previous = self.units[position - 1]
