@@ -19,9 +19,9 @@ from .languages import foreign_pieces, other_scripts
 from .markup import SEPARATORS, Group, read, spans
 from .syntax.lexicon import common_words, style_lexicon, word_lists
 from .syntax.tokens import WALL_MARK
-from .tags import COUNTED, NAMESPACE, counted_noun, is_short, is_style_tag, is_tag
+from .tags import COUNTED, NAMESPACE, counted_noun, is_short, is_style_tag, is_tag, names_thing
 
-Kind = Literal["prose", "tag", "style", "absent", "foreign"]
+Kind = Literal["prose", "tag", "thing", "style", "absent", "foreign"]
 PROSE: tuple[Kind, str] = ("prose", "")
 
 # Where comma-parts end. A full stop ends one before a blank alone: "f/1.8", "h. r. giger" matter to nobody here.
@@ -308,7 +308,7 @@ class _Draft:
                 self.blank(start, start + match.end())
             for match in _QUALIFIER.finditer(piece):
                 self.blank(start + match.start(), start + match.end())
-            self.tell(start, end, "tag")
+            self.tell(start, end, "thing" if names_thing(self.prompt[start:end], piece) else "tag")
 
     def part_gear(self) -> None:
         """What a picture is taken with is style."""

@@ -21,6 +21,7 @@ _SOMEBODY_ELSE = re.compile(
     r"\w+ing (?:at|to|towards?|with) (?:the )?(?:viewer|another|camera|others?|self|each other)"
 )
 _ABOUT_ALL = re.compile(r".*\\?\((?:medium|style|artwork|artstyle|texture|meme|cosplay)\\?\)\s*")
+_SAYS_KIND = re.compile(r"[^\W_]_+\\?\(")
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
@@ -36,7 +37,16 @@ def is_style_tag(piece: str) -> bool:
         return True
     if _ABOUT_ALL.fullmatch(piece) and "cosplay" not in spoken:
         return True
-    return " " in spoken and spoken.rsplit(" ", 1)[1] in _lists()["style-tag-ends"]
+    first, _, last = spoken.rpartition(" ")
+    return (bool(first) and last in _lists()["style-tag-ends"]) or spoken.startswith("very ")
+
+
+def names_thing(written: str, piece: str) -> bool:
+    """Whether a tag surely names a thing: it says what kind of one ("saber_(fate)"), or is known to.
+
+    written: the tag as it stands in the prompt; piece: without its markup.
+    """
+    return _SAYS_KIND.search(written) is not None or _spoken(piece) in _lists()["thing-tags"]
 
 
 def counted_noun(text: str) -> str | None:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 
 from .lexicon import common_words, style_lexicon, word_lists
+from .senses import code_of, is_unknown
 from .tokens import Token
 from .tree import Unit
 from .unseen import acts, names_no_thing
@@ -57,6 +58,15 @@ def looks_like_name(words: Sequence[Token]) -> bool:
     return strange == len(plain)
 
 
+def looks_like_artist(words: Sequence[Token]) -> bool:
+    """Whether capitals may be the name of somebody: an unknown last word, or a first name in front."""
+    first, last = words[0].lower, words[-1].lower
+    lexicon = style_lexicon()
+    if first in lexicon.first_names or looks_like_name(words):
+        return True
+    return last not in common_words() and not code_of(last)
+
+
 # Whether a phrase, seen alone, is made of style vocabulary.
 
 _ADJECTIVE_ENDINGS = re.compile(  # "clownfish", "radish" and "table" end otherwise
@@ -85,6 +95,7 @@ def is_free_style(unit: Unit) -> bool:
         return True
     if (
         words[0] in lexicon.sites
+        and unit.words[0].part != "tag"  # somebody of a game: "naruto_uzumaki"
         and unit.words[0].lower not in lexicon.media
         and not unit.verbs
         and all(_NUMBER.fullmatch(word) or len(word) < 3 or word not in common_words() for word in words[1:])
@@ -151,6 +162,8 @@ def subject_length(unit: Unit) -> int:
             end -= 2 if pair in lexicon.terms else 1
         else:
             break
+    if all(word in lexicon.words or word in word_lists()["genres"] for word in words[:end]):
+        return 0  # "vintage travel poster"
     named = any(
         token.tag.startswith("NN") and token.lower not in lexicon.words for token in unit.words[:end]
     ) and not covered(words[:end])
@@ -163,6 +176,7 @@ def mark_style(units: Sequence[Unit]) -> list[Unit]:
     for position in range(len(units)):
         state.visit(position)
     state.adopt_neighbours()
+    state.adopt_names_at_end()
     state.keep_something()
     return _merge(state.result)
 
@@ -200,9 +214,15 @@ class _State:
         told = unit.words[0].part == "style" if unit.words else False
         if not told and unit.head is None and unit.words and not unit.verbs and unit.words[0].part == "tag":
             last = unit.words[-1]
-            thing = "NN" in kinds(last.lower) and not last.lower.endswith("ing") and not is_free_style(unit)
+            noun = "NN" in kinds(last.lower) or is_unknown(last.lower)
+            thing = noun and not last.lower.endswith("ing") and not is_free_style(unit)
             unit.head = last if thing else None  # "crystal"; "faceless" and "dribbling" tell how somebody is
             told = not thing
+        if unit.words and unit.words[0].part == "thing":
+            unit.head = unit.head or unit.words[-1]
+            self.result.append(unit)
+            self.content_seen = True
+            return
         if told or (unit.head is not None and unit.head.counted):
             unit.style = told  # a heading or a tag has said so; a counted thing is one
             self.result.append(unit)
@@ -302,6 +322,21 @@ class _State:
                     if beside:
                         unit.style = True
                         artists.add(unit.index)
+
+    def adopt_names_at_end(self) -> None:
+        """Names among the tags at the end are artists: "two women, palm trees, Slim Aarons, faded colors"."""
+        governors = {id(unit.governor) for unit in self.result}
+        lower = any(not unit.style and unit.words and unit.words[0].text.islower() for unit in self.result)
+        for unit in reversed(self.result[1:] if lower else []):
+            if unit.style:
+                continue
+            alone = unit.relation == "start" and not unit.verbs and id(unit) not in governors
+            capitals = 2 <= len(unit.words) <= 3 and all(token.text.istitle() for token in unit.words)
+            prose = all(token.part == "prose" and not token.quoted and not token.told for token in unit.words)
+            strange = any(not code_of(token.lower) for token in unit.words)
+            if not (alone and capitals and prose and strange and looks_like_artist(unit.words)):
+                return
+            unit.style = True
 
     def _is_term(self, unit: Unit) -> bool:
         """Whether the unit is just a known tag of several words, or one in capitals."""
