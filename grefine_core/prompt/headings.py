@@ -25,9 +25,12 @@ _LABEL = re.compile(
 )
 _TITLE = re.compile(r"^[ \t]*#{1,6}[ \t]*(?P<name>[A-Za-z][\w '’-]{0,40}?)[ \t]*:?[ \t]*$", re.MULTILINE)
 _MARKED = re.compile(r":|=|[→⇒»]|->|[ \t][-–—][ \t]")
-_ELEMENT = re.compile(r"</?([A-Za-z][\w-]{0,30}(?: [\w-]{1,20})?)(?: +[\w-]{1,20}=\"[^\"<>\n]{0,40}\")*>")  # <subject>a fox</subject>
+_ELEMENT = re.compile(  # <subject>a fox</subject>
+    r"</?([A-Za-z][\w-]{0,30}(?: [\w-]{1,20})?)(?: +[\w-]{1,20}=\"[^\"<>\n]{0,40}\")*>"
+)
 _BRACKETED = re.compile(  # [Subject] a fox [Style] ink
-    r"(?:\[|\(|\{|<|【|«|\*\*|##)[ \t]*(?P<name>[A-Za-z][\w '’-]{0,30})[ \t]*(?:\]|\)|\}|>|】|»|\*\*|##)(?![ \t]*[:=,.;)\]}]|[ \t]*$)"
+    r"(?:\[|\(|\{|<|【|«|\*\*|##)[ \t]*(?P<name>[A-Za-z][\w '’-]{0,30})[ \t]*(?:\]|\)|\}|>|】|»|\*\*|##)"
+    r"(?![ \t]*[:=,.;)\]}]|[ \t]*$)"
 )
 
 # Places in the picture: "far left", "on the right side", "upper half of the image", "background".
@@ -64,7 +67,8 @@ _AMBIGUOUS = frozenset(["top", "bottom", "distance"])  # alone they may be what 
 _BOX = re.compile(r"[\[({<【]([^\[\](){}<>【】\n]{1,60})[\])}>】](?:[ \t]*:(?!:))?")
 _IN_BOX = re.compile(r"[A-Za-z]+|\d+(?:\.\d+)?|[^\s\w]|\S")
 _BOX_PLACES = frozenset(
-    "left right center centre central middle top bottom upper lower foreground background midground distance leftmost rightmost".split()
+    "left right center centre central middle top bottom upper lower leftmost rightmost "
+    "foreground background midground distance".split()
 )
 _BOX_WORDS = _BOX_PLACES | frozenset(
     "far extreme immediate mid very side half third quarter quadrant part portion section corner panel region area edge "
@@ -101,9 +105,10 @@ def bracketed_headings(prompt: str) -> list[Heading]:
     if len(known) < 2 or prompt[: known[0].start()].strip(" \t\n`"):
         return []
     mark = known[0].group()[0]
-    matches = [match for match in matches if match.group()[0] == mark and (match["name"][:1].isupper() or match in known)]
     if mark == "<":
         matches = known
+    else:
+        matches = [m for m in matches if m.group()[0] == mark and (m["name"][:1].isupper() or m in known)]
     result = []
     for index, match in enumerate(matches):
         following = matches[index + 1].start() if index + 1 < len(matches) else len(prompt)
@@ -201,7 +206,9 @@ def kind_of_heading(name: str) -> str:
 def _names_program(value: str) -> bool:
     """Whether "Model: …" goes on with the name of a file or a program: one word, or one with figures in it."""
     found = re.match(r"\s*([^\n,;|]{1,60}?)\s*(?:[\n,;|]|\.(?=\s|$)|$)", value)
-    return found is None or " " not in found[1] or any(character.isdigit() or character == "_" for character in found[1])
+    return (
+        found is None or " " not in found[1] or any(character.isdigit() or character == "_" for character in found[1])
+    )
 
 
 def _known_kind(plain: str) -> str | None:

@@ -385,7 +385,10 @@ class _State:
             return False
         if free:
             shorthand = self.content_seen and unit.words[0].part != "tag" and is_shorthand(words)
-            return is_free_style(unit) or self._medium(unit, position) or shorthand
+            design = (
+                self.content_seen and len(words) > 1 and unit.key in word_lists()["designs"] and covered(words[:-1])
+            )
+            return is_free_style(unit) or self._medium(unit, position) or shorthand or design
         governed = unit.governor is not None and unit.governor.style
         if unit.relation == "conj":
             previous = self.units[position - 1]
@@ -448,12 +451,11 @@ class _State:
         words = unit.lower
         if unit.relation != "start" or self.content_seen:
             return None
-        for length in range(2, min(8, len(words))):
-            if (
-                words[length - 1] in word_lists()["front-media"]
-                and covered(words[:length])
-                and words[length] not in word_lists()["medium-things"]
-            ):
+        media, designs = word_lists()["front-media"], word_lists()["designs"]
+        for length in range(1, min(8, len(words))):
+            shown = length > 1 and words[length - 1] in media and words[length] not in word_lists()["medium-things"]
+            design = words[length] in designs and words[length - 1] in self.lexicon.words and length == len(words) - 1
+            if (shown or design) and covered(words[:length]):
                 style = Unit(-1, unit.fragment, unit.sentence)
                 style.words, unit.words = unit.words[:length], unit.words[length:]
                 style.head, style.style = style.words[-1], True
