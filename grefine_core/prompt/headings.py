@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
-from .syntax.lexicon import read_sections, word_lists
+from .syntax.lexicon import common_words, read_sections, word_lists
 from .syntax.tokens import WALL_MARK
 
 _NAME = r"[A-Za-z][\w'’-]*(?:(?:[ \t]+|[ \t]*[/&+][ \t]*)[\w'’%-]+){0,3}?"
@@ -35,7 +35,10 @@ _BRACKETED = re.compile(  # [Subject] a fox [Style] ink
 
 # Places in the picture: "far left", "on the right side", "upper half of the image", "background".
 _SIDE = r"(?:left(?:most)?|right(?:most)?|cent(?:er|re)|central|middle|top|bottom|upper|lower)"
-_AREA = r"(?:side|half|third|quarter|quadrant|part|portion|section|corner|panel|region|area|edge|zone|frame|column|row|strip|cell)"
+_AREA = (
+    r"(?:side|half|third|quarter|quadrant|part|portion|section|corner|panel|region|area|edge|zone|frame|column|row"
+    r"|strip|cell)"
+)
 _ORDINAL = r"(?:(?:north|south|east|west)(?:ern)?|first|second|third|fourth|last)"
 _NUMBERED = r"(?:region|zone|area|panel|quadrant|cell|column|row|section|image|scene|frame|part)"
 _COUNT = r"(?:\d{1,2}|(?-i:[A-D])|one|two|three|four|five|six)\b"
@@ -58,7 +61,7 @@ _PLACE_MARKS = re.compile(
           | {_SIDE}[ \t-]+(?:{_SIDE}|{_AREA})(?=[ \t]+(?:an?|the|one|two|three|four|five|\d)[ \t])   # top left a seed
         )
       | (?<![\w-]){_PLACE}{_SHARE}[ \t]*:(?![:\d])                        # left half (40%):
-      | (?<![\w-]){_NUMBERED}[ \t_#-]?{_COUNT}(?:[ \t]*\([^()\n]{{0,40}}\))?[ \t]*:(?!:)     # Region 2 (60%):
+      | (?<![\w-]){_NUMBERED}[ \t_#-]?{_COUNT}(?:[ \t]*[\[(][^()\[\]\n]{{0,40}}[\])])?[ \t]*:(?!:)   # Region 2 (60%):
       | [#=~*]{{1,3}}[ \t]*{_PLACE}[ \t]*[#=~*]{{1,3}}:?                  # #left#
     )""",
     re.VERBOSE | re.IGNORECASE,
@@ -67,15 +70,16 @@ _AMBIGUOUS = frozenset(["top", "bottom", "distance"])  # alone they may be what 
 _BOX = re.compile(r"[\[({<【]([^\[\](){}<>【】\n]{1,60})[\])}>】](?:[ \t]*:(?!:))?")
 _IN_BOX = re.compile(r"[A-Za-z]+|\d+(?:\.\d+)?|[^\s\w]|\S")
 _BOX_PLACES = frozenset(
-    "left right center centre central middle top bottom upper lower leftmost rightmost "
-    "foreground background midground distance".split()
+    """left right center centre central middle top bottom upper lower leftmost rightmost foreground background
+    midground distance""".split()  # noqa: SIM905 - as a list of strings it would fill the page
 )
 _BOX_WORDS = _BOX_PLACES | frozenset(
-    "far extreme immediate mid very side half third quarter quadrant part portion section corner panel region area edge "
-    "zone frame row column cell hand of in on at to from the and first second fourth last one two three four five six "
-    "whole image picture canvas scene x y w h px a b c d north south east west".split()
+    """far extreme immediate mid very side half third quarter quadrant part portion section corner panel region area
+    edge zone frame row column cell hand of in on at to from the and first second fourth last one two three four five
+    six whole image picture canvas scene x y w h px a b c d north south east west""".split()  # noqa: SIM905
 )
-_BOX_NUMBERED = frozenset("region zone area panel quadrant cell column row section".split())
+_BOX_NUMBERED = frozenset(["region", "zone", "area", "panel", "quadrant", "cell", "column", "row", "section"])
+_NUMBERED_MARK = re.compile(r"(?<![\w-])[A-Z]{2,12}[ _]?\d{1,2}[ \t]*:(?=\s)")  # COL1:
 _SIDE_LETTERS = re.compile(r"(?<![\w-])[LRCMTB][ \t]*:(?=\s)")
 
 
@@ -91,6 +95,7 @@ class Heading:
     stop: int
     kind: str
     letters: bool  # what it heads may be text to be shown
+    described: bool = False  # a thing that is only described behind it: "Eyes: green"
 
 
 @lru_cache(maxsize=1)
@@ -132,8 +137,21 @@ def headings(text: str) -> list[Heading]:
         letters = _plain(match["name"]) in _lists()["lettering-labels"]
         title = match.re is _TITLE
         stop = following if title else _end_of_value(text, match.end(), following, kind)
-        result.append(Heading(match.start(), match.end(), stop, kind, letters))
+        described = not title and kind == "prose" and _is_described(match["name"], text[match.end() : stop])
+        result.append(Heading(match.start(), match.end(), stop, kind, letters, described))
     return result
+
+
+def _is_described(name: str, value: str) -> bool:
+    """Whether a heading is a thing that somebody has, and what follows only describes it: "Hair: short black"."""
+    lists = word_lists()
+    if _plain(name) not in lists["feature"] | lists["body"]:
+        return False
+    words = re.split(r"[,;.|\n]", value.strip(), maxsplit=1)[0].lower().split()
+    kinds = [common_words().get(word, "").split("|") for word in words]
+    return 0 < len(words) < 4 and all(
+        word in lists["colors"] or ("JJ" in kind and "NN" not in kind) for word, kind in zip(words, kinds, strict=True)
+    )
 
 
 def place_marks(text: str) -> Iterator[tuple[int, int]]:
@@ -145,6 +163,7 @@ def place_marks(text: str) -> Iterator[tuple[int, int]]:
         bare = text[start : match.end()].strip()[:1] in "([<"
         if not (bare and mark in _AMBIGUOUS):
             yield start, match.end()
+    yield from (match.span() for match in _NUMBERED_MARK.finditer(text))
     letters = list(_SIDE_LETTERS.finditer(text))
     if len({match.group()[0] for match in letters}) > 1:
         yield from (match.span() for match in letters)  # L: … R: …

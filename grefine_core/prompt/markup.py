@@ -64,9 +64,10 @@ class Span:
     """A stretch of a prompt, ``prompt[start:end]``, that is of one kind and has one effective weight.
 
     ``kind`` is one of ``text``, ``open`` and ``close`` (the parentheses of a weight group; ``close`` holds its ``:1.3``
-    as well), ``escape`` (the backslash of ``\\(``), ``lora``, ``embedding``, ``wildcard``, ``break``, ``and``,
-    ``step`` (``++``), ``choice`` (a ``{``, ``|`` or ``}``), ``parameter`` (``--ar 16:9``, ``::2``), ``absent`` (what follows ``--no``, or
-    has a ``::`` weight below 0: it must not be in the picture), ``link``. ``weight`` is what the host gives to a token
+    as well), ``escape`` (the backslash of ``\\(``), ``lora``, ``embedding``, ``wildcard``, ``break`` (also the region
+    of another program: ``AREA(0 0.5, 0 1)``), ``and``, ``step`` (``++``), ``choice`` (a ``{``, ``|`` or ``}``),
+    ``parameter`` (``--ar 16:9``, ``::2``), ``absent`` (what follows ``--no``, or has a ``::`` weight below 0: it must
+    not be in the picture), ``link``. ``weight`` is what the host gives to a token
     there.
     """
 

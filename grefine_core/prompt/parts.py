@@ -34,9 +34,12 @@ _QUALIFIED = re.compile(  # bat_(animal), saber_\(fate\), bow (weapon)
 )
 _QUOTES = tuple("\"'“”‘’„«»`´")
 _QUALIFIER = re.compile(r"(?<=[\w\s])\(([^()\n]{1,40})\)")
+_THE = re.compile(r"_the_")
 _STRING = r'"(?:\\.|[^"\\])*"'
 _JSON = re.compile(rf"(?P<string>{_STRING})|(?P<mark>[{{}}\[\]:,])|(?P<literal>[^\s\"{{}}\[\]:,]+)", re.DOTALL)
-_JSON_START = re.compile(rf"\s*(?:```(?:json)?\s*)?[{{\[]\s*(?:[{{\[]\s*)*{_STRING}\s*:", re.DOTALL)
+_JSON_START = re.compile(
+    rf"\s*(?:```(?:json)?\s*)?(?:[{{\[]\s*(?:[{{\[]\s*)*{_STRING}\s*:|{_STRING}\s*:\s*[\"\[{{])", re.DOTALL
+)
 _QUOTED_VALUE = re.compile(r"""\s*(?:["“„«][^"“”„«»\n]{1,200}["”“»]|['‘][^'‘’\n]{1,200}['’](?!\w))""")
 _MARK_OF_LIST = re.compile(r"^[ \t]*(?:\d{1,2}[.)]|[-*•–>]+|#+)[ \t]+", re.MULTILINE)
 _OPTION_COUNT = re.compile(r"(?<=\{)[\d.-]+\$\$(?:[^{}|$]{0,8}\$\$)?")  # {2$$a|b|c} of wildcard processors
@@ -241,6 +244,9 @@ class _Draft:
         """Take headings ("Subject: …") and the marks of lists out; what stands behind one is of the heading's kind."""
         text = "".join(self.text)
         for heading in headings(text):
+            if heading.described:
+                self._keep_name(heading.start, heading.end)
+                continue
             self.blank(heading.start, heading.end, wall=True)
             quoted = _QUOTED_VALUE.match(text, heading.end, heading.stop)
             if quoted is not None and not heading.letters:
@@ -254,6 +260,12 @@ class _Draft:
                 self._value(heading.end, heading.stop, heading.kind)
         for match in _MARK_OF_LIST.finditer(text):
             self.blank(*match.span())
+
+    def _keep_name(self, start: int, end: int) -> None:
+        """Leave the words of a heading, without its marks."""
+        for position in range(start, end):
+            if not self.text[position].isalnum():
+                self.text[position] = " "
 
     def _value(self, start: int, end: int, kind: str) -> None:
         if kind == "ignored" or is_place(self.prompt[start:end].strip(" \t\n,.;")):
@@ -306,6 +318,8 @@ class _Draft:
                 self.tell(start, end, "style")
             if match := NAMESPACE.match(piece):
                 self.blank(start, start + match.end())
+            for match in _THE.finditer(piece):
+                self.blank(start + match.start(), start + match.end())  # part of a name: "ranni_the_witch"
             for match in _QUALIFIER.finditer(piece):
                 self.blank(start + match.start(), start + match.end())
             self.tell(start, end, "thing" if names_thing(self.prompt[start:end], piece) else "tag")

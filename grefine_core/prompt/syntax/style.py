@@ -85,6 +85,8 @@ def is_free_style(unit: Unit) -> bool:
         return False  # "light filtering through" happens in the picture
     if len(words) > 1 and all(word in word_lists()["colors"] for word in words):
         return True  # "teal and gold"
+    if len(words) > 1 and words[-1] in ("aesthetic", "aesthetics", "vibes"):
+        return True  # "Tim Burton aesthetic"
     if joined in lexicon.terms or unit.key in lexicon.heads or _NUMBER.fullmatch(joined):
         return True
     if unit.kind == "predicate":
