@@ -378,7 +378,7 @@ def _may_end(word: str) -> bool:
     if not word or _expects_more(word):
         return False
     classes = _classes(word)
-    describes = "JJ" in classes or word in word_lists()["materials"]
+    describes = "JJ" in classes or word in word_lists()["materials"] | word_lists()["fabrics"]
     lexicon = style_lexicon()
     return not describes or word in lexicon.words or word in lexicon.heads or word in lexicon.media
 

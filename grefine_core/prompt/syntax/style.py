@@ -67,6 +67,8 @@ def looks_like_artist(words: Sequence[Token]) -> bool:
     return last not in common_words() and not code_of(last)
 
 
+_LOGOS = frozenset(["line", "mascot", "monoline", "lettermark", "wordmark"])  # what kinds of logos there are
+
 # Whether a phrase, seen alone, is made of style vocabulary.
 
 _ADJECTIVE_ENDINGS = re.compile(  # "clownfish", "radish" and "table" end otherwise
@@ -85,7 +87,7 @@ def is_free_style(unit: Unit) -> bool:
         return False  # "light filtering through" happens in the picture
     if len(words) > 1 and all(word in word_lists()["colors"] for word in words):
         return True  # "teal and gold"
-    if len(words) > 1 and words[-1] in ("aesthetic", "aesthetics", "vibes"):
+    if len(words) > 1 and words[-1] in ("aesthetic", "aesthetics", "vibes", "gradient"):
         return True  # "Tim Burton aesthetic"
     if joined in lexicon.terms or unit.key in lexicon.heads or _NUMBER.fullmatch(joined):
         return True
@@ -456,8 +458,9 @@ class _State:
         media, designs = word_lists()["front-media"], word_lists()["designs"]
         for length in range(1, min(8, len(words))):
             shown = length > 1 and words[length - 1] in media and words[length] not in word_lists()["medium-things"]
-            design = words[length] in designs and words[length - 1] in self.lexicon.words and length == len(words) - 1
-            if (shown or design) and covered(words[:length]):
+            design = words[length] in designs and length == len(words) - 1
+            design = design and (words[length - 1] in self.lexicon.words or words[length - 1] in _LOGOS)
+            if (shown or design) and covered([word for word in words[:length] if shown or word not in _LOGOS]):
                 style = Unit(-1, unit.fragment, unit.sentence)
                 style.words, unit.words = unit.words[:length], unit.words[length:]
                 style.head, style.style = style.words[-1], True
