@@ -80,6 +80,11 @@ _BOX_WORDS = _BOX_PLACES | frozenset(
 )
 _BOX_NUMBERED = frozenset(["region", "zone", "area", "panel", "quadrant", "cell", "column", "row", "section"])
 _NUMBERED_MARK = re.compile(r"(?<![\w-])[A-Z]{2,12}[ _]?\d{1,2}[ \t]*:(?=\s)")  # COL1:
+_CORNER = re.compile(  # top left cat, bottom right dog
+    rf"(?:^|(?<=[,;.|\n\r{WALL_MARK}]))[ \t]*"
+    r"((?:top|bottom|upper|lower|cent(?:er|re)|middle)[ -](?:left|right|cent(?:er|re)))(?=[ \t]+\w)",
+    re.IGNORECASE,
+)
 _SIDE_LETTERS = re.compile(r"(?<![\w-])[LRCMTB][ \t]*:(?=\s)")
 
 
@@ -163,6 +168,9 @@ def place_marks(text: str) -> Iterator[tuple[int, int]]:
         bare = text[start : match.end()].strip()[:1] in "([<"
         if not (bare and mark in _AMBIGUOUS):
             yield start, match.end()
+    corners = list(_CORNER.finditer(text))
+    if len({match[1].lower() for match in corners}) > 1:
+        yield from (match.span(1) for match in corners)
     yield from (match.span() for match in _NUMBERED_MARK.finditer(text))
     letters = list(_SIDE_LETTERS.finditer(text))
     if len({match.group()[0] for match in letters}) > 1:

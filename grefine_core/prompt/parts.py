@@ -42,6 +42,7 @@ _JSON_START = re.compile(
 )
 _QUOTED_VALUE = re.compile(r"""\s*(?:["“„«][^"“”„«»\n]{1,200}["”“»]|['‘][^'‘’\n]{1,200}['’](?!\w))""")
 _MARK_OF_LIST = re.compile(r"^[ \t]*(?:\d{1,2}[.)]|[-*•–>]+|#+)[ \t]+", re.MULTILINE)
+_INLINE_MARK = re.compile(r"(?<![^\s(])(?:\#|\(?(?=[\dA-Ha-h]\)))([\dA-Ha-h])\)?(?=\s)")  # A) …  B) …, #1 … #2 …
 _OPTION_COUNT = re.compile(r"(?<=\{)[\d.-]+\$\$(?:[^{}|$]{0,8}\$\$)?")  # {2$$a|b|c} of wildcard processors
 _SCHEDULE = re.compile(r":[ \t]*\d*\.?\d+[ \t]*(?=\])")  # [cat:dog:0.5]
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
@@ -164,6 +165,9 @@ class _Draft:
         for start, end in place_marks(marked):
             self.blank(start, end, wall=True)
             self.regions.append(end)
+            quoted = _QUOTED_VALUE.match(self.prompt, end)
+            if quoted is not None and not quoted.group().isupper():
+                self._open_quotes(quoted)
         self.regions.sort()
         for heading in bracketed_headings(marked):
             self.blank(heading.start, heading.end, wall=True)
@@ -250,8 +254,7 @@ class _Draft:
             self.blank(heading.start, heading.end, wall=True)
             quoted = _QUOTED_VALUE.match(text, heading.end, heading.stop)
             if quoted is not None and not heading.letters:
-                first = quoted.end() - len(quoted.group().lstrip())
-                self.text[first] = self.text[quoted.end() - 1] = WALL_MARK  # as in JSON: no text to be shown
+                self._open_quotes(quoted)
                 self._value(heading.end, heading.stop, heading.kind)
             elif quoted is not None:
                 self.tell(*quoted.span(), "style")  # text to be shown, on nothing that is named here
@@ -260,6 +263,14 @@ class _Draft:
                 self._value(heading.end, heading.stop, heading.kind)
         for match in _MARK_OF_LIST.finditer(text):
             self.blank(*match.span())
+        inline = list(_INLINE_MARK.finditer(self.prompt))
+        if [match[1].upper() for match in inline[:2]] in (["1", "2"], ["A", "B"]):
+            for match in inline:
+                self.blank(*match.span(), wall=True)
+
+    def _open_quotes(self, quoted: re.Match[str]) -> None:
+        """Walls instead of quotation marks: as in JSON they are around a value, not around text to be shown."""
+        self.text[quoted.end() - len(quoted.group().lstrip())] = self.text[quoted.end() - 1] = WALL_MARK
 
     def _keep_name(self, start: int, end: int) -> None:
         """Leave the words of a heading, without its marks."""

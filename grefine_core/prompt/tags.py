@@ -7,13 +7,14 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from .syntax.lexicon import common_words, read_sections, style_lexicon, word_lists
+from .syntax.senses import is_abstract
 
 UNDERSCORE = re.compile(r"(?<=[^\W_])_+(?=[^\W_])|(?<=[^\W_])_+(?=\\?\()")
 COUNTED = re.compile(r"(?<![\w.-])(\d{1,2})\+?([a-z]{3,})(?![\w'’-])", re.IGNORECASE)
 _META = re.compile(
     r"\s*(?:(?:score|source|rating|year)[_:]\w+|year \d{4}"
     r"|(?:artist|by|art by|drawn by|style|meta|medium|series|copyright|franchise|studio|lore|general|uploader):[^:]+"
-    r"|(?:art_|drawn_)?by_\S.*)\s*",
+    r"|(?:art_|drawn_)?by_\S.*|gen_\d_\w+)\s*",
     re.IGNORECASE,
 )
 NAMESPACE = re.compile(r"\s*(?:character|char|species|oc|clothing|object|tag):(?=\w)", re.IGNORECASE)
@@ -33,12 +34,30 @@ def _lists() -> MappingProxyType[str, frozenset[str]]:
 def is_style_tag(piece: str) -> bool:
     """Whether a tag is about the whole picture, or tells how somebody is rather than what there is to see."""
     spoken = _spoken(piece)
-    if _META.fullmatch(piece) or spoken in _lists()["style-tags"] or _SOMEBODY_ELSE.fullmatch(spoken):
+    if (
+        _META.fullmatch(piece.strip(" \t[]{}"))
+        or _is_unseen(spoken)
+        or spoken in _lists()["style-tags"]
+        or _SOMEBODY_ELSE.fullmatch(spoken)
+    ):
         return True
     if _ABOUT_ALL.fullmatch(piece) and "cosplay" not in spoken:
         return True
     first, _, last = spoken.rpartition(" ")
     return (bool(first) and last in _lists()["style-tag-ends"]) or spoken.startswith("very ")
+
+
+def _is_unseen(word: str) -> bool:
+    """Whether a tag of one word names nothing that can be seen: "maintenance", "melancholy"."""
+    lists = word_lists()
+    if " " in word or not is_abstract(word) or word in _lists()["thing-tags"] or word in _things():
+        return False
+    return not any(word in lists[name] for name in ("visible", "feature", "animate", "colors", "body"))
+
+
+@lru_cache(maxsize=1)
+def _things() -> frozenset[str]:
+    return frozenset(noun for nouns in read_sections("nouns.txt").values() for noun in nouns)
 
 
 def names_thing(written: str, piece: str) -> bool:
