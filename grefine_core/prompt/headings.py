@@ -20,11 +20,12 @@ _LABEL = re.compile(
     rf"""(?:^|(?P<comma>(?<=,))|(?<=[\n\r{WALL_MARK}.;!?|\]])|(?<=:)(?![^:\n]{{0,60}}[ \t]/{{1,2}}[ \t])
         |(?<=[ \t][/–—•~»-])|(?<=[ \t]//))[ \t]*(?:[-•*#>]+[ \t]*)?(?P<marks>[\[*]*)[ \t]*
     (?P<name>{_NAME})[ \t]*[\]*]*
-    (?:[ \t]*:(?!:)\**(?=\s|["'“]|$)|(?P<dash>[ \t]+[-–—](?=[ \t]))|(?P<equals>[ \t]*(?:=>?|→|->|⇒|»)(?!=)))""",
+    (?:[ \t]*:(?!:)\**(?=\s|["'“]|$)|(?P<dash>[ \t]+[-–—](?=[ \t]))|(?P<equals>[ \t]*(?:=>?|→|->|⇒|»|\?(?=[ \t]))(?!=))
+    |(?P<bar>[ \t]*\|(?!\|)(?=[ \t]*[^\s|])))""",
     re.VERBOSE,
 )
 _TITLE = re.compile(r"^[ \t]*#{1,6}[ \t]*(?P<name>[A-Za-z][\w '’-]{0,40}?)[ \t]*:?[ \t]*$", re.MULTILINE)
-_MARKED = re.compile(r":|=|[→⇒»]|->|[ \t][-–—][ \t]")
+_MARKED = re.compile(r"[:=|?]|[→⇒»]|->|[ \t][-–—][ \t]")
 _ELEMENT = re.compile(  # <subject>a fox</subject>
     r"</?([A-Za-z][\w-]{0,30}(?: [\w-]{1,20})?)(?: +[\w-]{1,20}=\"[^\"<>\n]{0,40}\")*>"
 )
@@ -114,11 +115,11 @@ def bracketed_headings(prompt: str) -> list[Heading]:
     known = [match for match in matches if _known_kind(_plain(match["name"])) is not None]
     if len(known) < 2 or prompt[: known[0].start()].strip(" \t\n`"):
         return []
-    mark = known[0].group()[0]
+    mark, sure = known[0].group()[0], {match.start() for match in known}
     if mark == "<":
         matches = known
     else:
-        matches = [m for m in matches if m.group()[0] == mark and (m["name"][:1].isupper() or m in known)]
+        matches = [m for m in matches if m.group()[0] == mark and (m["name"][:1].isupper() or m.start() in sure)]
     result = []
     for index, match in enumerate(matches):
         following = matches[index + 1].start() if index + 1 < len(matches) else len(prompt)
@@ -140,11 +141,21 @@ def headings(text: str) -> list[Heading]:
         if _plain(match["name"]) in _lists()["person-or-setting"]:
             kind = "ignored" if _names_program(text[match.end() : following]) else "prose"
         letters = _plain(match["name"]) in _lists()["lettering-labels"]
+        value = text[match.end() : following]
+        if tells_manner(match["name"], value) or (
+            _plain(match["name"]) in _lists()["title-labels"] and not re.match(r"\s*[\"'“”‘’„«]", value)
+        ):
+            kind = "style"
         title = match.re is _TITLE
         stop = following if title else _end_of_value(text, match.end(), following, kind)
         described = not title and kind == "prose" and _is_described(match["name"], text[match.end() : stop])
         result.append(Heading(match.start(), match.end(), stop, kind, letters, described))
     return result
+
+
+def tells_manner(name: str, value: str) -> bool:
+    """Whether a heading of what somebody does is followed by a single word: "Pose: kneeling"."""
+    return _plain(name) in _lists()["manner-labels"] and re.match(r"\s*[\w'’-]+\s*(?:[,;.|\n]|$)", value) is not None
 
 
 def _is_described(name: str, value: str) -> bool:
@@ -265,11 +276,18 @@ def _labels(text: str) -> list[re.Match[str]]:
         line_start = _starts_line(text, match.start())
         if match["dash"] and not (line_start or known):
             continue  # elsewhere it is a dash between two thoughts
+        if match["bar"] and not known:
+            continue  # elsewhere it parts things
         if known or _may_head(match["name"]):
             found.append((match, known, line_start))
     dashes = sum(match["dash"] is not None for match, _, _ in found)
+    bars = sum(match["bar"] is not None for match, _, _ in found)
+    first = next((match for match, _, _ in found if match["bar"]), None)
+    table = first is not None and bars > 1 and not text[: first.start()].strip(" |\t\n" + WALL_MARK)
     result = []
     for match, known, line_start in found:
+        if match["bar"] and not table:
+            continue
         if match["dash"] and dashes < (1 if known and line_start else 2 if known else 3):
             continue
         titled = match["name"][:1].isupper() or bool(match["marks"])

@@ -14,7 +14,7 @@ from itertools import groupby, pairwise
 from typing import Literal
 
 from .gear import is_gear
-from .headings import bracketed_headings, element_marks, headings, is_place, kind_of_heading, place_marks
+from .headings import bracketed_headings, element_marks, headings, is_place, kind_of_heading, place_marks, tells_manner
 from .languages import foreign_pieces, other_scripts
 from .markup import SEPARATORS, Group, read, spans
 from .syntax.lexicon import common_words, style_lexicon, word_lists
@@ -222,7 +222,7 @@ class _Draft:
     def read_json(self) -> None:
         """Take keys, brackets and settings of a JSON prompt out; what stands behind a key is of the key's kind."""
         outer: list[str] = ["prose"]
-        kind = "prose"
+        kind, key = "prose", ""
         tokens = list(_JSON.finditer(self.prompt))
         for index, match in enumerate(tokens):
             start, end = match.span()
@@ -235,12 +235,14 @@ class _Draft:
                 continue
             following = tokens[index + 1][0] if index + 1 < len(tokens) else ""
             if match.lastgroup == "string" and following == ":":
-                kind = kind_of_heading(match[0][1:-1])
+                key = match[0][1:-1]
+                kind = kind_of_heading(key)
                 kind = outer[-1] if kind == "prose" else kind
                 self.blank(start, end, wall=True)
             elif match.lastgroup == "string":
                 self.text[start] = self.text[end - 1] = WALL_MARK
-                self._value(start + 1, end - 1, kind)
+                single = kind == "prose" and tells_manner(key, self.prompt[start + 1 : end - 1])
+                self._value(start + 1, end - 1, "style" if single else kind)
             else:
                 self.blank(start, end)
 

@@ -36,8 +36,10 @@ def content(prompt: str) -> list[str]:
         ("species:otter, size_difference, dynamic_pose, angelfish", ["OTTER", "ANGELFISH"]),
         ("1girl, old_vorpster, halo", ["1GIRL", "old VORPSTER", "HALO"]),
         ("1girl, ram_(re:zero), eevee, grin, wind", ["1GIRL", "RAM", "EEVEE"]),
+        ("1girl, [artist:someone], maintenance, ranni_the_witch", ["1GIRL", "ranni WITCH"]),
         ("1boy, painting_(object), very_vorp", ["1BOY", "PAINTING"]),
         # Weight groups
+        ("a (red (velvet:1.2) curtain:1.1), (oak) table", ["red velvet CURTAIN", "oak TABLE"]),
         ("(white swan)++ on a lake, steam++ train", ["white SWAN", "LAKE", "steam TRAIN"]),
         ("(black cat:1.2) (green eyes:1.3) on a (velvet cushion)", ["black CAT", "green EYES", "velvet CUSHION"]),
         ("(knight:1.2) (dragon:1.3) (castle)", ["KNIGHT", "DRAGON", "CASTLE"]),
@@ -91,6 +93,9 @@ def content(prompt: str) -> list[str]:
         ("left 30%: a comb / right 70%: a fan", ["COMB", "FAN"]),
         ("L: a comb R: a fan", ["COMB", "FAN"]),
         ("#left# a comb #right# a fan", ["COMB", "FAN"]),
+        ("top left vole, bottom right owl", ["VOLE", "OWL"]),
+        ('left: "old barn, hay", right: "owl"', ["old BARN", "HAY", "OWL"]),
+        ("Area 1 [0,0,0.5,1]: barn; Area 2 [0.5,0,1,1]: owl", ["BARN", "OWL"]),
         ("1girl 2boys, barn", ["1GIRL", "2BOYS", "BARN"]),
         # Headings in brackets, behind dashes and slashes, with arrows
         ("[Main subject] a vole | [Action] eating a nut | [Mood] calm", ["VOLE eating", "NUT"]),
@@ -103,6 +108,12 @@ def content(prompt: str) -> list[str]:
         ('subject: "a vole", location: "old barn"', ["VOLE", "old BARN"]),
         ("Model: tall woman\nJewelry: pearls\nPhotographer: Vorp Nastle", ["tall WOMAN", "PEARLS"]),
         ("Prompt: a vole\nModel: vorp_xl, Seed: 3", ["VOLE"]),
+        ("Hair: short black. Eyes: green. Outfit: old cape.", ["HAIR short black", "EYES green", "old CAPE"]),
+        ('"subject": "a vole", "place": "old barn"', ["VOLE", "old BARN"]),
+        ('{"subject": "a vole", "pose": "digging"}', ["VOLE"]),
+        ("Title: Lost Barn\nSubject: a vole\nFont: serif", ["VOLE"]),
+        ("Subject| a vole; Place| old barn; Style| ink", ["VOLE", "old BARN"]),
+        ("A) a vole B) a barn", ["VOLE", "BARN"]),
         # Media and designs
         ("minimalist logo of a vole --v 6", ["LOGO", "VOLE"]),
         ("vintage travel poster, a barn", ["BARN"]),
