@@ -67,10 +67,15 @@ def looks_like_artist(words: Sequence[Token]) -> bool:
     return last not in common_words() and not code_of(last)
 
 
+_STYLED = frozenset(["style", "styled", "style's", "aesthetic", "inspired"])
+_SOURCES = frozenset(["film", "movie", "series", "show", "game", "anime", "manga", "cartoon", "magazine", "musical"])
 _LOGOS = frozenset(["line", "mascot", "monoline", "lettermark", "wordmark"])  # what kinds of logos there are
 
 # Whether a phrase, seen alone, is made of style vocabulary.
 
+_PLAIN_COLORS = frozenset(
+    ["red", "blue", "green", "yellow", "purple", "pink", "white", "black", "grey", "gray", "brown", "teal", "cyan"]
+)
 _ADJECTIVE_ENDINGS = re.compile(  # "clownfish", "radish" and "table" end otherwise
     r"(?:ous|ful|less|esque|(?<!f)(?<!rad)ish|istic|(?<!t)able|ible|punk|core|wave|ism|inspired|like|ized|ised)$"
 )
@@ -87,6 +92,8 @@ def is_free_style(unit: Unit) -> bool:
         return False  # "light filtering through" happens in the picture
     if len(words) > 1 and all(word in word_lists()["colors"] for word in words):
         return True  # "teal and gold"
+    if len(words) == 1 and joined in _PLAIN_COLORS and unit.relation == "start":
+        return True  # a color alone, between commas
     if len(words) > 1 and words[-1] in ("aesthetic", "aesthetics", "vibes", "gradient"):
         return True  # "Tim Burton aesthetic"
     if joined in lexicon.terms or unit.key in lexicon.heads or _NUMBER.fullmatch(joined):
@@ -335,7 +342,8 @@ class _State:
             if unit.style:
                 continue
             alone = unit.relation == "start" and not unit.verbs and id(unit) not in governors
-            capitals = 2 <= len(unit.words) <= 3 and all(token.text.istitle() for token in unit.words)
+            surname = len(unit.words) == 1 and unit.key in style_lexicon().surnames and not code_of(unit.key)
+            capitals = 2 - surname <= len(unit.words) <= 3 and all(token.text.istitle() for token in unit.words)
             prose = all(token.part == "prose" and not token.quoted and not token.told for token in unit.words)
             strange = any(not code_of(token.lower) for token in unit.words)
             if not (alone and capitals and prose and strange and looks_like_artist(unit.words)):
@@ -363,6 +371,8 @@ class _State:
             return False
         if len(unit.words) > 1 and " ".join(unit.lower) in self.lexicon.terms:
             return False  # "a close up of"
+        if " ".join(unit.lower[-2:]) in ("close up", "wide shot", "medium shot") and covered_or_adjectives(unit):
+            return False
         if following is None or following.governor is not unit or following.preposition != "of":
             return False
         return f"{unit.key} of {following.key}" not in self.lexicon.terms
@@ -392,13 +402,17 @@ class _State:
             design = (
                 self.content_seen and len(words) > 1 and unit.key in word_lists()["designs"] and covered(words[:-1])
             )
-            return is_free_style(unit) or self._medium(unit, position) or shorthand or design
+            title = self.content_seen and unit.key in _SOURCES and unit.words[0].text.istitle() and not unit.determined
+            known = is_free_style(unit) or self._medium(unit, position)
+            return known or shorthand or design or (title and len(words) > 1)
         governed = unit.governor is not None and unit.governor.style
         if unit.relation == "conj":
             previous = self.units[position - 1]
             if previous.style:
                 return is_free_style(unit) or self._medium(unit, position)
             governed = False
+        if governed and unit.preposition == "from" and unit.key in _SOURCES:
+            return True  # "a still from a horror film"
         if governed and unit.preposition != "of" and unit.relation != "object":
             return is_free_style(unit)
         if governed and unit.relation == "object" and not unit.determined and unit.key in self.lexicon.strong_media:
@@ -453,7 +467,12 @@ class _State:
     def _split_front(self, unit: Unit) -> Unit | None:
         """Split "aerial photography | forest": a medium in front of what it shows, without "of"."""
         words = unit.lower
-        if unit.relation != "start" or self.content_seen:
+        if unit.relation != "start":
+            return None
+        named = next((i for i in range(1, min(4, len(words) - 1)) if words[i] in _STYLED), 0)
+        if named and not unit.determined:
+            return self._cut(unit, named + 1)  # "pixar style grumpy cactus"
+        if self.content_seen:
             return None
         media, designs = word_lists()["front-media"], word_lists()["designs"]
         for length in range(1, min(8, len(words))):
@@ -461,11 +480,16 @@ class _State:
             design = words[length] in designs and length == len(words) - 1
             design = design and (words[length - 1] in self.lexicon.words or words[length - 1] in _LOGOS)
             if (shown or design) and covered([word for word in words[:length] if shown or word not in _LOGOS]):
-                style = Unit(-1, unit.fragment, unit.sentence)
-                style.words, unit.words = unit.words[:length], unit.words[length:]
-                style.head, style.style = style.words[-1], True
-                return style
+                return self._cut(unit, length)
         return None
+
+    @staticmethod
+    def _cut(unit: Unit, length: int) -> Unit:
+        """Make a style unit of the first words of a unit."""
+        style = Unit(-1, unit.fragment, unit.sentence)
+        style.words, unit.words = unit.words[:length], unit.words[length:]
+        style.head, style.style = style.words[-1], True
+        return style
 
     def _predicate_is_style(self, position: int) -> bool:
         """ "trending on artstation", "rendered in octane"; not "painted wings" or "drawn by horses"."""

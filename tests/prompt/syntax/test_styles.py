@@ -36,7 +36,7 @@ def content(prompt: str) -> list[str]:
         ("species:otter, size_difference, dynamic_pose, angelfish", ["OTTER", "ANGELFISH"]),
         ("1girl, old_vorpster, halo", ["1GIRL", "old VORPSTER", "HALO"]),
         ("1girl, ram_(re:zero), eevee, grin, wind", ["1GIRL", "RAM", "EEVEE"]),
-        ("1girl, [artist:someone], maintenance, ranni_the_witch", ["1GIRL", "ranni WITCH"]),
+        ("1girl, [artist:someone], loneliness, ranni_the_witch", ["1GIRL", "ranni WITCH"]),
         ("1boy, painting_(object), very_vorp", ["1BOY", "PAINTING"]),
         # Weight groups
         ("a (red (velvet:1.2) curtain:1.1), (oak) table", ["red velvet CURTAIN", "oak TABLE"]),
@@ -117,6 +117,10 @@ def content(prompt: str) -> list[str]:
         # Media and designs
         ("minimalist logo of a vole --v 6", ["LOGO", "VOLE"]),
         ("vintage travel poster, a barn", ["BARN"]),
+        ("pixar style grumpy vole, a jug", ["grumpy VOLE", "JUG"]),
+        ("detailed close up of a vole's eye", ["vole's EYE"]),
+        ("cinematic shot from a horror film, a barn", ["BARN"]),
+        ("a vole, green, Nastle magazine", ["VOLE"]),
         ("children's book illustration, a barn", ["BARN"]),
         ("a barn, two voles, Vorp Nastle, soft light", ["BARN", "two VOLES"]),
         # Lettering
