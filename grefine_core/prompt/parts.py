@@ -327,7 +327,7 @@ class _Draft:
             if not re.search(r"[^\W\d_]{2}", piece) and not COUNTED.search(piece):
                 self.blank(start, end)  # ":3", "^_^", "x_x"
                 continue
-            if is_style_tag(piece):
+            if is_style_tag(piece) or is_style_tag(self.prompt[start:end]):
                 self.tell(start, end, "style")
             if match := NAMESPACE.match(piece):
                 self.blank(start, start + match.end())

@@ -7,7 +7,7 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from .syntax.lexicon import common_words, read_sections, style_lexicon, word_lists
-from .syntax.senses import is_abstract
+from .syntax.senses import is_abstract, noun_kinds
 
 UNDERSCORE = re.compile(r"(?<=[^\W_])_+(?=[^\W_])|(?<=[^\W_])_+(?=\\?\()")
 COUNTED = re.compile(r"(?<![\w.-])(\d{1,2})\+?([a-z]{3,})(?![\w'’-])", re.IGNORECASE)
@@ -23,6 +23,8 @@ _SOMEBODY_ELSE = re.compile(
 )
 _ABOUT_ALL = re.compile(r".*\\?\((?:medium|style|artwork|artstyle|texture|meme|cosplay)\\?\)\s*")
 _SAYS_KIND = re.compile(r"[^\W_]_+\\?\(")
+_SEEN = frozenset("AMPVDBYOLGHEIN")  # see `senses`: kinds of nouns that can be seen
+_ACTS = re.compile(r"(?:ness|ity|tude|[ae]nce|[ae]ncy|ism|ment|ship|hood|lry)$")
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
@@ -50,9 +52,13 @@ def is_style_tag(piece: str) -> bool:
 def _is_unseen(word: str) -> bool:
     """Whether a tag of one word names nothing that can be seen: "maintenance", "melancholy"."""
     lists = word_lists()
-    if " " in word or not is_abstract(word) or word in _lists()["thing-tags"] or word in _things():
+    if " " in word or word in _lists()["thing-tags"] or word in _things():
         return False
-    return not any(word in lists[name] for name in ("visible", "feature", "animate", "colors", "body"))
+    kinds = noun_kinds(word)
+    act = bool(kinds) and _SEEN.isdisjoint(kinds) and _ACTS.search(word) is not None
+    return (act or is_abstract(word)) and not any(
+        word in lists[name] for name in ("visible", "feature", "animate", "colors", "body")
+    )
 
 
 @lru_cache(maxsize=1)

@@ -223,14 +223,17 @@ class _State:
         )
         governed = unit.governor is not None and unit.governor.style
         told = unit.words[0].part == "style" if unit.words else False
+        if unit.head is not None and unit.head.part == "tag" and unit.key in word_lists()["particle"]:
+            unit.head = next((t for t in unit.words if t.lower not in word_lists()["particle"]), None)  # "leg_up"
         if not told and unit.head is None and unit.words and not unit.verbs and unit.words[0].part == "tag":
-            last = unit.words[-1]
+            last = next((t for t in reversed(unit.words) if t.lower not in word_lists()["particle"]), unit.words[-1])
             noun = "NN" in kinds(last.lower) or is_unknown(last.lower)
             thing = noun and not last.lower.endswith("ing") and not is_free_style(unit)
             unit.head = last if thing else None  # "crystal"; "faceless" and "dribbling" tell how somebody is
             told = not thing
         if unit.words and unit.words[0].part == "thing":
-            unit.head = unit.head or unit.words[-1]
+            unit.words = sorted(unit.words + unit.verbs, key=lambda token: token.start)  # "bob_cut" does not cut
+            unit.head, unit.verbs = unit.words[-1] if unit.verbs else unit.head or unit.words[-1], []
             self.result.append(unit)
             self.content_seen = True
             return
@@ -398,10 +401,9 @@ class _State:
         if not words:
             return False
         if free:
-            shorthand = self.content_seen and unit.words[0].part != "tag" and is_shorthand(words)
-            design = (
-                self.content_seen and len(words) > 1 and unit.key in word_lists()["designs"] and covered(words[:-1])
-            )
+            untold = self.content_seen and unit.words[0].part != "tag"
+            design = untold and unit.key in word_lists()["designs"] and covered(words[:-1]) and not unit.determined
+            shorthand = untold and is_shorthand(words)
             title = self.content_seen and unit.key in _SOURCES and unit.words[0].text.istitle() and not unit.determined
             known = is_free_style(unit) or self._medium(unit, position)
             return known or shorthand or design or (title and len(words) > 1)

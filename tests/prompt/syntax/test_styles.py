@@ -36,6 +36,7 @@ def content(prompt: str) -> list[str]:
         ("species:otter, size_difference, dynamic_pose, angelfish", ["OTTER", "ANGELFISH"]),
         ("1girl, old_vorpster, halo", ["1GIRL", "old VORPSTER", "HALO"]),
         ("1girl, ram_(re:zero), eevee, grin, wind", ["1GIRL", "RAM", "EEVEE"]),
+        ("1boy, bob_cut, leg_up, rivalry, digital_painting_(artwork)", ["1BOY", "bob CUT", "LEG up"]),
         ("1girl, [artist:someone], loneliness, ranni_the_witch", ["1GIRL", "ranni WITCH"]),
         ("1boy, painting_(object), very_vorp", ["1BOY", "PAINTING"]),
         # Weight groups
