@@ -43,7 +43,7 @@ _AREA = (
 _ORDINAL = r"(?:(?:north|south|east|west)(?:ern)?|first|second|third|fourth|last)"
 _NUMBERED = r"(?:region|zone|area|panel|quadrant|cell|column|row|section|image|scene|frame|part)"
 _COUNT = r"(?:\d{1,2}|(?-i:[A-D])|one|two|three|four|five|six)\b"
-_SHARE = r"(?:[ \t]*\(?[ \t]*\d{1,3}[ \t]*%[ \t]*\)?)?"
+_SHARE = r"(?:[ \t]*\(?[ \t]*\d{1,3}[ \t]*%(?:[ \t]+(?:width|height))?[ \t]*\)?)?"
 _GROUND = r"(?:fore|back|mid|middle[ -]?)ground"
 _WHOLE = r"(?:image|picture|frame|scene|canvas|composition|photo|photograph|screen|shot)"
 _PLACE = (
@@ -77,7 +77,7 @@ _BOX_PLACES = frozenset(
 _BOX_WORDS = _BOX_PLACES | frozenset(
     """far extreme immediate mid very side half third quarter quadrant part portion section corner panel region area
     edge zone frame row column cell hand of in on at to from the and first second fourth last one two three four five
-    six whole image picture canvas scene x y w h px a b c d north south east west""".split()  # noqa: SIM905
+    six whole width height image picture canvas scene x y w h px a b c d north south east west""".split()  # noqa: SIM905
 )
 _BOX_NUMBERED = frozenset(["region", "zone", "area", "panel", "quadrant", "cell", "column", "row", "section"])
 _NUMBERED_MARK = re.compile(r"(?<![\w-])[A-Z]{2,12}[ _]?\d{1,2}[ \t]*:(?=\s)")  # COL1:
@@ -202,7 +202,7 @@ def _boxes(text: str) -> Iterator[tuple[int, int]]:
             before = text[max(0, match.start() - 20) : match.start()].rstrip(" \t")
             starts = not before or before[-1] in ",;.!?|:\n\r" + WALL_MARK
             measured = len(numbers) > 3 or (len(numbers) > 1 and "%" in words)
-            if not (measured or (place and starts)):
+            if not (measured or (place and (starts or not _BOX_NUMBERED.isdisjoint(named)))):
                 continue
         elif not (place or (numbers and len(named) < 3)) or not (set(words) - {"{", "}"}):
             continue

@@ -42,7 +42,9 @@ _JSON_START = re.compile(
 )
 _QUOTED_VALUE = re.compile(r"""\s*(?:["“„«][^"“”„«»\n]{1,200}["”“»]|['‘][^'‘’\n]{1,200}['’](?!\w))""")
 _MARK_OF_LIST = re.compile(r"^[ \t]*(?:\d{1,2}[.)]|[-*•–>]+|#+)[ \t]+", re.MULTILINE)
-_INLINE_MARK = re.compile(r"(?<![^\s(])(?:\#|\(?(?=[\dA-Ha-h]\)))([\dA-Ha-h])\)?(?=\s)")  # A) …  B) …, #1 … #2 …
+_INLINE_MARK = re.compile(
+    r"(?<![^\s(])(?:#|\(?(?=[\dA-Ha-h]\)|[\dA-H]\.))([\dA-Ha-h])[).]?(?=\s)"
+)  # A) … B) …, #1 … #2 …
 _OPTION_COUNT = re.compile(r"(?<=\{)[\d.-]+\$\$(?:[^{}|$]{0,8}\$\$)?")  # {2$$a|b|c} of wildcard processors
 _SCHEDULE = re.compile(r":[ \t]*\d*\.?\d+[ \t]*(?=\])")  # [cat:dog:0.5]
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
