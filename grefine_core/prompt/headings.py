@@ -69,6 +69,7 @@ _PLACE_MARKS = re.compile(
 )
 _AMBIGUOUS = frozenset(["top", "bottom", "distance"])  # alone they may be what somebody wears, or is far away
 _BOX = re.compile(r"[\[({<【]([^\[\](){}<>【】\n]{1,60})[\])}>】](?:[ \t]*:(?!:))?")
+_WEIGHT_AT_END = re.compile(r":[ \t]*\d*\.?\d+[ \t]*$")
 _IN_BOX = re.compile(r"[A-Za-z]+|\d+(?:\.\d+)?|[^\s\w]|\S")
 _BOX_PLACES = frozenset(
     """left right center centre central middle top bottom upper lower leftmost rightmost foreground background
@@ -192,7 +193,8 @@ def _boxes(text: str) -> Iterator[tuple[int, int]]:
     """Brackets around places and numbers: "[left]", "[region 2: 50-100%]", "(0, 0, 512, 512):"."""
     found = []
     for match in _BOX.finditer(text):
-        words = [word.lower() for word in _IN_BOX.findall(match[1])]
+        inside = _WEIGHT_AT_END.sub("", match[1]) if match.group()[0] == "(" else match[1]
+        words = [word.lower() for word in _IN_BOX.findall(inside)]
         named = [word for word in words if word.isalpha()]
         numbers = [word for word in words if word[0].isdigit()]
         if not all(word in _BOX_WORDS for word in named):

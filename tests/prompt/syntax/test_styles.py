@@ -92,6 +92,8 @@ def content(prompt: str) -> list[str]:
         ("(0,0,512,512): a comb; (512,0,512,512): a fan", ["COMB", "FAN"]),
         ("Region 1 (0-50%): a comb; Region 2 (50-100%): a fan", ["COMB", "FAN"]),
         ("left 30%: a comb / right 70%: a fan", ["COMB", "FAN"]),
+        ("(region:left) a comb (region:right) a fan", ["COMB", "FAN"]),
+        ("a street, (a row:1.3) of shops", ["STREET", "ROW", "SHOPS"]),
         ("L: a comb R: a fan", ["COMB", "FAN"]),
         ("#left# a comb #right# a fan", ["COMB", "FAN"]),
         ("top left vole, bottom right owl", ["VOLE", "OWL"]),
