@@ -93,7 +93,7 @@ def content(prompt: str) -> list[str]:
         ("Region 1 (0-50%): a comb; Region 2 (50-100%): a fan", ["COMB", "FAN"]),
         ("left 30%: a comb / right 70%: a fan", ["COMB", "FAN"]),
         ("(region:left) a comb (region:right) a fan", ["COMB", "FAN"]),
-        ("a street, (a row:1.3) of shops", ["STREET", "ROW", "SHOPS"]),
+        ("a street, (a panel:1.3) with buttons", ["STREET", "PANEL", "BUTTONS"]),
         ("L: a comb R: a fan", ["COMB", "FAN"]),
         ("#left# a comb #right# a fan", ["COMB", "FAN"]),
         ("top left vole, bottom right owl", ["VOLE", "OWL"]),
