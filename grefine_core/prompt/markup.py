@@ -24,9 +24,16 @@ _LORA = re.compile(r"<\w+:[^<>\n]*>")  # <lora:…>, <hypernet:…>, <lyco:…> 
 _EMBEDDING = re.compile(r"(?<!\w)embedding:(?:\\[()]|[^\s()])+")
 _WILDCARD = re.compile(r"__(?=[^_\s])[\w\u0300-\u036f./*+\\-]{1,255}?(?<!_)__(?!_)")  # no file's name is longer
 _BREAK = re.compile(r"(?<!\w)(?:BREAK|ADDCOMM|ADDCOL|ADDROW|ADDBASE)(?!\w)")
+# Regions of programs for prompts: "COUPLE MASK(0 0.5)", "AREA(0 1, 0.5 1)", "FILL()"; what is in brackets are numbers.
+_CALL = re.compile(
+    r"(?<!\w)(?:[A-Z][A-Z_]{2,30}\([\s\d.,;:%-]{0,80}\)|(?:STYLE|TE|SDXL|IMASK|MASKW|ATTN)\([^()\n]{0,40}\))"
+)
+_COUPLE = re.compile(r"(?<!\w)COUPLE(?::[ \t]*[\d.]+)?(?!\w)")
 _COMMAND = re.compile(r"\s*/imagine\b(?:\s+prompt\b)?\s*:?", re.IGNORECASE)
 _LINK = re.compile(r"(?<!\w)(?:https?://|www\.)[^\s,<>()]+", re.IGNORECASE)
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)"
+# Weights in steps, as Compel writes them: "(red hat)++", "fog--".
+_STEPS = re.compile(r"(?:(?<=\w)(?:\+{2,5}|-{2,5})|(?<=\))(?:\+{1,5}|-{1,5}))(?=[\s,.;:)]|$)")
 _AND = re.compile(rf"(?:(?<=\S)[ \t]*:[ \t]*{_NUMBER}\s+)?(?<!\w)AND(?!\w)(?:[ \t]*:[ \t]*{_NUMBER})?")
 _LAST_WEIGHT = re.compile(rf":[ \t]*{_NUMBER}\s*")
 # Midjourney's parameters: what may follow the name of each. Telephones make one dash of the two.
@@ -47,7 +54,7 @@ _PART_WEIGHT = re.compile(rf"::[ \t]*({_NUMBER})?(?![\w:(])")
 # NovelAI's weights stand in front: "1.3::black cat::", "-1::fog::".
 _FRONT_WEIGHT = re.compile(rf"(?<![^\s,|{{}}\[\]])({_NUMBER})::(?=[^\s\d:])")
 
-_SPECIAL = re.compile(r"[()\\<{|}—–]|embedding:|__|BREAK|AND|ADD|--|::|/imagine|://|[wW]{3}\.")
+_SPECIAL = re.compile(r"[()\\<{|}—–+]|embedding:|__|BREAK|AND|ADD|COUPLE|--|::|/imagine|://|[wW]{3}\.")
 SEPARATORS = frozenset({"lora", "embedding", "wildcard", "break", "and", "parameter", "link", "absent"})
 """Kinds of spans that part what stands on both sides of them."""
 
@@ -57,9 +64,10 @@ class Span:
     """A stretch of a prompt, ``prompt[start:end]``, that is of one kind and has one effective weight.
 
     ``kind`` is one of ``text``, ``open`` and ``close`` (the parentheses of a weight group; ``close`` holds its ``:1.3``
-    as well), ``escape`` (the backslash of ``\\(``), ``lora``, ``embedding``, ``wildcard``, ``break``, ``and``,
-    ``choice`` (a ``{``, ``|`` or ``}``), ``parameter`` (``--ar 16:9``, ``::2``), ``absent`` (what follows ``--no``, or
-    has a ``::`` weight below 0: it must not be in the picture), ``link``. ``weight`` is what the host gives to a token
+    as well), ``escape`` (the backslash of ``\\(``), ``lora``, ``embedding``, ``wildcard``, ``break`` (also the region
+    of another program: ``AREA(0 0.5, 0 1)``), ``and``, ``step`` (``++``), ``choice`` (a ``{``, ``|`` or ``}``),
+    ``parameter`` (``--ar 16:9``, ``::2``), ``absent`` (what follows ``--no``, or has a ``::`` weight below 0: it must
+    not be in the picture), ``link``. ``weight`` is what the host gives to a token
     there.
     """
 
@@ -161,6 +169,9 @@ def spans(prompt: str) -> list[Span]:
     for index, segment in enumerate(reading.segments):
         for position in range(segment.start, segment.end):
             weights[position], runs[position] = segment.weight, -index - 1
+    for pattern in (_CALL, _COUPLE):
+        for match in pattern.finditer(prompt):
+            mark(*match.span(), "break")
     for group in reading.groups:
         mark(group.start, group.start + 1, "open")
         mark(group.content_end, group.end, "close")
@@ -181,6 +192,9 @@ def spans(prompt: str) -> list[Span]:
         mark(*match.span(), "break")
     for start, end in _ands(prompt):
         mark(start, end, "and")
+    stepped = any(sign in prompt for sign in ("++", ")+", ")-"))  # else two dashes are a dash
+    for match in _STEPS.finditer(prompt) if stepped else ():
+        mark(*match.span(), "step")
     for match in _LINK.finditer(prompt):
         mark(match.start(), match.start() + len(match.group().rstrip(".;:!?'\"")), "link")
     command = _COMMAND.match(prompt)

@@ -10,18 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Literal
 
 from .gear import is_gear
-from .headings import element_marks, headings, is_place, kind_of_heading, place_marks
+from .headings import bracketed_headings, element_marks, headings, is_place, kind_of_heading, place_marks, tells_manner
 from .languages import foreign_pieces, other_scripts
 from .markup import SEPARATORS, Group, read, spans
 from .syntax.lexicon import common_words, style_lexicon, word_lists
 from .syntax.tokens import WALL_MARK
-from .tags import COUNTED, NAMESPACE, is_short, is_style_tag, is_tag
+from .tags import COUNTED, NAMESPACE, counted_noun, is_short, is_style_tag, is_tag, names_thing
 
-Kind = Literal["prose", "tag", "style", "absent", "foreign"]
+Kind = Literal["prose", "tag", "thing", "style", "absent", "foreign"]
 PROSE: tuple[Kind, str] = ("prose", "")
 
 # Where comma-parts end. A full stop ends one before a blank alone: "f/1.8", "h. r. giger" matter to nobody here.
@@ -34,11 +34,17 @@ _QUALIFIED = re.compile(  # bat_(animal), saber_\(fate\), bow (weapon)
 )
 _QUOTES = tuple("\"'“”‘’„«»`´")
 _QUALIFIER = re.compile(r"(?<=[\w\s])\(([^()\n]{1,40})\)")
+_THE = re.compile(r"_the_")
 _STRING = r'"(?:\\.|[^"\\])*"'
 _JSON = re.compile(rf"(?P<string>{_STRING})|(?P<mark>[{{}}\[\]:,])|(?P<literal>[^\s\"{{}}\[\]:,]+)", re.DOTALL)
-_JSON_START = re.compile(rf"\s*(?:```(?:json)?\s*)?[{{\[]\s*(?:[{{\[]\s*)*{_STRING}\s*:", re.DOTALL)
+_JSON_START = re.compile(
+    rf"\s*(?:```(?:json)?\s*)?(?:[{{\[]\s*(?:[{{\[]\s*)*{_STRING}\s*:|{_STRING}\s*:\s*[\"\[{{])", re.DOTALL
+)
 _QUOTED_VALUE = re.compile(r"""\s*(?:["“„«][^"“”„«»\n]{1,200}["”“»]|['‘][^'‘’\n]{1,200}['’](?!\w))""")
 _MARK_OF_LIST = re.compile(r"^[ \t]*(?:\d{1,2}[.)]|[-*•–>]+|#+)[ \t]+", re.MULTILINE)
+_INLINE_MARK = re.compile(
+    r"(?<![^\s(])(?:#|\(?(?=[\dA-Ha-h]\)|[\dA-H]\.))([\dA-Ha-h])[).]?(?=\s)"
+)  # A) … B) …, #1 … #2 …
 _OPTION_COUNT = re.compile(r"(?<=\{)[\d.-]+\$\$(?:[^{}|$]{0,8}\$\$)?")  # {2$$a|b|c} of wildcard processors
 _SCHEDULE = re.compile(r":[ \t]*\d*\.?\d+[ \t]*(?=\])")  # [cat:dog:0.5]
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
@@ -161,7 +167,13 @@ class _Draft:
         for start, end in place_marks(marked):
             self.blank(start, end, wall=True)
             self.regions.append(end)
+            quoted = _QUOTED_VALUE.match(self.prompt, end)
+            if quoted is not None and not quoted.group().isupper():
+                self._open_quotes(quoted)
         self.regions.sort()
+        for heading in bracketed_headings(marked):
+            self.blank(heading.start, heading.end, wall=True)
+            self._value(heading.end, heading.stop, heading.kind)
         for start, end in element_marks(marked):
             self.blank(start, end, wall=True)
         for pattern in (_OPTION_COUNT, _SCHEDULE, _QUALIFIED):
@@ -212,7 +224,7 @@ class _Draft:
     def read_json(self) -> None:
         """Take keys, brackets and settings of a JSON prompt out; what stands behind a key is of the key's kind."""
         outer: list[str] = ["prose"]
-        kind = "prose"
+        kind, key = "prose", ""
         tokens = list(_JSON.finditer(self.prompt))
         for index, match in enumerate(tokens):
             start, end = match.span()
@@ -225,12 +237,14 @@ class _Draft:
                 continue
             following = tokens[index + 1][0] if index + 1 < len(tokens) else ""
             if match.lastgroup == "string" and following == ":":
-                kind = kind_of_heading(match[0][1:-1])
+                key = match[0][1:-1]
+                kind = kind_of_heading(key)
                 kind = outer[-1] if kind == "prose" else kind
                 self.blank(start, end, wall=True)
             elif match.lastgroup == "string":
                 self.text[start] = self.text[end - 1] = WALL_MARK
-                self._value(start + 1, end - 1, kind)
+                single = kind == "prose" and tells_manner(key, self.prompt[start + 1 : end - 1])
+                self._value(start + 1, end - 1, "style" if single else kind)
             else:
                 self.blank(start, end)
 
@@ -238,15 +252,35 @@ class _Draft:
         """Take headings ("Subject: …") and the marks of lists out; what stands behind one is of the heading's kind."""
         text = "".join(self.text)
         for heading in headings(text):
+            if heading.described:
+                self._keep_name(heading.start, heading.end)
+                continue
             self.blank(heading.start, heading.end, wall=True)
-            quoted = _QUOTED_VALUE.match(text, heading.end, heading.stop) if heading.letters else None
-            if quoted is not None:
+            quoted = _QUOTED_VALUE.match(text, heading.end, heading.stop)
+            if quoted is not None and not heading.letters:
+                self._open_quotes(quoted)
+                self._value(heading.end, heading.stop, heading.kind)
+            elif quoted is not None:
                 self.tell(*quoted.span(), "style")  # text to be shown, on nothing that is named here
                 self.blank(quoted.end(), quoted.end() + 1, wall=True)
             else:
                 self._value(heading.end, heading.stop, heading.kind)
         for match in _MARK_OF_LIST.finditer(text):
             self.blank(*match.span())
+        inline = list(_INLINE_MARK.finditer(self.prompt))
+        if [match[1].upper() for match in inline[:2]] in (["1", "2"], ["A", "B"]):
+            for match in inline:
+                self.blank(*match.span(), wall=True)
+
+    def _open_quotes(self, quoted: re.Match[str]) -> None:
+        """Walls instead of quotation marks: as in JSON they are around a value, not around text to be shown."""
+        self.text[quoted.end() - len(quoted.group().lstrip())] = self.text[quoted.end() - 1] = WALL_MARK
+
+    def _keep_name(self, start: int, end: int) -> None:
+        """Leave the words of a heading, without its marks."""
+        for position in range(start, end):
+            if not self.text[position].isalnum():
+                self.text[position] = " "
 
     def _value(self, start: int, end: int, kind: str) -> None:
         if kind == "ignored" or is_place(self.prompt[start:end].strip(" \t\n,.;")):
@@ -287,16 +321,23 @@ class _Draft:
                 continue
             self._wall(start, -1)
             self._wall(end, 1)
+            counted = [match.start() for match in COUNTED.finditer(piece) if counted_noun(match.group())]
+            for before, after in pairwise(counted):
+                gap = piece[before:after].rstrip(" \t")
+                if len(gap.split()) == 1 and len(gap) < after - before:
+                    self.text[start + after - 1] = WALL_MARK  # "1girl 1boy"
             if not re.search(r"[^\W\d_]{2}", piece) and not COUNTED.search(piece):
                 self.blank(start, end)  # ":3", "^_^", "x_x"
                 continue
-            if is_style_tag(piece):
+            if is_style_tag(piece) or is_style_tag(self.prompt[start:end]):
                 self.tell(start, end, "style")
             if match := NAMESPACE.match(piece):
                 self.blank(start, start + match.end())
+            for match in _THE.finditer(piece):
+                self.blank(start + match.start(), start + match.end())  # part of a name: "ranni_the_witch"
             for match in _QUALIFIER.finditer(piece):
                 self.blank(start + match.start(), start + match.end())
-            self.tell(start, end, "tag")
+            self.tell(start, end, "thing" if names_thing(self.prompt[start:end], piece) else "tag")
 
     def part_gear(self) -> None:
         """What a picture is taken with is style."""
@@ -352,7 +393,7 @@ def _may_end(word: str) -> bool:
     if not word or _expects_more(word):
         return False
     classes = _classes(word)
-    describes = "JJ" in classes or word in word_lists()["materials"]
+    describes = "JJ" in classes or word in word_lists()["materials"] | word_lists()["fabrics"]
     lexicon = style_lexicon()
     return not describes or word in lexicon.words or word in lexicon.heads or word in lexicon.media
 

@@ -7,13 +7,14 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from .syntax.lexicon import common_words, read_sections, style_lexicon, word_lists
+from .syntax.senses import is_abstract, noun_kinds
 
 UNDERSCORE = re.compile(r"(?<=[^\W_])_+(?=[^\W_])|(?<=[^\W_])_+(?=\\?\()")
 COUNTED = re.compile(r"(?<![\w.-])(\d{1,2})\+?([a-z]{3,})(?![\w'’-])", re.IGNORECASE)
 _META = re.compile(
     r"\s*(?:(?:score|source|rating|year)[_:]\w+|year \d{4}"
     r"|(?:artist|by|art by|drawn by|style|meta|medium|series|copyright|franchise|studio|lore|general|uploader):[^:]+"
-    r"|(?:art_|drawn_)?by_\S.*)\s*",
+    r"|(?:art_|drawn_)?by_\S.*|gen_\d_\w+)\s*",
     re.IGNORECASE,
 )
 NAMESPACE = re.compile(r"\s*(?:character|char|species|oc|clothing|object|tag):(?=\w)", re.IGNORECASE)
@@ -21,6 +22,9 @@ _SOMEBODY_ELSE = re.compile(
     r"\w+ing (?:at|to|towards?|with) (?:the )?(?:viewer|another|camera|others?|self|each other)"
 )
 _ABOUT_ALL = re.compile(r".*\\?\((?:medium|style|artwork|artstyle|texture|meme|cosplay)\\?\)\s*")
+_SAYS_KIND = re.compile(r"[^\W_]_+\\?\(")
+_SEEN = frozenset("AMPVDBYOLGHEIN")  # see `senses`: kinds of nouns that can be seen
+_ACTS = re.compile(r"(?:ness|ity|tude|[ae]nce|[ae]ncy|ism|ment|ship|hood|lry)$")
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
@@ -32,11 +36,42 @@ def _lists() -> MappingProxyType[str, frozenset[str]]:
 def is_style_tag(piece: str) -> bool:
     """Whether a tag is about the whole picture, or tells how somebody is rather than what there is to see."""
     spoken = _spoken(piece)
-    if _META.fullmatch(piece) or spoken in _lists()["style-tags"] or _SOMEBODY_ELSE.fullmatch(spoken):
+    if (
+        _META.fullmatch(piece.strip(" \t[]{}"))
+        or _is_unseen(spoken)
+        or spoken in _lists()["style-tags"]
+        or _SOMEBODY_ELSE.fullmatch(spoken)
+    ):
         return True
     if _ABOUT_ALL.fullmatch(piece) and "cosplay" not in spoken:
         return True
-    return " " in spoken and spoken.rsplit(" ", 1)[1] in _lists()["style-tag-ends"]
+    first, _, last = spoken.rpartition(" ")
+    return (bool(first) and last in _lists()["style-tag-ends"]) or spoken.startswith("very ")
+
+
+def _is_unseen(word: str) -> bool:
+    """Whether a tag of one word names nothing that can be seen: "maintenance", "melancholy"."""
+    lists = word_lists()
+    if " " in word or word in _lists()["thing-tags"] or word in _things():
+        return False
+    kinds = noun_kinds(word)
+    act = bool(kinds) and _SEEN.isdisjoint(kinds) and _ACTS.search(word) is not None
+    return (act or is_abstract(word)) and not any(
+        word in lists[name] for name in ("visible", "feature", "animate", "colors", "body")
+    )
+
+
+@lru_cache(maxsize=1)
+def _things() -> frozenset[str]:
+    return frozenset(noun for nouns in read_sections("nouns.txt").values() for noun in nouns)
+
+
+def names_thing(written: str, piece: str) -> bool:
+    """Whether a tag surely names a thing: it says what kind of one ("saber_(fate)"), or is known to.
+
+    written: the tag as it stands in the prompt; piece: without its markup.
+    """
+    return _SAYS_KIND.search(written) is not None or _spoken(piece) in _lists()["thing-tags"]
 
 
 def counted_noun(text: str) -> str | None:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 
 from .lexicon import common_words, style_lexicon, word_lists
+from .senses import code_of, is_unknown
 from .tokens import Token
 from .tree import Unit
 from .unseen import acts, names_no_thing
@@ -57,8 +58,24 @@ def looks_like_name(words: Sequence[Token]) -> bool:
     return strange == len(plain)
 
 
+def looks_like_artist(words: Sequence[Token]) -> bool:
+    """Whether capitals may be the name of somebody: an unknown last word, or a first name in front."""
+    first, last = words[0].lower, words[-1].lower
+    lexicon = style_lexicon()
+    if first in lexicon.first_names or looks_like_name(words):
+        return True
+    return last not in common_words() and not code_of(last)
+
+
+_STYLED = frozenset(["style", "styled", "style's", "aesthetic", "inspired"])
+_SOURCES = frozenset(["film", "movie", "series", "show", "game", "anime", "manga", "cartoon", "magazine", "musical"])
+_LOGOS = frozenset(["line", "mascot", "monoline", "lettermark", "wordmark"])  # what kinds of logos there are
+
 # Whether a phrase, seen alone, is made of style vocabulary.
 
+_PLAIN_COLORS = frozenset(
+    ["red", "blue", "green", "yellow", "purple", "pink", "white", "black", "grey", "gray", "brown", "teal", "cyan"]
+)
 _ADJECTIVE_ENDINGS = re.compile(  # "clownfish", "radish" and "table" end otherwise
     r"(?:ous|ful|less|esque|(?<!f)(?<!rad)ish|istic|(?<!t)able|ible|punk|core|wave|ism|inspired|like|ized|ised)$"
 )
@@ -75,6 +92,10 @@ def is_free_style(unit: Unit) -> bool:
         return False  # "light filtering through" happens in the picture
     if len(words) > 1 and all(word in word_lists()["colors"] for word in words):
         return True  # "teal and gold"
+    if len(words) == 1 and joined in _PLAIN_COLORS and unit.relation == "start":
+        return True  # a color alone, between commas
+    if len(words) > 1 and words[-1] in ("aesthetic", "aesthetics", "vibes", "gradient"):
+        return True  # "Tim Burton aesthetic"
     if joined in lexicon.terms or unit.key in lexicon.heads or _NUMBER.fullmatch(joined):
         return True
     if unit.kind == "predicate":
@@ -85,6 +106,7 @@ def is_free_style(unit: Unit) -> bool:
         return True
     if (
         words[0] in lexicon.sites
+        and unit.words[0].part != "tag"  # somebody of a game: "naruto_uzumaki"
         and unit.words[0].lower not in lexicon.media
         and not unit.verbs
         and all(_NUMBER.fullmatch(word) or len(word) < 3 or word not in common_words() for word in words[1:])
@@ -151,6 +173,8 @@ def subject_length(unit: Unit) -> int:
             end -= 2 if pair in lexicon.terms else 1
         else:
             break
+    if all(word in lexicon.words or word in word_lists()["genres"] for word in words[:end]):
+        return 0  # "vintage travel poster"
     named = any(
         token.tag.startswith("NN") and token.lower not in lexicon.words for token in unit.words[:end]
     ) and not covered(words[:end])
@@ -163,6 +187,7 @@ def mark_style(units: Sequence[Unit]) -> list[Unit]:
     for position in range(len(units)):
         state.visit(position)
     state.adopt_neighbours()
+    state.adopt_names_at_end()
     state.keep_something()
     return _merge(state.result)
 
@@ -198,11 +223,20 @@ class _State:
         )
         governed = unit.governor is not None and unit.governor.style
         told = unit.words[0].part == "style" if unit.words else False
+        if unit.head is not None and unit.head.part == "tag" and unit.key in word_lists()["particle"]:
+            unit.head = next((t for t in unit.words if t.lower not in word_lists()["particle"]), None)  # "leg_up"
         if not told and unit.head is None and unit.words and not unit.verbs and unit.words[0].part == "tag":
-            last = unit.words[-1]
-            thing = "NN" in kinds(last.lower) and not last.lower.endswith("ing") and not is_free_style(unit)
+            last = next((t for t in reversed(unit.words) if t.lower not in word_lists()["particle"]), unit.words[-1])
+            noun = "NN" in kinds(last.lower) or is_unknown(last.lower)
+            thing = noun and not last.lower.endswith("ing") and not is_free_style(unit)
             unit.head = last if thing else None  # "crystal"; "faceless" and "dribbling" tell how somebody is
             told = not thing
+        if unit.words and unit.words[0].part == "thing":
+            unit.words = sorted(unit.words + unit.verbs, key=lambda token: token.start)  # "bob_cut" does not cut
+            unit.head, unit.verbs = unit.words[-1] if unit.verbs else unit.head or unit.words[-1], []
+            self.result.append(unit)
+            self.content_seen = True
+            return
         if told or (unit.head is not None and unit.head.counted):
             unit.style = told  # a heading or a tag has said so; a counted thing is one
             self.result.append(unit)
@@ -303,6 +337,22 @@ class _State:
                         unit.style = True
                         artists.add(unit.index)
 
+    def adopt_names_at_end(self) -> None:
+        """Names among the tags at the end are artists: "two women, palm trees, Slim Aarons, faded colors"."""
+        governors = {id(unit.governor) for unit in self.result}
+        lower = any(not unit.style and unit.words and unit.words[0].text.islower() for unit in self.result)
+        for unit in reversed(self.result[1:] if lower else []):
+            if unit.style:
+                continue
+            alone = unit.relation == "start" and not unit.verbs and id(unit) not in governors
+            surname = len(unit.words) == 1 and unit.key in style_lexicon().surnames and not code_of(unit.key)
+            capitals = 2 - surname <= len(unit.words) <= 3 and all(token.text.istitle() for token in unit.words)
+            prose = all(token.part == "prose" and not token.quoted and not token.told for token in unit.words)
+            strange = any(not code_of(token.lower) for token in unit.words)
+            if not (alone and capitals and prose and strange and looks_like_artist(unit.words)):
+                return
+            unit.style = True
+
     def _is_term(self, unit: Unit) -> bool:
         """Whether the unit is just a known tag of several words, or one in capitals."""
         several = len(unit.words) > 1 or (bool(unit.words) and unit.words[0].text.isupper())
@@ -324,6 +374,8 @@ class _State:
             return False
         if len(unit.words) > 1 and " ".join(unit.lower) in self.lexicon.terms:
             return False  # "a close up of"
+        if " ".join(unit.lower[-2:]) in ("close up", "wide shot", "medium shot") and covered_or_adjectives(unit):
+            return False
         if following is None or following.governor is not unit or following.preposition != "of":
             return False
         return f"{unit.key} of {following.key}" not in self.lexicon.terms
@@ -349,13 +401,20 @@ class _State:
         if not words:
             return False
         if free:
-            return is_free_style(unit) or self._medium(unit, position) or (self.content_seen and is_shorthand(words))
+            untold = self.content_seen and unit.words[0].part != "tag"
+            design = untold and unit.key in word_lists()["designs"] and covered(words[:-1]) and not unit.determined
+            shorthand = untold and is_shorthand(words)
+            title = self.content_seen and unit.key in _SOURCES and unit.words[0].text.istitle() and not unit.determined
+            known = is_free_style(unit) or self._medium(unit, position)
+            return known or shorthand or design or (title and len(words) > 1)
         governed = unit.governor is not None and unit.governor.style
         if unit.relation == "conj":
             previous = self.units[position - 1]
             if previous.style:
                 return is_free_style(unit) or self._medium(unit, position)
             governed = False
+        if governed and unit.preposition == "from" and unit.key in _SOURCES:
+            return True  # "a still from a horror film"
         if governed and unit.preposition != "of" and unit.relation != "object":
             return is_free_style(unit)
         if governed and unit.relation == "object" and not unit.determined and unit.key in self.lexicon.strong_media:
@@ -410,19 +469,29 @@ class _State:
     def _split_front(self, unit: Unit) -> Unit | None:
         """Split "aerial photography | forest": a medium in front of what it shows, without "of"."""
         words = unit.lower
-        if unit.relation != "start" or self.content_seen:
+        if unit.relation != "start":
             return None
-        for length in range(2, min(8, len(words))):
-            if (
-                words[length - 1] in word_lists()["front-media"]
-                and covered(words[:length])
-                and words[length] not in word_lists()["medium-things"]
-            ):
-                style = Unit(-1, unit.fragment, unit.sentence)
-                style.words, unit.words = unit.words[:length], unit.words[length:]
-                style.head, style.style = style.words[-1], True
-                return style
+        named = next((i for i in range(1, min(4, len(words) - 1)) if words[i] in _STYLED), 0)
+        if named and not unit.determined:
+            return self._cut(unit, named + 1)  # "pixar style grumpy cactus"
+        if self.content_seen:
+            return None
+        media, designs = word_lists()["front-media"], word_lists()["designs"]
+        for length in range(1, min(8, len(words))):
+            shown = length > 1 and words[length - 1] in media and words[length] not in word_lists()["medium-things"]
+            design = words[length] in designs and length == len(words) - 1
+            design = design and (words[length - 1] in self.lexicon.words or words[length - 1] in _LOGOS)
+            if (shown or design) and covered([word for word in words[:length] if shown or word not in _LOGOS]):
+                return self._cut(unit, length)
         return None
+
+    @staticmethod
+    def _cut(unit: Unit, length: int) -> Unit:
+        """Make a style unit of the first words of a unit."""
+        style = Unit(-1, unit.fragment, unit.sentence)
+        style.words, unit.words = unit.words[:length], unit.words[length:]
+        style.head, style.style = style.words[-1], True
+        return style
 
     def _predicate_is_style(self, position: int) -> bool:
         """ "trending on artstation", "rendered in octane"; not "painted wings" or "drawn by horses"."""
