@@ -34,31 +34,43 @@ _BY_SENSE = {
 }  # fmt: skip
 _BONDS: dict[str, dict[str, float]] = {
     MATERIAL: {THING: 1.5, WORN: 1.5, CARRIED: 1.5, SITE: 1.5, PLANT: 0.8, FOOD: 0.8, PERSON: 0.6, ANIMAL: 0.6,
-               UNKNOWN: 1.0, "": 0},
-    TIME: {SITE: 1.5, SCENE: 1.5, "": 0.5},
+               UNKNOWN: 1.0, SCENE: -0.3, "": 0},
+    TIME: {SITE: 1.5, SCENE: 1.5, PLANT: 0.8, TIME: 0.8, "": 0.5},
     COLOR: {"": 2},
     PERSON: {PERSON: 1, ANIMAL: 1, SITE: 0.3, THING: 0, WORN: -0.7, CARRIED: -1, UNKNOWN: 0.3, "": -0.8},
-    ANIMAL: {ANIMAL: 1, PERSON: 1, THING: 0.1, ACT: -1, WORN: 0.5, SITE: 0.3, UNKNOWN: 0.3, "": -0.8},
-    WORN: {UNKNOWN: 0, THING: -0.7, "": -1},
-    CARRIED: {UNKNOWN: 0, THING: -0.7, "": -1},
-    PLANT: {PLANT: 1, FOOD: 1, THING: 0.8, SITE: 0.8, WORN: 0.3, SCENE: -0.3, UNKNOWN: 0.3, "": -0.8},
-    FOOD: {FOOD: 1, PLANT: 0.5, PERSON: 0.7, THING: 0.8, SITE: 0.6, ACT: 0.8, UNKNOWN: 0.3, "": -0.5},
-    SITE: {THING: 0.1, SITE: 0.5, SCENE: 0.3, PERSON: 0.3, ANIMAL: 0.1, PLANT: 0.3, FOOD: 0.4, ACT: 0.3, UNKNOWN: 0.3,
-           "": -0.7},
-    SCENE: {SCENE: -0.3, THING: -0.3, SITE: -0.2, UNKNOWN: 0.3, "": -0.8},
-    THING: {ACT: -1, THING: -0.5, SITE: -0.3, PERSON: -0.3, ANIMAL: -0.7, UNKNOWN: 0.3, "": -1},
-    ACT: {THING: 0.4, SITE: 0.5, UNKNOWN: 0.3, "": 0},
-    UNKNOWN: {UNKNOWN: 1, "": 0.7},
+    ANIMAL: {ANIMAL: 1, PERSON: 1, THING: 0, ACT: -1, WORN: 0.5, SITE: 0.3, UNKNOWN: 0.3, "": -0.8},
+    WORN: {UNKNOWN: -0.5, "": -1.3},
+    CARRIED: {UNKNOWN: -0.3, "": -1.3},
+    PLANT: {PLANT: 0.3, FOOD: 1, THING: 0.5, SITE: 0.6, WORN: 0.3, SCENE: -0.5, UNKNOWN: 0.3, "": -0.8},
+    FOOD: {FOOD: 0.6, PLANT: 0.3, PERSON: 0.7, THING: 0.6, SITE: 0.6, ACT: 0.6, UNKNOWN: 0.3, "": -0.8},
+    SITE: {THING: -0.1, SITE: 0.2, SCENE: -0.4, PERSON: 0.3, ANIMAL: -0.5, PLANT: -0.3, FOOD: 0.2, ACT: 0.2,
+           UNKNOWN: 0, "": -0.8},
+    SCENE: {SCENE: -0.5, THING: -0.4, SITE: -0.3, UNKNOWN: 0, "": -0.9},
+    THING: {ACT: -1, THING: -0.6, SITE: -0.4, PERSON: -0.4, ANIMAL: -0.9, UNKNOWN: 0, "": -1},
+    ACT: {THING: 0.4, SITE: 0.5, PERSON: 0.5, UNKNOWN: 0.3, "": -0.1},
+    UNKNOWN: {UNKNOWN: 0.7, "": 0.5},
 }  # fmt: skip
-_PAIR, _DESCRIBING, _DOING = 3.0, 1.0, 1.2
-_PLURAL, _CLOSED, _ALONE, _TIME = -1.0, -0.6, -0.45, -1.0
+_PAIR, _DESCRIBING, _DOING, _RECEIVING = 3.0, 1.0, 1.2, 1.3
+_PLURAL, _CLOSED, _TIME, _MATERIAL = -1.0, -0.5, -1.0, -1.2
+_SUBJECT = -1.6  # between who a row is about and what comes next
+_ALONE = {PERSON: -0.15, ANIMAL: -0.15, WORN: -0.3, CARRIED: -0.3, SCENE: -0.3, MATERIAL: -0.8, COLOR: -1.0}
+_ALONE_ELSE = -0.4  # a thing without any word that describes it
 _LONGEST = 6  # nouns in one thing
+_RECEIVERS = {
+    FOOD: ("behind-food",), PLANT: ("behind-plants",), ANIMAL: ("behind-animals",), SITE: ("behind-sites", "emanations"),
+    THING: ("behind-things", "emanations"), WORN: ("behind-worn",), CARRIED: ("behind-things", "emanations"),
+    SCENE: ("behind-scenes", "emanations"), MATERIAL: ("emanations",), PERSON: ("behind-persons",),
+    ACT: ("behind-things", "emanations"),
+}  # fmt: skip
 
 
 @lru_cache(maxsize=4096)
 def kind_of(word: str) -> str:
     """What a noun names, roughly: one of the kinds above."""
     lists, basic = word_lists(), singular(word) or word
+    for kind in (MATERIAL, PLANT, FOOD, THING, SCENE, PERSON, SITE):
+        if word in lists[f"{kind}-kind"] or basic in lists[f"{kind}-kind"]:
+            return kind
     if word in lists["colors"] and word not in lists["materials"]:
         return COLOR
     if word in lists["materials"] or word in lists["gems"] or word in lists["substances"]:
@@ -91,15 +103,27 @@ def is_pair(first: str, second: str) -> bool:
     )
 
 
-def bond(first: str, second: str, plural: bool) -> float:
-    """How much speaks for one thing, rather than two; `plural`: the first noun is a plural."""
+def bond(first: str, second: str, plural: bool, leading: bool = False) -> float:
+    """How much speaks for one thing, rather than two.
+
+    plural: the first noun is a plural. leading: it opens the row, which tells what the picture is about.
+    """
     if is_pair(first, second):
         return _PAIR
     kind, other = kind_of(first), kind_of(second)
     bonds = _BONDS[kind]
     found = bonds.get(other, bonds[""])
-    if other == TIME:
+    receives = any(second in word_lists()[name] for name in _RECEIVERS.get(kind, ()))
+    if other == TIME and kind != TIME:
         found = _TIME
+    elif other == MATERIAL and kind not in (MATERIAL, COLOR, TIME, UNKNOWN) and not receives:
+        found = _MATERIAL
+    elif leading and kind in (PERSON, ANIMAL) and other not in (PERSON, ANIMAL, UNKNOWN):
+        found = min(found, _SUBJECT)  # "surfer wetsuit", but "… fox, nurse uniform"
+    elif leading and other == PERSON and kind not in (WORN, PERSON):
+        found = max(found, _DESCRIBING)  # "lighthouse keeper"
+    if receives and not (leading and kind == PERSON):
+        found = max(found, _RECEIVING)
     code = code_of(first)
     if code[:1] == ADJECTIVE or (ADJECTIVE in code and kind in (ANIMAL, ACT)):  # "stray cat"
         found = max(found, _DESCRIBING)
@@ -108,8 +132,11 @@ def bond(first: str, second: str, plural: bool) -> float:
     return found + (_PLURAL if plural else 0)
 
 
-def best_starts(words: Sequence[str], plurals: Sequence[bool], described: bool) -> list[int]:
-    """Where things start in a row of nouns, the first one left out; `described`: an adjective stands in front."""
+def best_starts(words: Sequence[str], plurals: Sequence[bool], described: bool, leading: bool = False) -> list[int]:
+    """Where things start in a row of nouns, the first one left out.
+
+    described: an adjective stands in front. leading: nothing else of the row does.
+    """
     count = len(words)
     best = [0.0] + [float("-inf")] * count
     back = [0] * (count + 1)
@@ -117,11 +144,11 @@ def best_starts(words: Sequence[str], plurals: Sequence[bool], described: bool) 
         for start in range(max(0, end - _LONGEST), end):
             score = best[start]
             if end - start == 1 and not (start == 0 and described):
-                score += _ALONE
+                score += _ALONE.get(kind_of(words[start]), _ALONE_ELSE)
             for i in range(start + 1, end):
-                link = bond(words[i - 1], words[i], plurals[i - 1])
+                link = bond(words[i - 1], words[i], plurals[i - 1], leading and start == 0)
                 closed = i - start > 1 or (start == 0 and described)
-                score += link + (_CLOSED if closed and link < _PAIR else 0)
+                score += link + (_CLOSED if closed and link < _RECEIVING else 0)
             if score > best[end] or (score == best[end] and start < back[end]):
                 best[end], back[end] = score, start
     starts = []

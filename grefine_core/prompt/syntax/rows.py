@@ -75,7 +75,7 @@ def _between_nouns(
             words = [token.lower for token in tokens[first:i]]
             plurals = [_is_plural(token) for token in tokens[first:i]]
             described = first > start and first not in known and roles[first - 1] == MODIFIER
-            for k in best_starts(words, plurals, described):
+            for k in best_starts(words, plurals, described, leading=first <= start + described):
                 yield first + k
         i = max(i, first + 1)
 
