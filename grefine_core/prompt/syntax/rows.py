@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .compounds import ANIMAL, PERSON, PLANT, SITE, THING, WORN, best_starts, is_pair, kind_of
-from .lexicon import style_lexicon, word_lists
+from .compounds import CARRIED, ANIMAL, PERSON, PLANT, SITE, THING, WORN, best_starts, is_pair, kind_of
+from .lexicon import adjectives, style_lexicon, word_lists
 from .senses import ADJECTIVE, can_be_seen, code_of
 from .tokens import Token
 from .words import GLUE, MODIFIER, NOMINAL, NOUN, kinds
 
 _ROW = 3  # nouns and modifiers; shorter stretches are one thing
-_LONG_ROW = 6  # nouns; so many are hardly one thing
+_LONG_ROW = 5  # nouns; so many are hardly one thing
 
 
 def starts_in_rows(tokens: Sequence[Token], roles: Sequence[str]) -> frozenset[int]:
@@ -49,11 +49,9 @@ def _starts(tokens: Sequence[Token], roles: Sequence[str], start: int, end: int)
         if roles[i - 1] == NOUN and _modifies(tokens, roles, i, last) and _describes_anew(tokens, roles, i)
     }
     in_row, long = bool(found), last - start >= _ROW
-    opened, more = start, set()
+    more = set()
     for i in range(start + 1, last + 1):
-        if i in found:
-            opened = i
-        elif roles[i - 1] == roles[i] == NOUN and _stands_alone(tokens, i, in_row, long, opened < i - 1):
+        if i not in found and roles[i - 1] == roles[i] == NOUN and _stands_alone(tokens, i, long):
             more.add(i)
     if in_row or (last - start >= _LONG_ROW and set(roles[last - _LONG_ROW : last]) == {NOUN}):
         more.update(_between_nouns(tokens, roles, start, last, found | more))
@@ -102,7 +100,7 @@ def _modifies(tokens: Sequence[Token], roles: Sequence[str], i: int, last: int) 
     if i >= last or roles[i] != NOUN:
         return False
     listed = any(word in lists[name] for name in ("colors", "materials", "gems", "substances"))
-    listed = listed or code_of(word)[:1] == ADJECTIVE
+    listed = listed or code_of(word)[:1] == ADJECTIVE or word in adjectives()
     return listed or ("JJ" in kinds(word) and tokens[i + 1].tag == "JJ")  # "tail blonde messy hair"
 
 
@@ -114,7 +112,7 @@ def _describes_anew(tokens: Sequence[Token], roles: Sequence[str], i: int) -> bo
     if (
         i + 1 < len(tokens)
         and is_pair(word, tokens[i + 1].lower)
-        and kind_of(before.lower) in (THING, SITE, WORN)
+        and kind_of(before.lower) in (THING, SITE, WORN, CARRIED)
         and _is_thing(before)
     ):
         return True  # "cathedral stained glass windows"
@@ -125,22 +123,24 @@ def _describes_anew(tokens: Sequence[Token], roles: Sequence[str], i: int) -> bo
     tag = tokens[i].tag
     if tag in ("VBN", "VBD") or (tag == "JJ" and word.endswith("ed")):
         if word in lists["compound-ed"]:
-            apart = word in lists["apart-ed"] and kind_of(before.lower) in (THING, SITE, WORN, PERSON, ANIMAL)
+            apart = word in lists["apart-ed"] and kind_of(before.lower) in (THING, SITE, WORN, CARRIED, PERSON, ANIMAL)
             return _is_plural(before) or apart  # "figurehead striped sail", but "snow covered hill"
     elif tag == "VBG" or word.endswith("ing"):
+        if word in lists["adjective-ing"] and kind_of(before.lower) in (THING, SITE, PLANT, ANIMAL, PERSON, WORN):
+            return True
         if before.lower in lists["compound-ing"]:
             return False
         still = word not in lists["transitive"] and word not in lists["noun-ing"] and roles[i] == MODIFIER
         return word in lists["adjective-ing"] or (still and kind_of(before.lower) in (THING, SITE))
     elif tag.startswith("RB"):
-        return False
+        return ADJECTIVE in code_of(word)  # "mermaid long hair"
     return True
 
 
 def _is_thing(token: Token) -> bool:
     """Whether a noun names a thing that can stand by itself, neither a style nor a material."""
     word, lists, lexicon = token.lower, word_lists(), style_lexicon()
-    if word in lists["whole-scenes"] or word in ("sheets", "covers", "prints"):
+    if word in lists["whole-scenes"] or word in lists["seen-heads"]:
         return True
     if word in lexicon.words or word in lexicon.heads or word in lexicon.media or word in lexicon.sites:
         return word in lists["animate"] or word in lists["feature"]
@@ -155,13 +155,11 @@ def _is_thing(token: Token) -> bool:
     return token.counted or bool({"NN", "NNS"} & set(kinds(word))) or word in lists["feature"] or can_be_seen(word)
 
 
-def _stands_alone(tokens: Sequence[Token], i: int, in_row: bool, long: bool, described: bool) -> bool:
+def _stands_alone(tokens: Sequence[Token], i: int, long: bool) -> bool:
     """Whether the noun at `i` forms no compound with the one in front: "clouds forest", "hair freckles"."""
     before, token, lists = tokens[i - 1], tokens[i], word_lists()
     if before.quoted or token.quoted or is_pair(before.lower, token.lower):
         return False
-    if in_row and i + 1 < len(tokens) and f"{token.lower} {tokens[i + 1].lower}" in lists["compounds"]:
-        return True
     if not _is_thing(before):
         return False
     if before.counted or _is_plural(before):
@@ -172,22 +170,7 @@ def _stands_alone(tokens: Sequence[Token], i: int, in_row: bool, long: bool, des
         return True
     if long and token.lower in lists["whole-scenes"] and before.lower in lists["animate"]:
         return True
-    if not in_row:
-        return False
-    if i > 1 and f"{tokens[i - 2].lower} {before.lower}" in lists["compounds"]:
-        return True
-    if before.lower in lists["furniture"] and (token.lower in lists["furniture"] or token.lower in lists["animate"]):
-        return True
-    if before.lower in lists["places"] and token.lower in lists["time"]:
-        return True
-    material = before.lower in lists["materials"] or before.lower in lists["gems"] or before.lower in lists["colors"]
-    worn = before.lower in lists["feature"] and before.lower not in lists["body"] and not material
-    if worn and token.lower in lists["feature"]:
-        return True  # "armor katana"
-    grown = kind_of(before.lower) == PLANT and kind_of(token.lower) == SITE  # "sunflower field"
-    if before.lower in lists["whole-scenes"] or (token.lower in lists["whole-scenes"] and not grown):
-        return True
-    return described and before.lower in lists["places"] and (token.lower in lists["animate"] or token.lower == "crowd")
+    return False
 
 
 def _is_plural(token: Token) -> bool:

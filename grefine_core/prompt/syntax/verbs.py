@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .compounds import THING, kind_of
+from .compounds import FOOD, PLANT, SCENE, SITE, THING, WORN, is_pair, kind_of
 from .lexicon import common_words, style_lexicon, word_lists
 from .senses import code_of, names_thing
 from .tokens import BREAKS, Token
@@ -86,13 +86,16 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
         if after is not None and after.tag.startswith("RB"):
             return VERB
         if ahead:
+            if after is not None and is_pair(word, after.lower) and not token.told:
+                return MODIFIER  # "surgeon operating table"
             if tokens[i - 1].lower in lists["compound-ing"] and word not in ("wearing", "holding", "riding"):
                 acts = word in lists["transitive"] and word != "eating" and tokens[i - 1].lower in lists["animate"]
                 return VERB if acts else MODIFIER  # "people watching fireworks", but "man eating plant"
             if word in lists["adjective-ing"]:
                 return MODIFIER
             lone = word not in lists["transitive"] and word not in lists["transparent-verbs"] and not token.told
-            if lone and kind_of(tokens[i - 1].lower) == THING and after is not None and after.tag.startswith("NN"):
+            still = kind_of(tokens[i - 1].lower) in (THING, SITE, PLANT, FOOD, WORN, SCENE)
+            if lone and still and after is not None and after.tag.startswith("NN"):
                 return MODIFIER  # "wheelchair peeling paint"
             return (
                 NOUN
