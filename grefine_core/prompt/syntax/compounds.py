@@ -76,7 +76,7 @@ def _listed_kinds() -> dict[str, str]:
 def kind_of(word: str) -> str:
     """What a noun names, roughly: one of the kinds above."""
     lists, basic = word_lists(), singular(word) or word
-    for kind in (MATERIAL, PLANT, FOOD, THING, SCENE, PERSON, SITE):
+    for kind in (MATERIAL, PLANT, FOOD, THING, SCENE, PERSON, ANIMAL, SITE):
         if word in lists[f"{kind}-kind"] or basic in lists[f"{kind}-kind"]:
             return kind
     if word in lists["colors"] and word not in lists["materials"]:
@@ -97,7 +97,7 @@ def kind_of(word: str) -> str:
     if word in lists["furniture"]:
         return THING
     if word in lists["animate"] or basic in lists["animate"]:
-        return ANIMAL if kinds[:1] == "A" else PERSON
+        return ANIMAL if "A" in kinds and kinds[:1] != "P" else PERSON
     if not kinds:
         return _listed_kinds().get(word) or _listed_kinds().get(basic) or UNKNOWN
     return next((_BY_SENSE[kind] for kind in kinds if kind in _BY_SENSE), ACT)

@@ -100,7 +100,7 @@ def _modifies(tokens: Sequence[Token], roles: Sequence[str], i: int, last: int) 
     if i >= last or roles[i] != NOUN:
         return False
     listed = any(word in lists[name] for name in ("colors", "materials", "gems", "substances"))
-    listed = listed or code_of(word)[:1] == ADJECTIVE or word in adjectives()
+    listed = listed or code_of(word)[:1] == ADJECTIVE or (word in adjectives() and kind_of(word) != PERSON)
     return listed or ("JJ" in kinds(word) and tokens[i + 1].tag == "JJ")  # "tail blonde messy hair"
 
 
@@ -118,7 +118,8 @@ def _describes_anew(tokens: Sequence[Token], roles: Sequence[str], i: int) -> bo
         return True  # "cathedral stained glass windows"
     material = before.lower in lists["materials"] or before.lower in lists["gems"]
     described = i > 1 and roles[i - 2] == MODIFIER and material  # "white sand blue sea"
-    if not described and not _is_thing(before):
+    hour = before.lower in lists["time"] and i > 1 and roles[i - 2] == NOUN  # "summer afternoon long shadows"
+    if not described and not hour and not _is_thing(before):
         return False
     tag = tokens[i].tag
     if tag in ("VBN", "VBD") or (tag == "JJ" and word.endswith("ed")):

@@ -386,7 +386,13 @@ class _State:
 
     def _split_tail(self, unit: Unit) -> Unit | None:
         """Split "walter white | portrait": the words in front are content, the medium becomes a tag of its own."""
-        if unit.head is None or not unit.words or unit.words[-1] is not unit.head:
+        if unit.head is None or not unit.words:
+            return None
+        pure = [token for token in unit.words + unit.verbs if token.lower in word_lists()["pure-style"]]
+        behind = [token for token in pure if token.start >= unit.head.start and len(unit.words) > 1]
+        if behind and not unit.determined and unit.relation in ("start", "next"):
+            return _without(unit, behind)  # "soft shadow | minimal"
+        if unit.words[-1] is not unit.head:
             return None
         lexicon = self.lexicon
         tail = " ".join(unit.lower[-2:])
@@ -409,20 +415,25 @@ class _State:
 
     def _split_front(self, unit: Unit) -> Unit | None:
         """Split "aerial photography | forest": a medium in front of what it shows, without "of"."""
-        words = unit.lower
-        if unit.relation != "start" or self.content_seen:
+        words, pure, found = unit.lower, word_lists()["pure-style"], 0
+        if unit.relation == "start" and not self.content_seen:
+            for length in range(2, min(8, len(words))):
+                if (
+                    words[length - 1] in word_lists()["front-media"]
+                    and covered(words[:length])
+                    and words[length] not in word_lists()["medium-things"]
+                ):
+                    found = length
+                    break
+        if not found and not unit.determined:
+            while found < len(words) - 1 and words[found] in pure and unit.words[found] is not unit.head:
+                found += 1  # "hyperrealistic macro | dewdrop"
+        if not found:
             return None
-        for length in range(2, min(8, len(words))):
-            if (
-                words[length - 1] in word_lists()["front-media"]
-                and covered(words[:length])
-                and words[length] not in word_lists()["medium-things"]
-            ):
-                style = Unit(-1, unit.fragment, unit.sentence)
-                style.words, unit.words = unit.words[:length], unit.words[length:]
-                style.head, style.style = style.words[-1], True
-                return style
-        return None
+        style = Unit(-1, unit.fragment, unit.sentence)
+        style.words, unit.words = unit.words[:found], unit.words[found:]
+        style.head, style.style = style.words[-1], True
+        return style
 
     def _predicate_is_style(self, position: int) -> bool:
         """ "trending on artstation", "rendered in octane"; not "painted wings" or "drawn by horses"."""
@@ -435,6 +446,18 @@ class _State:
         if target.preposition == "by":
             return not target.determined
         return unit.key in word_lists()["site-verbs"] and (is_free_style(target) or target.key in self.lexicon.media)
+
+
+def _without(unit: Unit, tokens: Sequence[Token]) -> Unit:
+    """Take `tokens` out of the unit; they are a tag of their own."""
+    style = Unit(-1, unit.fragment, unit.sentence)
+    style.words, style.head, style.style = list(tokens), tokens[-1], True
+    unit.words = [token for token in unit.words if token not in tokens]
+    unit.verbs = [token for token in unit.verbs if token not in tokens]
+    if unit.head in tokens:
+        nouns = [token for token in unit.words if token.tag.startswith("NN")]
+        unit.head = nouns[-1] if nouns else unit.words[-1]
+    return style
 
 
 def _merge(units: Sequence[Unit]) -> list[Unit]:

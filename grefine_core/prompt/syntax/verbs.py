@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .compounds import FOOD, PLANT, SCENE, SITE, THING, WORN, is_pair, kind_of
+from .compounds import ANIMAL, FOOD, PERSON, PLANT, SCENE, SITE, THING, WORN, is_pair, kind_of
 from .lexicon import common_words, style_lexicon, word_lists
-from .senses import code_of, names_thing
+from .senses import ADJECTIVE, code_of, names_thing
 from .tokens import BREAKS, Token
 from .words import (
     ADVERB,
@@ -86,7 +86,9 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
         if after is not None and after.tag.startswith("RB"):
             return VERB
         if ahead:
-            if after is not None and is_pair(word, after.lower) and not token.told:
+            somebody = kind_of(tokens[i - 1].lower) in (PERSON, ANIMAL) and code_of(word)[:1] != ADJECTIVE
+            acts = somebody and word in lists["transitive"]
+            if after is not None and is_pair(word, after.lower) and not token.told and not acts:
                 return MODIFIER  # "surgeon operating table"
             if tokens[i - 1].lower in lists["compound-ing"] and word not in ("wearing", "holding", "riding"):
                 acts = word in lists["transitive"] and word != "eating" and tokens[i - 1].lower in lists["animate"]
