@@ -42,7 +42,7 @@ _BONDS: dict[str, dict[str, float]] = {
     WORN: {UNKNOWN: -0.5, "": -1.3},
     CARRIED: {UNKNOWN: -0.3, "": -1.3},
     PLANT: {PLANT: -0.3, FOOD: 1, THING: 0.5, SITE: 0.6, WORN: 0.3, SCENE: -0.5, UNKNOWN: 0.3, "": -0.8},
-    FOOD: {FOOD: -0.2, PLANT: 0, PERSON: 0.7, THING: 0.6, SITE: 0.6, ACT: 0.6, UNKNOWN: 0.3, "": -0.8},
+    FOOD: {FOOD: -0.2, PLANT: 0, PERSON: 0.7, THING: 0.1, SITE: -0.2, ACT: 0.6, UNKNOWN: 0.3, "": -0.8},
     SITE: {THING: -0.1, SITE: 0.2, SCENE: -0.4, PERSON: 0.3, ANIMAL: -0.9, PLANT: -0.6, FOOD: -0.3, ACT: 0,
            UNKNOWN: 0, "": -0.8},
     SCENE: {SCENE: -0.7, THING: -0.8, SITE: -0.8, UNKNOWN: 0, "": -0.9},
@@ -79,7 +79,7 @@ def kind_of(word: str) -> str:
     for kind in (MATERIAL, PLANT, FOOD, THING, SCENE, PERSON, ANIMAL, SITE):
         if word in lists[f"{kind}-kind"] or basic in lists[f"{kind}-kind"]:
             return kind
-    if word in lists["colors"] and word not in lists["materials"]:
+    if word in lists["colors"] and word not in lists["materials"] and word not in lists["things-colors"]:
         return COLOR
     if word in lists["materials"] or word in lists["gems"] or word in lists["substances"]:
         return MATERIAL
@@ -132,11 +132,15 @@ def bond(first: str, second: str, plural: bool, leading: bool = False) -> float:
         found = _MATERIAL
     elif leading and kind in (PERSON, ANIMAL) and other not in (PERSON, ANIMAL, UNKNOWN, SITE):
         found = min(found, _SUBJECT)  # "surfer wetsuit", but "… fox, nurse uniform"
-    elif leading and other == PERSON and kind not in (WORN, PERSON):
+    elif leading and (other == PERSON or (other == ANIMAL and kind == SITE)) and kind not in (WORN, PERSON):
         found = max(found, _DESCRIBING)  # "lighthouse keeper"
-    if receives and not (leading and kind == PERSON):
+    if kind == MATERIAL and second in word_lists()["airs"]:
+        return -1.5  # "ancient oak, mist"
+    if receives and (not (leading and kind == PERSON) or second in word_lists()["behind-roles"]):
         found = max(found, _RECEIVING)
     code = code_of(first)
+    if first in word_lists()["things-colors"] and other in (WORN, THING, CARRIED, SITE):
+        found = max(found, _ADJECTIVE)  # "a coral dress", but "coral, bubbles"
     if first in adjectives():
         found = max(found, _ADJECTIVE)
     if code[:1] == ADJECTIVE or (ADJECTIVE in code and kind in (ANIMAL, ACT)):  # "stray cat"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from .compounds import CARRIED, ANIMAL, PERSON, PLANT, SITE, THING, WORN, best_starts, is_pair, kind_of
 from .lexicon import adjectives, style_lexicon, word_lists
-from .senses import ADJECTIVE, can_be_seen, code_of
+from .senses import ADJECTIVE, can_be_seen, code_of, singular
 from .tokens import Token
 from .words import GLUE, MODIFIER, NOMINAL, NOUN, kinds
 
@@ -178,5 +178,5 @@ def _is_plural(token: Token) -> bool:
     word, lists = token.lower, word_lists()
     if word in lists["plural-compounds"]:
         return False
-    plural = token.tag == "NNS" or "NN" in kinds(word[:-1])
+    plural = token.tag == "NNS" or "NN" in kinds(word[:-1]) or bool(singular(word))
     return plural and word.endswith("s") and not word.endswith(("ss", "us", "is"))
