@@ -34,7 +34,8 @@ def mend_clauses(tokens: Sequence[Token]) -> dict[int, str]:
     """
     found: dict[int, str] = {}
     mark_painted(tokens, found)
-    for start, end in _sentences(tokens):
+    sentences = list(_sentences(tokens))
+    for start, end in sentences:
         _mend_nouns(tokens, start, end, found)
         _mend_progressive(tokens, start, end, found)
         _mend_pronouns(tokens, start, end, found)
@@ -47,6 +48,11 @@ def mend_clauses(tokens: Sequence[Token]) -> dict[int, str]:
         told = any(_is_finite(tokens, i) for i in range(start, end))
         for token in tokens[start:end]:
             token.told = told
+    if any(tokens[start].told for start, _ in sentences):
+        for start, end in sentences:
+            if not tokens[start].told and _mend_bare(tokens, start, end, found):
+                for token in tokens[start:end]:
+                    token.told = True
     return found
 
 
@@ -135,7 +141,7 @@ def _is_noun(token: Token) -> bool:
 
 def _is_plural(token: Token) -> bool:
     word = token.lower
-    if word in ("people", "children", "men", "women", "police", "mice", "geese", "feet", "teeth", "wolves", "leaves"):
+    if word in ("people", "children", "men", "women", "police", "passersby", "crew", "kids", "mice", "geese", "feet", "teeth", "wolves", "leaves"):
         return True
     if not word.endswith("s") or word.endswith(("ss", "us", "is")):
         return False
@@ -202,6 +208,28 @@ def _mend_subjects(tokens: Sequence[Token], start: int, end: int, found: dict[in
             fronted = fronted or (opener is None and tokens[first].tag in ("IN", "RB", "VBN", "VBG"))
             continue
         pending = False
+
+
+def _mend_bare(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> bool:
+    """The verb of a sentence that none was found for, among others that have one: "Laundry flaps on a line."."""
+    for i in range(start + 1, min(end, start + _LOOK_BACK)):
+        token, after = tokens[i], tokens[i + 1] if i + 1 < end else None
+        if token.kind != WORD:
+            return False
+        subject, k = _subject(tokens, start, i), i - 1
+        while k > start and (tokens[k].tag in ("RB", "VBG") or tokens[k].lower in word_lists()["end-adverbs"]):
+            k -= 1
+        stops = after is None or after.tag in _BEHIND or after.kind == COMMA
+        if subject is None or tokens[k] is not subject or not stops or not _is_verb_form(token):
+            continue
+        several = _is_plural(subject) or subject.lower in word_lists()["same-plurals"]
+        if f"{tokens[i - 1].lower} {token.lower}" in noun_pairs() or _is_third(token) == several:
+            continue
+        if after is not None and after.kind == WORD and f"{tokens[i - 1].lower} {singular(token.lower)}" in noun_pairs():
+            continue  # "Coffee beans on a table."
+        token.tag, found[i] = "VBZ" if _is_third(token) else "VBP", "verb"
+        return True
+    return False
 
 
 def _is_verb(tokens: Sequence[Token], first: int, i: int, end: int, needed: bool, many: bool) -> bool:
@@ -347,6 +375,18 @@ def _mend_series(tokens: Sequence[Token], start: int, end: int, found: dict[int,
         token = tokens[i + 1]
         opens = tokens[i].tag == "CC" or tokens[i].kind in (COMMA, AND)
         single = _is_third(token)
+        pair = tokens[i + 2 : i + 4]
+        if (
+            not form
+            and tokens[i].kind == COMMA
+            and len(pair) == 2
+            and pair[0].tag == "CC"
+            and pair[1].tag == "VBZ"
+            and single
+            and _is_verb_form(token)
+        ):
+            token.tag, found[i + 1] = "VBZ", "verb"  # "Its owner, a farm girl, laughs and holds the halter"
+            continue
         if not (opens and form and _is_verb_form(token) and single == (form == "VBZ")):
             continue
         after = tokens[i + 2] if i + 2 < end else None
@@ -355,6 +395,8 @@ def _mend_series(tokens: Sequence[Token], start: int, end: int, found: dict[int,
         pair = joined and i > start and tokens[i - 1].tag == form  # "boils and spits hot oil"
         if after is None or ends(tokens, i + 2, end):
             acts = joined and (first or not names_thing(token.lower))
+        elif token.tag == form and after.tag[:2] in ("NN", "JJ") and f"{token.lower} {after.lower}" not in noun_pairs():
+            acts = True  # "kneels by a stream and swirls gravel"
         elif after.tag in _OBJECT or pair or (_is_result(after) and ends(tokens, i + 3, end)):
             acts = True
         else:

@@ -26,6 +26,8 @@ def mend_tags(tokens: Sequence[Token]) -> None:
             token.tag = "NN"  # "ficus"
         if token.lower == "round" and token.tag == "IN" and after is not None and after.tag.startswith("NN"):
             token.tag = "JJ"
+        if token.lower == "how" and after is not None and after.lower == "to":
+            token.tag = "WRB"
         if token.lower.startswith("mid-") and (after is None or not after.tag.startswith(("NN", "JJ"))):
             token.tag = "RB"  # "mid-air"
         if unknown and token.text.endswith("ly"):

@@ -107,7 +107,7 @@ def _modifies(tokens: Sequence[Token], roles: Sequence[str], i: int, last: int) 
 def _describes_anew(tokens: Sequence[Token], roles: Sequence[str], i: int) -> bool:
     """Whether the modifier at `i` opens a phrase of its own: "barn green meadow", not "snow covered hill"."""
     before, word, lists = tokens[i - 1], tokens[i].lower, word_lists()
-    if before.quoted or tokens[i].quoted:
+    if before.quoted or tokens[i].quoted or is_pair(before.lower, word):
         return False
     if (
         i + 1 < len(tokens)
