@@ -93,7 +93,7 @@ def _is_finite(tokens: Sequence[Token], i: int) -> bool:
     if token.lower in word_lists()["be"]:
         return token.lower not in ("be", "been", "being")
     if token.tag == "VB":
-        return i > 0 and tokens[i - 1].tag != "TO"
+        return i > 0 and tokens[i - 1].kind == WORD and tokens[i - 1].tag != "TO"
     if token.tag == "VBD":
         return i + 1 < len(tokens) and tokens[i + 1].tag in _OBJECT
     return token.tag in _FINITE
@@ -220,6 +220,7 @@ def _mend_bare(tokens: Sequence[Token], start: int, end: int, found: dict[int, s
         while k > start and (tokens[k].tag in ("RB", "VBG") or tokens[k].lower in word_lists()["end-adverbs"]):
             k -= 1
         stops = after is None or after.tag in _BEHIND or after.kind == COMMA
+        stops = stops or (after is not None and after.lower in word_lists()["end-adverbs"])
         if subject is None or tokens[k] is not subject or not stops or not _is_verb_form(token):
             continue
         several = _is_plural(subject) or subject.lower in word_lists()["same-plurals"]
@@ -228,6 +229,8 @@ def _mend_bare(tokens: Sequence[Token], start: int, end: int, found: dict[int, s
         if after is not None and after.kind == WORD and f"{tokens[i - 1].lower} {singular(token.lower)}" in noun_pairs():
             continue  # "Coffee beans on a table."
         token.tag, found[i] = "VBZ" if _is_third(token) else "VBP", "verb"
+        if after is not None and after.lower in word_lists()["end-adverbs"]:
+            after.tag = "IN"  # "hurry past without looking"
         return True
     return False
 

@@ -39,6 +39,9 @@ def known_terms(tokens: Sequence[Token]) -> dict[int, str]:
             ):
                 fixed[i], fixed[i + 1] = MODIFIER, NOUN
                 continue
+            if length := starts_phrase(tokens, i, phrases_of("picture-phrases")):
+                fixed |= dict.fromkeys(range(i, i + length - 1), GLUE) | {i: MODIFIER, i + length - 1: NOUN}
+                continue
             if length := starts_phrase(tokens, i, adverbs):
                 for k in range(i, i + length):
                     fixed[k], tokens[k].tag = SKIP, "RB"

@@ -25,6 +25,9 @@ def names_no_thing(unit: Unit, following: Unit | None, content_seen: bool) -> bo
         return True  # "in the hazy distance"
     if plain and unit.key in lists["picture-places"]:
         return unit.relation == "prep" or (unit.determined and content_seen)
+    shows = any(token.lower in lists["showing"] for token in unit.verbs)
+    if plain and unit.key in lists["views"] and shows and unit.relation == "start":
+        return True  # "an overhead view shows a table"
     if plain and unit.key in lists["picture-words"] and unit.determined:
         held = unit.relation == "object" and unit.article in ("a", "an") and can_be_seen(unit.key)
         return not held  # "lifts a frame"
