@@ -71,6 +71,7 @@ class Chunker:
         self.counted: Unit | None = None  # what was counted last ("2girls")
         self.leading: list[Token] = []  # verbs in front of any noun
         self.negated = False
+        self.negator = ""  # the word that negated last
         self.banned = ""  # how far a "leave out …" reaches: "clause", or the "sentence" that it opens
         self.dropped: set[int] = set()  # indices of negated units
         self.absent: list[Unit] = []  # these units, when all is read
@@ -129,7 +130,7 @@ class Chunker:
                 self._close()
             if not (self.open is not None and self.open.head is None):
                 self._close()
-            self.negated = True
+            self.negated, self.negator = True, token.lower
             if is_ban(self.tokens, i):
                 opens = i == 0 or self.roles[i - 1] in (END, BARRIER)
                 self.banned = "sentence" if opens and token.text[:1].isupper() else "clause"
@@ -407,7 +408,8 @@ class Chunker:
             or bool(self.banned)
             or (before is not None and before.relation != "start")
         )
-        self.negated = negated and before is not None and either
+        other = self.negator == "no" and self.tokens[i].lower in ("and", "&", "+") and following == DETERMINER
+        self.negated = negated and before is not None and either and not other  # "no leaves and a crow"
         self.subject = None
         self.new_clause = before is self.clause
 

@@ -42,6 +42,7 @@ def mend_clauses(tokens: Sequence[Token]) -> dict[int, str]:
         _mend_subjects(tokens, start, end, found)
         _mend_series(tokens, start, end, found)
         _mend_causatives(tokens, start, end, found)
+        _mend_perfect(tokens, start, end, found)
         mark_predicates(tokens, start, end, found)
         mark_results(tokens, start, end, found)
         mark_colored(tokens, start, end, found)
@@ -428,6 +429,21 @@ def _mend_progressive(tokens: Sequence[Token], start: int, end: int, found: dict
             continue
         token.tag = "VBG"
         found[k] = "verb"
+
+
+def _mend_perfect(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> None:
+    """What somebody has done: "has left a bicycle", "has run dry"."""
+    for i in range(start, end - 1):
+        if tokens[i].lower not in ("has", "have", "had"):
+            continue
+        k = i + 1
+        while k < end - 1 and tokens[k].tag == "RB":
+            k += 1
+        after = tokens[k + 1] if k + 1 < end else None
+        if tokens[k].lower in word_lists()["past-forms"] and (after is None or not after.tag.startswith("NN")):
+            tokens[k].tag, found[k] = "VBN", "verb"
+            if after is not None and after.tag == "JJ" and ends(tokens, k + 2, end):
+                found[k + 1] = "predicate"
 
 
 def _mend_causatives(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> None:

@@ -102,8 +102,11 @@ def _role(tokens: Sequence[Token], i: int, roles: list[str]) -> str:
         return NOUN if tag.startswith("NN") or (not nominal_ahead(tokens, i) and not word.endswith("ed")) else MODIFIER
     if tag == "MD" or (word in word_lists()["auxiliary"] and is_verbal(after)):
         return SKIP if before not in DETERMINER else NOUN
-    if token.told and word in lists["indefinites"] and tag != "DT" and not nominal_ahead(tokens, i):
+    owns = after is not None and after.tag == "POS"
+    if token.told and word in lists["indefinites"] and tag != "DT" and not nominal_ahead(tokens, i) and not owns:
         return SKIP  # "everything glows"
+    if word in ("nothing", "none", "nobody") and at_preposition(after):
+        return SKIP  # "nothing on it"
     if (
         token.told
         and word in ("one", "ones")

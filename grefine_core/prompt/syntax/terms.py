@@ -52,6 +52,8 @@ def known_terms(tokens: Sequence[Token]) -> dict[int, str]:
                 fixed |= dict.fromkeys(range(i, i + length), NEGATION)
             elif _forbids(tokens, i) and (end := _sign_behind(tokens, i, signs)):
                 fixed |= dict.fromkeys(range(i, end), MODIFIER) | {end: NOUN}  # "no smoking sign"
+            elif tokens[i].lower == "lettering" and not tokens[i].quoted and not _bears_lettering(tokens, i):
+                fixed[i], tokens[i].tag = NOUN, "NN"
             elif _bears_lettering(tokens, i):
                 fixed[i], tokens[i].tag = VERB, "VBG" if tokens[i].lower.endswith("ing") else "VBN"
             elif tokens[i].quoted:
@@ -108,6 +110,9 @@ def _bears_lettering(tokens: Sequence[Token], i: int) -> bool:
     word = tokens[i].lower
     if i == 0 or i + 1 == len(tokens) or not tokens[i + 1].quoted or tokens[i].quoted:
         return False
+    described = tokens[i - 1].tag.startswith(("JJ", "VBN", "DT")) or tokens[i - 1].kind in BREAKS
+    if word == "lettering" and (described or tokens[i - 1].lower in word_lists()["colors"]):
+        return False  # "bold lettering 'FRESH JUICE'"
     return word in word_lists()["lettering"] and word.endswith(("ed", "ing")) and tokens[i - 1].kind == WORD
 
 

@@ -106,7 +106,7 @@ def tokenize(text: str) -> list[Token]:
             if kind == "word":
                 add(start, end, WORD, quoted=True)
                 continue
-            if kind in ("stop", "comma", "hyphen", "clitic"):
+            if kind in ("stop", "comma", "hyphen", "clitic", "and"):
                 continue  # "'Hello, world.' written on it" is one phrase
         if kind in ("apart", "initial"):
             add(start, end, WORD)
