@@ -142,7 +142,22 @@ def _is_noun(token: Token) -> bool:
 
 def _is_plural(token: Token) -> bool:
     word = token.lower
-    if word in ("people", "children", "men", "women", "police", "passersby", "crew", "kids", "mice", "geese", "feet", "teeth", "wolves", "leaves"):
+    if word in (
+        "people",
+        "children",
+        "men",
+        "women",
+        "police",
+        "passersby",
+        "crew",
+        "kids",
+        "mice",
+        "geese",
+        "feet",
+        "teeth",
+        "wolves",
+        "leaves",
+    ):
         return True
     if not word.endswith("s") or word.endswith(("ss", "us", "is")):
         return False
@@ -227,7 +242,11 @@ def _mend_bare(tokens: Sequence[Token], start: int, end: int, found: dict[int, s
         several = _is_plural(subject) or subject.lower in word_lists()["same-plurals"]
         if f"{tokens[i - 1].lower} {token.lower}" in noun_pairs() or _is_third(token) == several:
             continue
-        if after is not None and after.kind == WORD and f"{tokens[i - 1].lower} {singular(token.lower)}" in noun_pairs():
+        if (
+            after is not None
+            and after.kind == WORD
+            and f"{tokens[i - 1].lower} {singular(token.lower)}" in noun_pairs()
+        ):
             continue  # "Coffee beans on a table."
         token.tag, found[i] = "VBZ" if _is_third(token) else "VBP", "verb"
         if after is not None and after.lower in word_lists()["end-adverbs"]:

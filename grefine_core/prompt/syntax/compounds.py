@@ -68,7 +68,14 @@ _RECEIVERS = {
 def _listed_kinds() -> dict[str, str]:
     """Kinds of the nouns of data/nouns.txt, which WordNet may not have."""
     sections = read_sections("nouns.txt")
-    kinds = {"things": THING, "food": FOOD, "plants": PLANT, "animals": ANIMAL, "clothing and body": WORN, "people": PERSON}
+    kinds = {
+        "things": THING,
+        "food": FOOD,
+        "plants": PLANT,
+        "animals": ANIMAL,
+        "clothing and body": WORN,
+        "people": PERSON,
+    }
     return {word: kind for name, kind in kinds.items() for word in sections[name]}
 
 

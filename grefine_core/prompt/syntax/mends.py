@@ -42,7 +42,12 @@ def mend_tags(tokens: Sequence[Token]) -> None:
         if _is_misread_thing(tokens, i, ends):
             token.tag = "NN"
     for token, after in pairwise(tokens):
-        if token.lower == "one" and after.lower.endswith("s") and after.lower in word_lists()["finite-verbs"]:
+        shown = ("says", "reads", "spells")
+        if (
+            token.lower == "one"
+            and (after.lower in shown or after.lower in word_lists()["finite-verbs"])
+            and _is_third(after)
+        ):
             token.tag, after.tag = "PRP", "VBZ"  # "one wears a hat"
         unknown = token.tag.startswith("NN") and token.text.islower() and kinds(token.lower) == [""]
         if unknown and token.text.endswith("ed") and after.lower in ("with", "by", "in", "on", "into"):
@@ -62,6 +67,10 @@ def mend_tags(tokens: Sequence[Token]) -> None:
     for i in range(len(tokens) - 1):
         if _is_colored_noun(tokens, i):
             tokens[i].tag, tokens[i + 1].tag = "JJ", "NN"
+
+
+def _is_third(token: Token) -> bool:
+    return token.lower.endswith("s")
 
 
 def _only_noun(word: str) -> bool:
@@ -157,7 +166,7 @@ def _is_finite(tokens: Sequence[Token], i: int) -> bool:
     )
     relative = before.lower in ("that", "which", "who") and before.tag in ("WDT", "WP", "IN", "DT")
     if after.quoted and word in word_lists()["lettering"] and word.endswith("s"):
-        return relative or before.tag.startswith("NN")
+        return relative or before.tag.startswith("NN") or before.lower in ("one", "other", "another", "first", "second")
     if relative:
         return acts or any(kind.startswith("VB") for kind in kinds(word))
     if after.tag[:2] in ("NN", "JJ"):

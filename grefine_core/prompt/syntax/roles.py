@@ -105,8 +105,16 @@ def _role(tokens: Sequence[Token], i: int, roles: list[str]) -> str:
     owns = after is not None and after.tag == "POS"
     if token.told and word in lists["indefinites"] and tag != "DT" and not nominal_ahead(tokens, i) and not owns:
         return SKIP  # "everything glows"
-    if word in ("nothing", "none", "nobody") and at_preposition(after):
+    if word in ("nothing", "none", "nobody") and not nominal_ahead(tokens, i):
         return SKIP  # "nothing on it"
+    if (
+        word in ("inside", "around", "else", "there", "left")
+        and i
+        and tokens[i - 1].lower in ("nothing", "nobody", "none")
+    ):
+        return PREPOSITION if nominal_ahead(tokens, i) else SKIP
+    if word == "missing" and before == NOUN and nominal_ahead(tokens, i):
+        return NEGATION  # "a shelf missing several books"
     if (
         token.told
         and word in ("one", "ones")

@@ -103,7 +103,7 @@ def tokenize(text: str) -> list[Token]:
         while quotes and quotes[-1][1] <= start:
             quotes.pop()
         if quotes and quotes[-1][0] <= start:
-            if kind == "word":
+            if kind in ("word", "initial", "apart"):
                 add(start, end, WORD, quoted=True)
                 continue
             if kind in ("stop", "comma", "hyphen", "clitic", "and"):

@@ -112,7 +112,13 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
         return VERB if token.tag == "VBG" or word in lists["transitive"] else NOUN
     if ahead:
         starts = before in (*STARTS, CONJUNCTION, VERB, PARTICLE, SKIP, RELATIVE)
-        if token.told and before == BREAK and token.tag == "VBG" and word not in lists["adjective-ing"] and not noun_like:
+        if (
+            token.told
+            and before == BREAK
+            and token.tag == "VBG"
+            and word not in lists["adjective-ing"]
+            and not noun_like
+        ):
             return VERB  # "trudges through a sea, sending ripples outward"
         if word in lists["transitive"] and not noun_like and word not in lists["adjective-ing"]:
             return VERB if starts or before == PREPOSITION else MODIFIER
@@ -122,7 +128,9 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
     if before == DETERMINER:
         acts = at_preposition(after) and word in lists["transparent-verbs"]
         lone = tokens[i - 1].lower in ("each", "all", "both", "some") and after is not None
-        acts = acts or (lone and after is not None and after.tag in ("DT", "PRP$", "IN", "CD"))  # "clocks, each showing a"
+        acts = acts or (
+            lone and after is not None and after.tag in ("DT", "PRP$", "IN", "CD")
+        )  # "clocks, each showing a"
         return VERB if acts else NOUN  # "both sitting at a bar"
     if before == MODIFIER:
         thing = noun_like and word not in lists["transparent-verbs"] and word not in lists["transitive"]
