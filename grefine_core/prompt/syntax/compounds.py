@@ -37,13 +37,13 @@ _BONDS: dict[str, dict[str, float]] = {
                UNKNOWN: 1.0, SCENE: -0.3, "": 0},
     TIME: {SITE: 1.5, SCENE: 1.5, PLANT: 0.8, TIME: 0.8, "": 0.5},
     COLOR: {"": 2},
-    PERSON: {PERSON: 1, ANIMAL: 1, SITE: 0.3, THING: 0, WORN: -0.7, CARRIED: -1, UNKNOWN: 0.3, "": -0.8},
+    PERSON: {PERSON: 1, ANIMAL: 0.3, SITE: 0.3, THING: 0, WORN: -0.7, CARRIED: -1, UNKNOWN: 0.3, "": -0.8},
     ANIMAL: {ANIMAL: 1, PERSON: 1, THING: -0.4, ACT: -1, WORN: 0.5, SITE: 0.3, UNKNOWN: 0.3, "": -0.8},
     WORN: {UNKNOWN: -0.5, "": -1.3},
     CARRIED: {UNKNOWN: -0.3, "": -1.3},
-    PLANT: {PLANT: -0.3, FOOD: 1, THING: 0.5, SITE: 0.6, WORN: 0.3, SCENE: -0.5, UNKNOWN: 0.3, "": -0.8},
+    PLANT: {PLANT: -0.3, FOOD: 1, THING: 0, SITE: 0.3, WORN: 0.3, SCENE: -0.5, UNKNOWN: 0.3, "": -0.8},
     FOOD: {FOOD: -0.2, PLANT: 0, PERSON: 0.7, THING: 0.1, SITE: -0.2, ACT: 0.6, UNKNOWN: 0.3, "": -0.8},
-    SITE: {THING: -0.1, SITE: 0.2, SCENE: -0.4, PERSON: 0.3, ANIMAL: -0.9, PLANT: -0.6, FOOD: -0.3, ACT: 0,
+    SITE: {THING: -0.45, SITE: 0.2, SCENE: -0.4, PERSON: 0.3, ANIMAL: -0.9, PLANT: -0.6, FOOD: -0.3, ACT: 0,
            UNKNOWN: 0, "": -0.8},
     SCENE: {SCENE: -0.7, THING: -0.8, SITE: -0.8, UNKNOWN: 0, "": -0.9},
     THING: {ACT: -1, THING: -0.85, SITE: -0.8, PERSON: -0.4, ANIMAL: -0.9, UNKNOWN: 0, "": -1},
@@ -131,7 +131,7 @@ def bond(first: str, second: str, plural: bool, leading: bool = False) -> float:
     receives = any(second in word_lists()[name] for name in _RECEIVERS.get(kind, ()))
     if first in word_lists()["closed-sites"] and not receives:
         return min(found, -1.0)  # "corn field, barn"
-    if first in word_lists()["plain-persons"] and other != PERSON:
+    if first in word_lists()["plain-persons"] and (other != PERSON or second in word_lists()["plain-persons"]):
         return _SUBJECT  # "boy, dinosaur costume"
     if other == TIME and kind != TIME:
         found = _TIME
@@ -144,7 +144,7 @@ def bond(first: str, second: str, plural: bool, leading: bool = False) -> float:
     if kind == MATERIAL and second in word_lists()["airs"]:
         return -1.5  # "ancient oak, mist"
     if receives and (not (leading and kind == PERSON) or second in word_lists()["behind-roles"]):
-        found = max(found, _RECEIVING)
+        found = max(found, _RECEIVING + (other == MATERIAL))  # "wine glass"
     code = code_of(first)
     if first in word_lists()["things-colors"] and other in (WORN, THING, CARRIED, SITE):
         found = max(found, _ADJECTIVE)  # "a coral dress", but "coral, bubbles"
@@ -155,6 +155,11 @@ def bond(first: str, second: str, plural: bool, leading: bool = False) -> float:
     if first.endswith("ing") and kind in (ACT, UNKNOWN):
         found = max(found, _DOING)
     return found + (_PLURAL if plural else 0)
+
+
+def goes_behind(first: str, second: str) -> bool:
+    """Whether the second word is known to make one thing with the first: "rain drops", "lemon wedges"."""
+    return is_pair(first, second) or any(second in word_lists()[name] for name in _RECEIVERS.get(kind_of(first), ()))
 
 
 def best_starts(words: Sequence[str], plurals: Sequence[bool], described: bool, leading: bool = False) -> list[int]:

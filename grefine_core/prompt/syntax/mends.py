@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise, zip_longest
 
+from .compounds import is_pair
 from .lexicon import common_words, style_lexicon, wide_prepositions, word_lists
 from .senses import code_of, names_thing
 from .tokens import BREAKS, Token
@@ -42,6 +43,8 @@ def mend_tags(tokens: Sequence[Token]) -> None:
         if _is_misread_thing(tokens, i, ends):
             token.tag = "NN"
     for token, after in pairwise(tokens):
+        if after.tag in ("IN", "MD", "JJ", "VB") and is_pair(token.lower, after.lower) and names_thing(after.lower):
+            after.tag = "NN"  # "cutting board", "spray can"
         shown = ("says", "reads", "spells")
         if (
             token.lower == "one"

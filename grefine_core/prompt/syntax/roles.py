@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 
 from .clauses import mend_clauses
-from .compounds import is_pair
+from .compounds import goes_behind
 from .lexicon import adjectives, common_words, style_lexicon, word_lists
 from .mends import mend_tags
 from .senses import ADJECTIVE, code_of, is_gerund
@@ -144,7 +144,7 @@ def _role(tokens: Sequence[Token], i: int, roles: list[str]) -> str:
     if tag in ("VBN", "VBD") or (participle and before in (*NOMINAL, BREAK, BARRIER)):
         return ed_role(tokens, i, before)
     if tag in ("VBZ", "VBP", "VB"):
-        if i and not token.told and is_pair(tokens[i - 1].lower, word):
+        if i and not token.told and before == NOUN and goes_behind(tokens[i - 1].lower, word):
             return NOUN  # "rain drops"
         return finite_role(tokens, i, before)
     if tag in ("IN", "TO") or word in ("like", "as", "with"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .compounds import CARRIED, ANIMAL, PERSON, PLANT, SITE, THING, WORN, best_starts, is_pair, kind_of
+from .compounds import ANIMAL, CARRIED, PERSON, PLANT, SITE, THING, WORN, best_starts, is_pair, kind_of
 from .lexicon import adjectives, style_lexicon, word_lists
 from .senses import ADJECTIVE, can_be_seen, code_of, singular
 from .tokens import Token
@@ -169,9 +169,7 @@ def _stands_alone(tokens: Sequence[Token], i: int, long: bool) -> bool:
         return True
     if long and before.lower in lists["lone-scenes"]:
         return True
-    if long and token.lower in lists["whole-scenes"] and before.lower in lists["animate"]:
-        return True
-    return False
+    return long and token.lower in lists["whole-scenes"] and before.lower in lists["animate"]
 
 
 def _is_plural(token: Token) -> bool:

@@ -55,6 +55,10 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
         return VERB if opens and (somebody or (before == NOUN and token.tag == "VBG")) else NOUN
     if word not in common_words() and i and tokens[i - 1].lower in style_lexicon().first_names:
         return NOUN  # a surname: "jesper ejsing"
+    if after is not None and not token.told and before == NOUN and is_pair(word, after.lower) and after.tag.startswith("NN"):
+        somebody = kind_of(tokens[i - 1].lower) in (PERSON, ANIMAL) and code_of(word)[:1] != ADJECTIVE
+        if not (somebody and word in lists["transitive"]):
+            return MODIFIER  # "surgeon operating table"
     ahead = nominal_ahead(tokens, i)
     noun_like = word in lists["noun-ing"]
     if before == MODIFIER and any(letter.isdigit() for letter in tokens[i - 1].text):
@@ -87,10 +91,6 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
         if after is not None and after.tag.startswith("RB"):
             return VERB
         if ahead:
-            somebody = kind_of(tokens[i - 1].lower) in (PERSON, ANIMAL) and code_of(word)[:1] != ADJECTIVE
-            acts = somebody and word in lists["transitive"]
-            if after is not None and is_pair(word, after.lower) and not token.told and not acts:
-                return MODIFIER  # "surgeon operating table"
             if tokens[i - 1].lower in lists["compound-ing"] and word not in ("wearing", "holding", "riding"):
                 acts = word in lists["transitive"] and word != "eating" and tokens[i - 1].lower in lists["animate"]
                 return VERB if acts else MODIFIER  # "people watching fireworks", but "man eating plant"
