@@ -42,7 +42,7 @@ _BONDS: dict[str, dict[str, float]] = {
     WORN: {UNKNOWN: -0.5, "": -1.3},
     CARRIED: {UNKNOWN: -0.3, "": -1.3},
     PLANT: {PLANT: -0.3, FOOD: 1, THING: 0, SITE: 0.3, WORN: 0.3, SCENE: -0.5, UNKNOWN: 0.3, "": -0.8},
-    FOOD: {FOOD: -0.2, PLANT: 0, PERSON: 0.7, THING: 0.1, SITE: -0.2, ACT: 0.6, UNKNOWN: 0.3, "": -0.8},
+    FOOD: {FOOD: -0.5, PLANT: 0, PERSON: 0.7, THING: 0.1, SITE: -0.2, ACT: 0.6, UNKNOWN: 0.3, "": -0.8},
     SITE: {THING: -0.45, SITE: 0.2, SCENE: -0.4, PERSON: 0.3, ANIMAL: -0.9, PLANT: -0.6, FOOD: -0.3, ACT: 0,
            UNKNOWN: 0, "": -0.8},
     SCENE: {SCENE: -0.7, THING: -0.8, SITE: -0.8, UNKNOWN: 0, "": -0.9},

@@ -8,8 +8,8 @@ from itertools import pairwise, zip_longest
 
 from .compounds import is_pair
 from .lexicon import common_words, style_lexicon, wide_prepositions, word_lists
-from .senses import code_of, names_thing
-from .tokens import BREAKS, Token
+from .senses import ADVERB, code_of, names_thing
+from .tokens import BREAKS, WORD, Token
 from .verbs import IRREGULAR_PLURALS, somebody_acts
 from .words import kinds, nominal_ahead
 
@@ -23,7 +23,7 @@ def mend_tags(tokens: Sequence[Token]) -> None:
     """Write better tags into prepositions, verbs of place, counted things and nouns behind colours."""
     for token, after in zip_longest(tokens, tokens[1:]):
         unknown = token.tag.startswith("NN") and token.text.islower() and kinds(token.lower) == [""]
-        if token.tag == "JJ" and token.text.islower() and _only_noun(token.lower):
+        if token.tag in ("JJ", "VB", "VBP") and token.text.islower() and _only_noun(token.lower):
             token.tag = "NN"  # "ficus"
         if token.lower == "round" and token.tag == "IN" and after is not None and after.tag.startswith("NN"):
             token.tag = "JJ"
@@ -43,6 +43,9 @@ def mend_tags(tokens: Sequence[Token]) -> None:
         if _is_misread_thing(tokens, i, ends):
             token.tag = "NN"
     for token, after in pairwise(tokens):
+        adverb = after.tag == "RB" and ADVERB not in code_of(after.lower) and names_thing(after.lower)
+        if adverb and token.tag == "JJ" and token.kind == WORD and after.lower not in word_lists()["end-adverbs"]:
+            after.tag = "NN"  # "snowy hill"
         if after.tag in ("IN", "MD", "JJ", "VB") and is_pair(token.lower, after.lower) and names_thing(after.lower):
             after.tag = "NN"  # "cutting board", "spray can"
         shown = ("says", "reads", "spells")

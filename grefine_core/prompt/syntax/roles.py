@@ -100,7 +100,7 @@ def _role(tokens: Sequence[Token], i: int, roles: list[str]) -> str:
         return NOUN if word == "being" and before in NOMINAL + DETERMINER and not is_verbal(after) else SKIP
     if before == GLUE and i > 1 and roles[-2] in NOMINAL:
         return NOUN if tag.startswith("NN") or (not nominal_ahead(tokens, i) and not word.endswith("ed")) else MODIFIER
-    if tag == "MD" or (word in word_lists()["auxiliary"] and is_verbal(after)):
+    if tag == "MD" or (word in word_lists()["auxiliary"] and tag != "NN" and is_verbal(after)):
         return SKIP if before not in DETERMINER else NOUN
     owns = after is not None and after.tag == "POS"
     if token.told and word in lists["indefinites"] and tag != "DT" and not nominal_ahead(tokens, i) and not owns:

@@ -55,7 +55,8 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
         return VERB if opens and (somebody or (before == NOUN and token.tag == "VBG")) else NOUN
     if word not in common_words() and i and tokens[i - 1].lower in style_lexicon().first_names:
         return NOUN  # a surname: "jesper ejsing"
-    if after is not None and not token.told and before == NOUN and is_pair(word, after.lower) and after.tag.startswith("NN"):
+    paired = after is not None and is_pair(word, after.lower) and after.tag.startswith("NN")
+    if paired and before == NOUN and not token.told:
         somebody = kind_of(tokens[i - 1].lower) in (PERSON, ANIMAL) and code_of(word)[:1] != ADJECTIVE
         if not (somebody and word in lists["transitive"]):
             return MODIFIER  # "surgeon operating table"
