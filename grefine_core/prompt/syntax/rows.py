@@ -8,27 +8,68 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .compounds import ANIMAL, CARRIED, PERSON, PLANT, SITE, THING, WORN, best_starts, is_pair, kind_of
+from .compounds import ANIMAL, CARRIED, COLOR, MATERIAL, PERSON, PLANT, SITE, THING, WORN, best_starts, is_pair, kind_of
 from .lexicon import adjectives, style_lexicon, word_lists
 from .senses import ADJECTIVE, can_be_seen, code_of, singular
+from .style import covered
 from .tokens import Token
-from .words import GLUE, MODIFIER, NOMINAL, NOUN, kinds
+from .words import DETERMINER, GLUE, MODIFIER, NOMINAL, NOUN, PREPOSITION, STARTS, kinds
 
 _ROW = 3  # nouns and modifiers; shorter stretches are one thing
+_LONG = 6  # nouns and modifiers between commas; so many are hardly one thing
+_SHARE = 0.8  # of the words of a prompt are in a row; who writes commas has parted the things
+_LONGEST_TAIL = 5  # style words at the end of a row
 _LONG_ROW = 5  # nouns; so many are hardly one thing
 
 
 def starts_in_rows(tokens: Sequence[Token], roles: Sequence[str]) -> frozenset[int]:
     """Indices of the words that start another thing of the same row."""
     found: set[int] = set()
+    rows = _long_rows(tokens, roles)
     for start, end in _stretches(roles):
         counts = start + 1 < end < len(tokens) and tokens[end].lower == "of" and roles[end - 1] == NOUN
         counts = counts and roles[end - 2] == NOUN and tokens[end - 1].lower in word_lists()["partitive"]
         if counts and kind_of(tokens[end - 2].lower) not in (PERSON, ANIMAL):
             found.add(end - 1)  # "shipwreck school of fish"
-        if end - start >= _ROW:
-            found.update(_starts(tokens, roles, start, end))
+        if end - start >= _ROW or start in rows:
+            found.update(_starts(tokens, roles, start, end, start in rows))
+        if start in rows and (end == len(roles) or roles[end] in STARTS):
+            found.update(_style_tail(tokens, start, end))
     return frozenset(found)
+
+
+def _long_rows(tokens: Sequence[Token], roles: Sequence[str]) -> frozenset[int]:
+    """Indices of the words of fragments that are rows by their length: heaps of words without articles and commas."""
+    found: set[int] = set()
+    start, most = 0, _SHARE * sum(role in NOMINAL for role in roles)
+    for end in range(len(roles) + 1):
+        if end < len(roles) and roles[end] not in STARTS:
+            continue
+        inside = roles[start:end]
+        long = sum(role in NOMINAL for role in inside) >= max(_LONG, most) and DETERMINER not in inside
+        if long and inside.count(PREPOSITION) <= 1 and not any(token.told for token in tokens[start:end]):
+            found.update(range(start, end))
+        start = end + 1
+    return frozenset(found)
+
+
+def _style_tail(tokens: Sequence[Token], start: int, end: int) -> Iterator[int]:
+    """Where the style words start that end a row: "… castle smoke | fantasy concept art", "… | tim burton style"."""
+    lexicon, lists = style_lexicon(), word_lists()
+    words = [token.lower for token in tokens[start:end]]
+    for i in range(max(1, len(words) - _LONGEST_TAIL), len(words)):
+        tail = words[i:]
+        if tail[-1] in lists["style-tails"]:
+            named = len(tail) > 2 and (" ".join(tail[:-1]) in lexicon.artists or tail[0] in lexicon.first_names)
+            if named or len(tail) == 2 or covered(tail[:-1]):
+                yield start + i
+                return
+        certain = tail[-1] in lists["pure-style"] or " ".join(tail) in lexicon.terms or tail[-1] in lexicon.strong_media
+        if not certain or " ".join(tail) in lexicon.sites or tail[0] in lists["loose-heads"] or not covered(tail):
+            continue
+        if len(tail) > 1 or tail[0] in lists["pure-style"]:
+            yield start + i
+            return
 
 
 def _stretches(roles: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -41,14 +82,14 @@ def _stretches(roles: Sequence[str]) -> Iterator[tuple[int, int]]:
             start = i + 1
 
 
-def _starts(tokens: Sequence[Token], roles: Sequence[str], start: int, end: int) -> set[int]:
+def _starts(tokens: Sequence[Token], roles: Sequence[str], start: int, end: int, in_row: bool) -> set[int]:
     last = next((i for i in range(end - 1, start, -1) if roles[i] == NOUN), start)
     found = {
         i
         for i in range(start + 1, last + 1)
-        if roles[i - 1] == NOUN and _modifies(tokens, roles, i, last) and _describes_anew(tokens, roles, i)
+        if roles[i - 1] == NOUN and _modifies(tokens, roles, i, last) and _describes_anew(tokens, roles, i, in_row)
     }
-    in_row, long = bool(found), last - start >= _ROW
+    in_row, long = in_row or bool(found), last - start >= _ROW
     more = set()
     for i in range(start + 1, last + 1):
         if i not in found and roles[i - 1] == roles[i] == NOUN and _stands_alone(tokens, i, long):
@@ -104,7 +145,7 @@ def _modifies(tokens: Sequence[Token], roles: Sequence[str], i: int, last: int) 
     return listed or ("JJ" in kinds(word) and tokens[i + 1].tag == "JJ")  # "tail blonde messy hair"
 
 
-def _describes_anew(tokens: Sequence[Token], roles: Sequence[str], i: int) -> bool:
+def _describes_anew(tokens: Sequence[Token], roles: Sequence[str], i: int, in_row: bool) -> bool:
     """Whether the modifier at `i` opens a phrase of its own: "barn green meadow", not "snow covered hill"."""
     before, word, lists = tokens[i - 1], tokens[i].lower, word_lists()
     if before.quoted or tokens[i].quoted or is_pair(before.lower, word):
@@ -119,7 +160,7 @@ def _describes_anew(tokens: Sequence[Token], roles: Sequence[str], i: int) -> bo
     material = before.lower in lists["materials"] or before.lower in lists["gems"]
     described = i > 1 and roles[i - 2] == MODIFIER and material  # "white sand blue sea"
     hour = before.lower in lists["time"] and i > 1 and roles[i - 2] == NOUN  # "summer afternoon long shadows"
-    if not described and not hour and not _is_thing(before):
+    if not described and not hour and not _is_thing(before) and not (in_row and _ends_thing(before)):
         return False
     tag = tokens[i].tag
     if tag in ("VBN", "VBD") or (tag == "JJ" and word.endswith("ed")):
@@ -154,6 +195,13 @@ def _is_thing(token: Token) -> bool:
     ):
         return False  # "female green fox"
     return token.counted or bool({"NN", "NNS"} & set(kinds(word))) or word in lists["feature"] or can_be_seen(word)
+
+
+def _ends_thing(token: Token) -> bool:
+    """Whether a noun of a row hardly describes the adjective behind it: names and style words do not either."""
+    word, lists = token.lower, word_lists()
+    describes = kind_of(word) in (MATERIAL, COLOR) or word in lists["time"] or word in lists["measures"]
+    return not describes and "JJ" not in kinds(word) and code_of(word)[:1] != ADJECTIVE
 
 
 def _stands_alone(tokens: Sequence[Token], i: int, long: bool) -> bool:

@@ -306,11 +306,14 @@ class _State:
     def _is_term(self, unit: Unit) -> bool:
         """Whether the unit is just a known tag of several words, or one in capitals."""
         several = len(unit.words) > 1 or (bool(unit.words) and unit.words[0].text.isupper())
+        if unit.words and all(word in word_lists()["pure-style"] for word in unit.lower):
+            return True
         return several and " ".join(unit.lower) in self.lexicon.terms
 
     def _ends_row(self, unit: Unit) -> bool:
         """Whether a medium stands in a row of things: "orange sunset national geographic photo"."""
-        return len(unit.words) > 1 and not unit.verbs and unit.key in self.lexicon.strong_media and is_free_style(unit)
+        heads = self.lexicon.strong_media | (self.lexicon.heads - word_lists()["loose-heads"])
+        return len(unit.words) > 1 and not unit.verbs and unit.key in heads and is_free_style(unit)
 
     def _is_whole(self, unit: Unit, position: int) -> bool:
         """Whether "of …" follows a noun that is no medium: "field of flowers", whatever "field" is alone."""
@@ -390,7 +393,7 @@ class _State:
             return None
         pure = [token for token in unit.words + unit.verbs if token.lower in word_lists()["pure-style"]]
         behind = [token for token in pure if token.start >= unit.head.start and len(unit.words) > 1]
-        if behind and not unit.determined and unit.relation in ("start", "next"):
+        if behind and not unit.determined:
             return _without(unit, behind)  # "soft shadow | minimal"
         if unit.words[-1] is not unit.head:
             return None

@@ -26,8 +26,9 @@ def names_no_thing(unit: Unit, following: Unit | None, content_seen: bool) -> bo
     if plain and unit.key in lists["picture-places"]:
         return unit.relation == "prep" or (unit.determined and content_seen)
     described = all(token is unit.head or token.tag.startswith(("JJ", "VB", "RB", "NN")) for token in unit.words)
-    if unit.key in lists["whole-qualities"] and unit.determined and unit.head.told and described:
-        return unit.relation == "start"
+    whole = unit.key in lists["whole-qualities"] and unit.determined and unit.relation == "start"
+    if whole and unit.head.told and described:
+        return True  # "the saturated colors"
     shows = any(token.lower in lists["showing"] for token in unit.verbs)
     if plain and unit.key in lists["views"] and shows and unit.relation == "start":
         return True  # "an overhead view shows a table"
