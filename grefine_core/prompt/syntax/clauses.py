@@ -389,6 +389,11 @@ def _is_result(token: Token) -> bool:
     return token.tag.startswith("JJ") or token.lower in word_lists()["colors"]
 
 
+def _lifts(tokens: Sequence[Token], i: int, end: int) -> bool:
+    """Whether a word in -s stands in front of what it acts on: "lifts a tray"."""
+    return i + 1 < end and _is_third(tokens[i]) and _is_verb_form(tokens[i]) and tokens[i + 1].tag in _OBJECT
+
+
 def _mend_series(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> None:
     """Further verbs of one subject: "leans on the counter and counts its coins", "perch on stools and slurp"."""
     form = ""
@@ -398,16 +403,18 @@ def _mend_series(tokens: Sequence[Token], start: int, end: int, found: dict[int,
         token = tokens[i + 1]
         opens = tokens[i].tag == "CC" or tokens[i].kind in (COMMA, AND)
         single = _is_third(token)
-        pair = tokens[i + 2 : i + 4]
+        behind = tokens[i + 2 : i + 4]
         if (
             not form
             and tokens[i].kind == COMMA
-            and len(pair) == 2
-            and pair[0].tag == "CC"
-            and pair[1].tag == "VBZ"
+            and len(behind) == 2
+            and behind[0].tag == "CC"
+            and (behind[1].tag == "VBZ" or _lifts(tokens, i + 3, end))
             and single
             and _is_verb_form(token)
         ):
+            found[i + 3] = "verb"
+            behind[1].tag = "VBZ"
             token.tag, found[i + 1] = "VBZ", "verb"  # "Its owner, a farm girl, laughs and holds the halter"
             continue
         if not (opens and form and _is_verb_form(token) and single == (form == "VBZ")):
@@ -418,7 +425,11 @@ def _mend_series(tokens: Sequence[Token], start: int, end: int, found: dict[int,
         pair = joined and i > start and tokens[i - 1].tag == form  # "boils and spits hot oil"
         if after is None or ends(tokens, i + 2, end):
             acts = joined and (first or not names_thing(token.lower))
-        elif token.tag == form and after.tag[:2] in ("NN", "JJ") and f"{token.lower} {after.lower}" not in noun_pairs():
+        elif (
+            (token.tag == form or first or not names_thing(token.lower))
+            and after.tag[:2] in ("NN", "JJ")
+            and f"{token.lower} {after.lower}" not in noun_pairs()
+        ):
             acts = True  # "kneels by a stream and swirls gravel"
         elif after.tag in _OBJECT or pair or (_is_result(after) and ends(tokens, i + 3, end)):
             acts = True

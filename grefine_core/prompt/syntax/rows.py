@@ -159,7 +159,7 @@ def _describes_anew(tokens: Sequence[Token], roles: Sequence[str], i: int, in_ro
         return True  # "cathedral stained glass windows"
     material = before.lower in lists["materials"] or before.lower in lists["gems"]
     described = i > 1 and roles[i - 2] == MODIFIER and material  # "white sand blue sea"
-    hour = before.lower in lists["time"] and i > 1 and roles[i - 2] == NOUN  # "summer afternoon long shadows"
+    hour = before.lower in lists["time"] and i > 1 and tokens[i - 2].lower in lists["time"]  # "summer afternoon long …"
     if not described and not hour and not _is_thing(before) and not (in_row and _ends_thing(before)):
         return False
     tag = tokens[i].tag
