@@ -129,7 +129,7 @@ def bond(first: str, second: str, plural: bool, leading: bool = False) -> float:
     bonds = _BONDS[kind]
     found = bonds.get(other, bonds[""])
     receives = any(second in word_lists()[name] for name in _RECEIVERS.get(kind, ()))
-    if first in word_lists()["closed-sites"] and not receives:
+    if first in word_lists()["closed-sites"] and not receives and not (leading and other == PERSON):
         return min(found, -1.0)  # "corn field, barn"
     if first in word_lists()["plain-persons"] and (other != PERSON or second in word_lists()["plain-persons"]):
         return _SUBJECT  # "boy, dinosaur costume"

@@ -34,7 +34,8 @@ def starts_in_rows(tokens: Sequence[Token], roles: Sequence[str]) -> frozenset[i
         if end - start >= _ROW or start in rows:
             found.update(_starts(tokens, roles, start, end, start in rows))
         if start in rows and (end == len(roles) or roles[end] in STARTS):
-            found.update(_style_tail(tokens, start, end))
+            for tail in _style_tail(tokens, start, end):
+                found = {i for i in found if i < tail} | {tail}
     return frozenset(found)
 
 
@@ -142,7 +143,8 @@ def _modifies(tokens: Sequence[Token], roles: Sequence[str], i: int, last: int) 
         return False
     listed = any(word in lists[name] for name in ("colors", "materials", "gems", "substances"))
     listed = listed or code_of(word)[:1] == ADJECTIVE or (word in adjectives() and kind_of(word) != PERSON)
-    return listed or ("JJ" in kinds(word) and tokens[i + 1].tag == "JJ")  # "tail blonde messy hair"
+    named = word in lists["animate"]
+    return listed or (not named and "JJ" in kinds(word) and tokens[i + 1].tag == "JJ")  # "tail blonde messy hair"
 
 
 def _describes_anew(tokens: Sequence[Token], roles: Sequence[str], i: int, in_row: bool) -> bool:

@@ -69,8 +69,8 @@ def content(prompt: str) -> list[str]:
         ("sheriff holding lasso dusty street post film noir", ["SHERIFF holding", "LASSO", "dusty STREET", "POST"]),
         # Sentences
         ("A dog barks. Laundry flaps on a line.", ["DOG barks", "LAUNDRY flaps", "LINE"]),
-        ("A cook kneels by a fire and stirs soup in a pot.", ["COOK kneels stirs", "FIRE", "SOUP", "POT"]),
-        ("His aunt, a plump baker, laughs and lifts a tray.", ["AUNT", "plump BAKER laughs lifts", "TRAY"]),
+        ("A cook kneels by a fire and stirs thick soup.", ["COOK kneels stirs", "FIRE", "thick SOUP"]),
+        ("His aunt, a plump baker, laughs and lifts a tray.", ["AUNT laughs lifts", "plump BAKER", "TRAY"]),
         ("Clocks line the wall, each showing a different face.", ["CLOCKS line showing", "WALL", "different FACE"]),
         ("Someone has left a bicycle by the gate.", ["has left BICYCLE", "GATE"]),
         ("An overhead view shows a loaf on a board.", ["LOAF", "BOARD"]),
