@@ -71,6 +71,7 @@ class Chunker:
         self.counted: Unit | None = None  # what was counted last ("2girls")
         self.leading: list[Token] = []  # verbs in front of any noun
         self.negated = False
+        self.negator = ""  # the word that negated last
         self.banned = ""  # how far a "leave out …" reaches: "clause", or the "sentence" that it opens
         self.dropped: set[int] = set()  # indices of negated units
         self.absent: list[Unit] = []  # these units, when all is read
@@ -87,6 +88,8 @@ class Chunker:
             above = unit.governor
             if unit.words and unit.words[0].part == "absent":
                 self.dropped.add(unit.index)
+            if any(token.lower in ("missing", "absent") for token in unit.verbs):
+                self.dropped.add(unit.index)  # "its doors missing"
             if unit.relation == "prep" and above is not None and above.index in self.dropped and self._goes_with(unit):
                 self.dropped.add(unit.index)  # "no people in the background"
         self.absent = [unit for unit in self.units if unit.index in self.dropped]
@@ -129,7 +132,7 @@ class Chunker:
                 self._close()
             if not (self.open is not None and self.open.head is None):
                 self._close()
-            self.negated = True
+            self.negated, self.negator = True, token.lower
             if is_ban(self.tokens, i):
                 opens = i == 0 or self.roles[i - 1] in (END, BARRIER)
                 self.banned = "sentence" if opens and token.text[:1].isupper() else "clause"
@@ -230,12 +233,25 @@ class Chunker:
             bearer = self.governor
         if bearer is None and self.open is None and self.relation == "start" and token.titled and self.units:
             bearer = self.units[-1]  # "a birthday cake, text: 'Happy Birthday'"
+        if bearer is None and self.open is None and self.relation == "start" and self._is_shown(token):
+            bearer = self.units[-1]  # "wooden sign, 'Fresh Eggs'"
         if bearer is None:
             return False
         self._close()
         bearer.verbs.append(token)
         self._after_verb(bearer)
         return True
+
+    def _is_shown(self, token: Token) -> bool:
+        """Whether words in quotation marks that stand by themselves are to be read on the thing in front of them.
+
+        Some put every tag into quotation marks, the first one, too.
+        """
+        if not self.units or self.tokens[0].start > 0 or self.units[-1].words[-1:] == []:
+            return False
+        unit = self.units[-1]
+        carries = unit.key in word_lists()["carriers"] or token.text[:1].isupper()
+        return carries and unit.head is not None and not unit.head.quoted and unit.sentence >= self.sentence - 1
 
     def _predicate(self, i: int, role: str) -> Unit | None:
         """The subject that an adjective without a noun joins: "is very happy", "on a stormy ,"."""
@@ -391,6 +407,7 @@ class Chunker:
         if unit is None and self.relation == "prep" and following != VERB:
             return  # "art by and greg rutkowski"
         negated = unit is not None and unit.index in self.dropped and self.tokens[i].lower in ("or", "nor", "and")
+        listed = unit is None and self.negated and self.tokens[i].lower in ("or", "nor")  # "no hats, or umbrellas"
         self._close()
         if following == VERB or (following == SKIP and self.subject is not None):
             return
@@ -407,7 +424,8 @@ class Chunker:
             or bool(self.banned)
             or (before is not None and before.relation != "start")
         )
-        self.negated = negated and before is not None and either
+        other = self.negator == "no" and self.tokens[i].lower in ("and", "&", "+") and following == DETERMINER
+        self.negated = listed or (negated and before is not None and either and not other)  # "no leaves and a crow"
         self.subject = None
         self.new_clause = before is self.clause
 
@@ -441,12 +459,13 @@ class Chunker:
         unit = self.open
         if role == BREAK and unit is not None and unit.head is None and unit.words and self._continues(unit, i):
             return
+        banned = role == BREAK and self.units and self.units[-1].index in self.dropped and self._lists_more(i)
         self._close()
         self.fragment += 1
         self._expect("start", None)
         self.determined = self.owned = self.new_clause = False
         self.banned = self.banned if role == BREAK and self.banned == "sentence" else ""
-        self.negated = bool(self.banned)  # "Avoid text, logos and people."
+        self.negated = bool(self.banned) or bool(banned)  # "Avoid text, logos and people."
         self.subject = self.relative = None
         if role == END:
             self.sentence += 1
@@ -454,6 +473,15 @@ class Chunker:
             if self.leading and self.units:
                 self.units[-1].verbs += self.leading
             self.leading = []
+
+    def _lists_more(self, comma: int) -> bool:
+        """Whether a list that an "or" ends goes on behind a comma: "no houses, cabins or roads"."""
+        for k in range(comma + 1, min(len(self.roles), comma + 9)):
+            if self.tokens[k].lower in ("or", "nor"):
+                return True
+            if self.roles[k] not in (*NOMINAL, GLUE, BREAK):
+                return False
+        return False
 
     def _continues(self, unit: Unit, i: int) -> bool:
         """Adjectives in front of a comma that belong to the noun behind it ("a modern, contemporary interior")."""

@@ -34,19 +34,26 @@ def mend_clauses(tokens: Sequence[Token]) -> dict[int, str]:
     """
     found: dict[int, str] = {}
     mark_painted(tokens, found)
-    for start, end in _sentences(tokens):
+    sentences = list(_sentences(tokens))
+    for start, end in sentences:
         _mend_nouns(tokens, start, end, found)
         _mend_progressive(tokens, start, end, found)
         _mend_pronouns(tokens, start, end, found)
         _mend_subjects(tokens, start, end, found)
         _mend_series(tokens, start, end, found)
         _mend_causatives(tokens, start, end, found)
+        _mend_perfect(tokens, start, end, found)
         mark_predicates(tokens, start, end, found)
         mark_results(tokens, start, end, found)
         mark_colored(tokens, start, end, found)
         told = any(_is_finite(tokens, i) for i in range(start, end))
         for token in tokens[start:end]:
             token.told = told
+    if any(tokens[start].told for start, _ in sentences):
+        for start, end in sentences:
+            if not tokens[start].told and _mend_bare(tokens, start, end, found):
+                for token in tokens[start:end]:
+                    token.told = True
     return found
 
 
@@ -87,7 +94,7 @@ def _is_finite(tokens: Sequence[Token], i: int) -> bool:
     if token.lower in word_lists()["be"]:
         return token.lower not in ("be", "been", "being")
     if token.tag == "VB":
-        return i > 0 and tokens[i - 1].tag != "TO"
+        return i > 0 and tokens[i - 1].kind == WORD and tokens[i - 1].tag != "TO"
     if token.tag == "VBD":
         return i + 1 < len(tokens) and tokens[i + 1].tag in _OBJECT
     return token.tag in _FINITE
@@ -135,7 +142,22 @@ def _is_noun(token: Token) -> bool:
 
 def _is_plural(token: Token) -> bool:
     word = token.lower
-    if word in ("people", "children", "men", "women", "police", "mice", "geese", "feet", "teeth", "wolves", "leaves"):
+    if word in (
+        "people",
+        "children",
+        "men",
+        "women",
+        "police",
+        "passersby",
+        "crew",
+        "kids",
+        "mice",
+        "geese",
+        "feet",
+        "teeth",
+        "wolves",
+        "leaves",
+    ):
         return True
     if not word.endswith("s") or word.endswith(("ss", "us", "is")):
         return False
@@ -202,6 +224,35 @@ def _mend_subjects(tokens: Sequence[Token], start: int, end: int, found: dict[in
             fronted = fronted or (opener is None and tokens[first].tag in ("IN", "RB", "VBN", "VBG"))
             continue
         pending = False
+
+
+def _mend_bare(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> bool:
+    """The verb of a sentence that none was found for, among others that have one: "Laundry flaps on a line."."""
+    for i in range(start + 1, min(end, start + _LOOK_BACK)):
+        token, after = tokens[i], tokens[i + 1] if i + 1 < end else None
+        if token.kind != WORD:
+            return False
+        subject, k = _subject(tokens, start, i), i - 1
+        while k > start and (tokens[k].tag in ("RB", "VBG") or tokens[k].lower in word_lists()["end-adverbs"]):
+            k -= 1
+        stops = after is None or after.tag in _BEHIND or after.kind == COMMA
+        stops = stops or (after is not None and after.lower in word_lists()["end-adverbs"])
+        if subject is None or tokens[k] is not subject or not stops or not _is_verb_form(token):
+            continue
+        several = _is_plural(subject) or subject.lower in word_lists()["same-plurals"]
+        if f"{tokens[i - 1].lower} {token.lower}" in noun_pairs() or _is_third(token) == several:
+            continue
+        if (
+            after is not None
+            and after.kind == WORD
+            and f"{tokens[i - 1].lower} {singular(token.lower)}" in noun_pairs()
+        ):
+            continue  # "Coffee beans on a table."
+        token.tag, found[i] = "VBZ" if _is_third(token) else "VBP", "verb"
+        if after is not None and after.lower in word_lists()["end-adverbs"]:
+            after.tag = "IN"  # "hurry past without looking"
+        return True
+    return False
 
 
 def _is_verb(tokens: Sequence[Token], first: int, i: int, end: int, needed: bool, many: bool) -> bool:
@@ -338,6 +389,11 @@ def _is_result(token: Token) -> bool:
     return token.tag.startswith("JJ") or token.lower in word_lists()["colors"]
 
 
+def _lifts(tokens: Sequence[Token], i: int, end: int) -> bool:
+    """Whether a word in -s stands in front of what it acts on: "lifts a tray"."""
+    return i + 1 < end and _is_third(tokens[i]) and _is_verb_form(tokens[i]) and tokens[i + 1].tag in _OBJECT
+
+
 def _mend_series(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> None:
     """Further verbs of one subject: "leans on the counter and counts its coins", "perch on stools and slurp"."""
     form = ""
@@ -347,6 +403,20 @@ def _mend_series(tokens: Sequence[Token], start: int, end: int, found: dict[int,
         token = tokens[i + 1]
         opens = tokens[i].tag == "CC" or tokens[i].kind in (COMMA, AND)
         single = _is_third(token)
+        behind = tokens[i + 2 : i + 4]
+        if (
+            not form
+            and tokens[i].kind == COMMA
+            and len(behind) == 2
+            and behind[0].tag == "CC"
+            and (behind[1].tag == "VBZ" or _lifts(tokens, i + 3, end))
+            and single
+            and _is_verb_form(token)
+        ):
+            found[i + 3] = "verb"
+            behind[1].tag = "VBZ"
+            token.tag, found[i + 1] = "VBZ", "verb"  # "Its owner, a farm girl, laughs and holds the halter"
+            continue
         if not (opens and form and _is_verb_form(token) and single == (form == "VBZ")):
             continue
         after = tokens[i + 2] if i + 2 < end else None
@@ -355,6 +425,12 @@ def _mend_series(tokens: Sequence[Token], start: int, end: int, found: dict[int,
         pair = joined and i > start and tokens[i - 1].tag == form  # "boils and spits hot oil"
         if after is None or ends(tokens, i + 2, end):
             acts = joined and (first or not names_thing(token.lower))
+        elif (
+            (token.tag == form or first or not names_thing(token.lower))
+            and after.tag[:2] in ("NN", "JJ")
+            and f"{token.lower} {after.lower}" not in noun_pairs()
+        ):
+            acts = True  # "kneels by a stream and swirls gravel"
         elif after.tag in _OBJECT or pair or (_is_result(after) and ends(tokens, i + 3, end)):
             acts = True
         else:
@@ -383,6 +459,21 @@ def _mend_progressive(tokens: Sequence[Token], start: int, end: int, found: dict
             continue
         token.tag = "VBG"
         found[k] = "verb"
+
+
+def _mend_perfect(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> None:
+    """What somebody has done: "has left a bicycle", "has run dry"."""
+    for i in range(start, end - 1):
+        if tokens[i].lower not in ("has", "have", "had"):
+            continue
+        k = i + 1
+        while k < end - 1 and tokens[k].tag == "RB":
+            k += 1
+        after = tokens[k + 1] if k + 1 < end else None
+        if tokens[k].lower in word_lists()["past-forms"] and (after is None or not after.tag.startswith("NN")):
+            tokens[k].tag, found[k] = "VBN", "verb"
+            if after is not None and after.tag == "JJ" and ends(tokens, k + 2, end):
+                found[k + 1] = "predicate"
 
 
 def _mend_causatives(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> None:

@@ -6,9 +6,10 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise, zip_longest
 
+from .compounds import is_pair
 from .lexicon import common_words, style_lexicon, wide_prepositions, word_lists
-from .senses import code_of, names_thing
-from .tokens import BREAKS, Token
+from .senses import ADVERB, code_of, names_thing
+from .tokens import BREAKS, WORD, Token
 from .verbs import IRREGULAR_PLURALS, somebody_acts
 from .words import kinds, nominal_ahead
 
@@ -22,10 +23,12 @@ def mend_tags(tokens: Sequence[Token]) -> None:
     """Write better tags into prepositions, verbs of place, counted things and nouns behind colours."""
     for token, after in zip_longest(tokens, tokens[1:]):
         unknown = token.tag.startswith("NN") and token.text.islower() and kinds(token.lower) == [""]
-        if token.tag == "JJ" and token.text.islower() and _only_noun(token.lower):
+        if token.tag in ("JJ", "VB", "VBP") and token.text.islower() and _only_noun(token.lower):
             token.tag = "NN"  # "ficus"
         if token.lower == "round" and token.tag == "IN" and after is not None and after.tag.startswith("NN"):
             token.tag = "JJ"
+        if token.lower == "how" and after is not None and after.lower == "to":
+            token.tag = "WRB"
         if token.lower.startswith("mid-") and (after is None or not after.tag.startswith(("NN", "JJ"))):
             token.tag = "RB"  # "mid-air"
         if unknown and token.text.endswith("ly"):
@@ -40,7 +43,17 @@ def mend_tags(tokens: Sequence[Token]) -> None:
         if _is_misread_thing(tokens, i, ends):
             token.tag = "NN"
     for token, after in pairwise(tokens):
-        if token.lower == "one" and after.lower.endswith("s") and after.lower in word_lists()["finite-verbs"]:
+        adverb = after.tag == "RB" and ADVERB not in code_of(after.lower) and names_thing(after.lower)
+        if adverb and token.tag == "JJ" and token.kind == WORD and after.lower not in word_lists()["end-adverbs"]:
+            after.tag = "NN"  # "snowy hill"
+        if after.tag in ("IN", "MD", "JJ", "VB") and is_pair(token.lower, after.lower) and names_thing(after.lower):
+            after.tag = "NN"  # "cutting board", "spray can"
+        shown = ("says", "reads", "spells")
+        if (
+            token.lower == "one"
+            and (after.lower in shown or after.lower in word_lists()["finite-verbs"])
+            and _is_third(after)
+        ):
             token.tag, after.tag = "PRP", "VBZ"  # "one wears a hat"
         unknown = token.tag.startswith("NN") and token.text.islower() and kinds(token.lower) == [""]
         if unknown and token.text.endswith("ed") and after.lower in ("with", "by", "in", "on", "into"):
@@ -60,6 +73,10 @@ def mend_tags(tokens: Sequence[Token]) -> None:
     for i in range(len(tokens) - 1):
         if _is_colored_noun(tokens, i):
             tokens[i].tag, tokens[i + 1].tag = "JJ", "NN"
+
+
+def _is_third(token: Token) -> bool:
+    return token.lower.endswith("s")
 
 
 def _only_noun(word: str) -> bool:
@@ -155,7 +172,7 @@ def _is_finite(tokens: Sequence[Token], i: int) -> bool:
     )
     relative = before.lower in ("that", "which", "who") and before.tag in ("WDT", "WP", "IN", "DT")
     if after.quoted and word in word_lists()["lettering"] and word.endswith("s"):
-        return relative or before.tag.startswith("NN")
+        return relative or before.tag.startswith("NN") or before.lower in ("one", "other", "another", "first", "second")
     if relative:
         return acts or any(kind.startswith("VB") for kind in kinds(word))
     if after.tag[:2] in ("NN", "JJ"):

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 
 from .clauses import mend_clauses
+from .compounds import goes_behind
 from .lexicon import adjectives, common_words, style_lexicon, word_lists
 from .mends import mend_tags
 from .senses import ADJECTIVE, code_of, is_gerund
@@ -99,10 +100,21 @@ def _role(tokens: Sequence[Token], i: int, roles: list[str]) -> str:
         return NOUN if word == "being" and before in NOMINAL + DETERMINER and not is_verbal(after) else SKIP
     if before == GLUE and i > 1 and roles[-2] in NOMINAL:
         return NOUN if tag.startswith("NN") or (not nominal_ahead(tokens, i) and not word.endswith("ed")) else MODIFIER
-    if tag == "MD" or (word in word_lists()["auxiliary"] and is_verbal(after)):
+    if tag == "MD" or (word in word_lists()["auxiliary"] and tag != "NN" and is_verbal(after)):
         return SKIP if before not in DETERMINER else NOUN
-    if token.told and word in lists["indefinites"] and tag != "DT" and not nominal_ahead(tokens, i):
+    owns = after is not None and after.tag == "POS"
+    if token.told and word in lists["indefinites"] and tag != "DT" and not nominal_ahead(tokens, i) and not owns:
         return SKIP  # "everything glows"
+    if word in ("nothing", "none", "nobody") and not nominal_ahead(tokens, i):
+        return SKIP  # "nothing on it"
+    if (
+        word in ("inside", "around", "else", "there", "left")
+        and i
+        and tokens[i - 1].lower in ("nothing", "nobody", "none")
+    ):
+        return PREPOSITION if nominal_ahead(tokens, i) else SKIP
+    if word == "missing" and before == NOUN and nominal_ahead(tokens, i):
+        return NEGATION  # "a shelf missing several books"
     if (
         token.told
         and word in ("one", "ones")
@@ -132,6 +144,8 @@ def _role(tokens: Sequence[Token], i: int, roles: list[str]) -> str:
     if tag in ("VBN", "VBD") or (participle and before in (*NOMINAL, BREAK, BARRIER)):
         return ed_role(tokens, i, before)
     if tag in ("VBZ", "VBP", "VB"):
+        if i and not token.told and before == NOUN and goes_behind(tokens[i - 1].lower, word):
+            return NOUN  # "rain drops"
         return finite_role(tokens, i, before)
     if tag in ("IN", "TO") or word in ("like", "as", "with"):
         return _preposition_role(tokens, i, before)

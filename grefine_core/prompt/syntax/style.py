@@ -356,11 +356,14 @@ class _State:
     def _is_term(self, unit: Unit) -> bool:
         """Whether the unit is just a known tag of several words, or one in capitals."""
         several = len(unit.words) > 1 or (bool(unit.words) and unit.words[0].text.isupper())
+        if unit.words and all(word in word_lists()["pure-style"] for word in unit.lower):
+            return True
         return several and " ".join(unit.lower) in self.lexicon.terms
 
     def _ends_row(self, unit: Unit) -> bool:
         """Whether a medium stands in a row of things: "orange sunset national geographic photo"."""
-        return len(unit.words) > 1 and not unit.verbs and unit.key in self.lexicon.strong_media and is_free_style(unit)
+        heads = self.lexicon.strong_media | (self.lexicon.heads - word_lists()["loose-heads"])
+        return len(unit.words) > 1 and not unit.verbs and unit.key in heads and is_free_style(unit)
 
     def _is_whole(self, unit: Unit, position: int) -> bool:
         """Whether "of …" follows a noun that is no medium: "field of flowers", whatever "field" is alone."""
@@ -445,7 +448,13 @@ class _State:
 
     def _split_tail(self, unit: Unit) -> Unit | None:
         """Split "walter white | portrait": the words in front are content, the medium becomes a tag of its own."""
-        if unit.head is None or not unit.words or unit.words[-1] is not unit.head:
+        if unit.head is None or not unit.words:
+            return None
+        pure = [token for token in unit.words + unit.verbs if token.lower in word_lists()["pure-style"]]
+        behind = [token for token in pure if token.start >= unit.head.start and len(unit.words) > 1]
+        if behind and not unit.determined:
+            return _without(unit, behind)  # "soft shadow | minimal"
+        if unit.words[-1] is not unit.head:
             return None
         lexicon = self.lexicon
         tail = " ".join(unit.lower[-2:])
@@ -468,22 +477,33 @@ class _State:
 
     def _split_front(self, unit: Unit) -> Unit | None:
         """Split "aerial photography | forest": a medium in front of what it shows, without "of"."""
-        words = unit.lower
-        if unit.relation != "start":
-            return None
-        named = next((i for i in range(1, min(4, len(words) - 1)) if words[i] in _STYLED), 0)
-        if named and not unit.determined:
-            return self._cut(unit, named + 1)  # "pixar style grumpy cactus"
-        if self.content_seen:
-            return None
+        words, pure = unit.lower, word_lists()["pure-style"]
+        if unit.relation == "start":
+            named = next((i for i in range(1, min(4, len(words) - 1)) if words[i] in _STYLED), 0)
+            if named and not unit.determined:
+                return self._cut(unit, named + 1)  # "pixar style grumpy cactus"
+            if not self.content_seen and (length := self._medium_in_front(words)):
+                return self._cut(unit, length)
+        found = 0
+        while (
+            not unit.determined
+            and found < len(words) - 1
+            and words[found] in pure
+            and unit.words[found] is not unit.head
+        ):
+            found += 1  # "hyperrealistic macro | dewdrop"
+        return self._cut(unit, found) if found else None
+
+    def _medium_in_front(self, words: Sequence[str]) -> int:
+        """How many of a unit's words are a medium, or the style of a design, in front of what it shows."""
         media, designs = word_lists()["front-media"], word_lists()["designs"]
         for length in range(1, min(8, len(words))):
             shown = length > 1 and words[length - 1] in media and words[length] not in word_lists()["medium-things"]
             design = words[length] in designs and length == len(words) - 1
             design = design and (words[length - 1] in self.lexicon.words or words[length - 1] in _LOGOS)
             if (shown or design) and covered([word for word in words[:length] if shown or word not in _LOGOS]):
-                return self._cut(unit, length)
-        return None
+                return length
+        return 0
 
     @staticmethod
     def _cut(unit: Unit, length: int) -> Unit:
@@ -504,6 +524,18 @@ class _State:
         if target.preposition == "by":
             return not target.determined
         return unit.key in word_lists()["site-verbs"] and (is_free_style(target) or target.key in self.lexicon.media)
+
+
+def _without(unit: Unit, tokens: Sequence[Token]) -> Unit:
+    """Take `tokens` out of the unit; they are a tag of their own."""
+    style = Unit(-1, unit.fragment, unit.sentence)
+    style.words, style.head, style.style = list(tokens), tokens[-1], True
+    unit.words = [token for token in unit.words if token not in tokens]
+    unit.verbs = [token for token in unit.verbs if token not in tokens]
+    if unit.head in tokens:
+        nouns = [token for token in unit.words if token.tag.startswith("NN")]
+        unit.head = nouns[-1] if nouns else unit.words[-1]
+    return style
 
 
 def _merge(units: Sequence[Unit]) -> list[Unit]:

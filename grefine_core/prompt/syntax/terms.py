@@ -39,6 +39,9 @@ def known_terms(tokens: Sequence[Token]) -> dict[int, str]:
             ):
                 fixed[i], fixed[i + 1] = MODIFIER, NOUN
                 continue
+            if length := starts_phrase(tokens, i, phrases_of("picture-phrases")):
+                fixed |= dict.fromkeys(range(i, i + length - 1), GLUE) | {i: MODIFIER, i + length - 1: NOUN}
+                continue
             if length := starts_phrase(tokens, i, adverbs):
                 for k in range(i, i + length):
                     fixed[k], tokens[k].tag = SKIP, "RB"
@@ -49,7 +52,11 @@ def known_terms(tokens: Sequence[Token]) -> dict[int, str]:
                 fixed |= dict.fromkeys(range(i, i + length), NEGATION)
             elif _forbids(tokens, i) and (end := _sign_behind(tokens, i, signs)):
                 fixed |= dict.fromkeys(range(i, end), MODIFIER) | {end: NOUN}  # "no smoking sign"
+            elif tokens[i].lower == "lettering" and not tokens[i].quoted and not _bears_lettering(tokens, i):
+                fixed[i], tokens[i].tag = NOUN, "NN"
             elif _bears_lettering(tokens, i):
+                if tokens[i + 1].lower == "out" and not tokens[i + 1].quoted:
+                    fixed[i + 1], tokens[i + 1].tag = SKIP, "RP"
                 fixed[i], tokens[i].tag = VERB, "VBG" if tokens[i].lower.endswith("ing") else "VBN"
             elif tokens[i].quoted:
                 fixed[i] = NOUN  # text to be shown, whatever its words are elsewhere
@@ -82,7 +89,9 @@ def starts_phrase(tokens: Sequence[Token], i: int, phrases: Mapping[str, tuple[t
 def _bans(tokens: Sequence[Token], i: int) -> int:
     """How many words at the start of a clause keep out of the picture what follows: "avoid …", "leave out …"."""
     before = tokens[i - 1] if i else None
-    opens = before is None or before.kind in (*BREAKS, AND) or before.lower in ("and", "please", "but", "also")
+    opens = (
+        before is None or before.kind in (*BREAKS, AND) or before.lower in ("and", "please", "but", "also", "i", "we")
+    )
     if not opens or i + 1 == len(tokens) or tokens[i + 1].kind != WORD:
         return 0
     if length := starts_phrase(tokens, i, phrases_of("forbidding-phrases")):
@@ -102,9 +111,14 @@ def _forbids(tokens: Sequence[Token], i: int) -> bool:
 
 def _bears_lettering(tokens: Sequence[Token], i: int) -> bool:
     """Whether a participle is followed by what is to be read: "a sign labeled 'OPEN'", "lights spelling LOVE"."""
-    word = tokens[i].lower
-    if i == 0 or i + 1 == len(tokens) or not tokens[i + 1].quoted or tokens[i].quoted:
+    word, k = tokens[i].lower, i + 1
+    if k + 1 < len(tokens) and tokens[k].lower == "out":
+        k += 1  # "spelling out 'MARRY ME'"
+    if i == 0 or k >= len(tokens) or not tokens[k].quoted or tokens[i].quoted:
         return False
+    described = tokens[i - 1].tag.startswith(("JJ", "VBN", "DT")) or tokens[i - 1].kind in BREAKS
+    if word == "lettering" and (described or tokens[i - 1].lower in word_lists()["colors"]):
+        return False  # "bold lettering 'FRESH JUICE'"
     return word in word_lists()["lettering"] and word.endswith(("ed", "ing")) and tokens[i - 1].kind == WORD
 
 

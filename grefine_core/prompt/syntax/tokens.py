@@ -103,10 +103,10 @@ def tokenize(text: str) -> list[Token]:
         while quotes and quotes[-1][1] <= start:
             quotes.pop()
         if quotes and quotes[-1][0] <= start:
-            if kind == "word":
+            if kind in ("word", "initial", "apart"):
                 add(start, end, WORD, quoted=True)
                 continue
-            if kind in ("stop", "comma", "hyphen", "clitic"):
+            if kind in ("stop", "comma", "hyphen", "clitic", "and"):
                 continue  # "'Hello, world.' written on it" is one phrase
         if kind in ("apart", "initial"):
             add(start, end, WORD)

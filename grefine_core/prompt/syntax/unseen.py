@@ -25,6 +25,13 @@ def names_no_thing(unit: Unit, following: Unit | None, content_seen: bool) -> bo
         return True  # "in the hazy distance"
     if plain and unit.key in lists["picture-places"]:
         return unit.relation == "prep" or (unit.determined and content_seen)
+    described = all(token is unit.head or token.tag.startswith(("JJ", "VB", "RB", "NN")) for token in unit.words)
+    whole = unit.key in lists["whole-qualities"] and unit.determined and unit.relation == "start"
+    if whole and unit.head.told and described:
+        return True  # "the saturated colors"
+    shows = any(token.lower in lists["showing"] for token in unit.verbs)
+    if plain and unit.key in lists["views"] and shows and unit.relation == "start":
+        return True  # "an overhead view shows a table"
     if plain and unit.key in lists["picture-words"] and unit.determined:
         held = unit.relation == "object" and unit.article in ("a", "an") and can_be_seen(unit.key)
         return not held  # "lifts a frame"
@@ -37,6 +44,9 @@ def _is_unseen(unit: Unit, following: Unit | None) -> bool:
     if key in lists["visible"] or key in lists["feature"] or key in lists["animate"] or key in lists["colors"]:
         return False
     if key in lists["moods"] or is_abstract(key):
+        return True
+    about = above is not None and above.style and bool(above.verbs) and above.verbs[-1].lower in lists["evoking"]
+    if about and unit.relation in ("object", "conj"):
         return True
     measures = following is not None and following.governor is unit and following.preposition == "of"
     if measures and following is not None and key in lists["mood-measures"]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .compounds import THING, kind_of
+from .compounds import ANIMAL, FOOD, PERSON, PLANT, SCENE, SITE, THING, WORN, is_pair, kind_of
 from .lexicon import common_words, style_lexicon, word_lists
-from .senses import code_of, names_thing
+from .senses import ADJECTIVE, code_of, names_thing
 from .tokens import BREAKS, Token
 from .words import (
     ADVERB,
+    BREAK,
     CONJUNCTION,
     DETERMINER,
     END,
@@ -54,6 +55,11 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
         return VERB if opens and (somebody or (before == NOUN and token.tag == "VBG")) else NOUN
     if word not in common_words() and i and tokens[i - 1].lower in style_lexicon().first_names:
         return NOUN  # a surname: "jesper ejsing"
+    paired = after is not None and is_pair(word, after.lower) and after.tag.startswith("NN")
+    if paired and before == NOUN and not token.told:
+        somebody = kind_of(tokens[i - 1].lower) in (PERSON, ANIMAL) and code_of(word)[:1] != ADJECTIVE
+        if not (somebody and word in lists["transitive"]):
+            return MODIFIER  # "surgeon operating table"
     ahead = nominal_ahead(tokens, i)
     noun_like = word in lists["noun-ing"]
     if before == MODIFIER and any(letter.isdigit() for letter in tokens[i - 1].text):
@@ -92,7 +98,8 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
             if word in lists["adjective-ing"]:
                 return MODIFIER
             lone = word not in lists["transitive"] and word not in lists["transparent-verbs"] and not token.told
-            if lone and kind_of(tokens[i - 1].lower) == THING and after is not None and after.tag.startswith("NN"):
+            still = kind_of(tokens[i - 1].lower) in (THING, SITE, PLANT, FOOD, WORN, SCENE)
+            if lone and still and after is not None and after.tag.startswith("NN"):
                 return MODIFIER  # "wheelchair peeling paint"
             return (
                 NOUN
@@ -106,6 +113,14 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
         return VERB if token.tag == "VBG" or word in lists["transitive"] else NOUN
     if ahead:
         starts = before in (*STARTS, CONJUNCTION, VERB, PARTICLE, SKIP, RELATIVE)
+        if (
+            token.told
+            and before == BREAK
+            and token.tag == "VBG"
+            and word not in lists["adjective-ing"]
+            and not noun_like
+        ):
+            return VERB  # "trudges through a sea, sending ripples outward"
         if word in lists["transitive"] and not noun_like and word not in lists["adjective-ing"]:
             return VERB if starts or before == PREPOSITION else MODIFIER
         if after is not None and after.tag in ("DT", "PRP$"):
@@ -113,6 +128,10 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
         return MODIFIER
     if before == DETERMINER:
         acts = at_preposition(after) and word in lists["transparent-verbs"]
+        lone = tokens[i - 1].lower in ("each", "all", "both", "some") and after is not None
+        acts = acts or (
+            lone and after is not None and after.tag in ("DT", "PRP$", "IN", "CD")
+        )  # "clocks, each showing a"
         return VERB if acts else NOUN  # "both sitting at a bar"
     if before == MODIFIER:
         thing = noun_like and word not in lists["transparent-verbs"] and word not in lists["transitive"]
