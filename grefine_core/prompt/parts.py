@@ -47,6 +47,10 @@ _INLINE_MARK = re.compile(
 )  # A) … B) …, #1 … #2 …
 _OPTION_COUNT = re.compile(r"(?<=\{)[\d.-]+\$\$(?:[^{}|$]{0,8}\$\$)?")  # {2$$a|b|c} of wildcard processors
 _SCHEDULE = re.compile(r":[ \t]*\d*\.?\d+[ \t]*(?=\])")  # [cat:dog:0.5]
+_MANNER = re.compile(  # "ghost of tsushima style", but not "a man with a hat in retro style"
+    r"\s*(?:(?!(?:an?|the|with|wearing|his|her|its)\b)[\w'’.-]+[ \t]+){1,5}(?:style|aesthetics?)\s*", re.IGNORECASE
+)
+_OPEN = re.compile(r"\ban?(?:[ \t]+[\w-]+)?\s*$", re.IGNORECASE)  # "in a soft, dreamy style" goes on
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
@@ -340,11 +344,13 @@ class _Draft:
             self.tell(start, end, "thing" if names_thing(self.prompt[start:end], piece) else "tag")
 
     def part_gear(self) -> None:
-        """What a picture is taken with is style."""
-        text = "".join(self.text)
+        """What a picture is taken with is style, and so is "… style" as a part of its own behind others."""
+        text, before = "".join(self.text), ""
         for start, end in _pieces(text):
-            if is_gear(text[start:end]):
+            manner = before and not _OPEN.search(before) and _MANNER.fullmatch(text, start, end)
+            if manner or is_gear(text[start:end]):
                 self.tell(start, end, "style")
+            before = text[start:end]
 
     def _wall(self, position: int, step: int) -> None:
         """Make the comma beside a piece a wall."""

@@ -89,7 +89,9 @@ def _is_a_part(tokens: Sequence[Token], i: int) -> bool:
     if i + 1 < len(tokens) and tokens[i + 1].kind not in BREAKS:
         return False
     opens = next((k for k in range(i, max(-1, i - 4), -1) if k == 0 or tokens[k - 1].kind in BREAKS), None)
-    if opens is None or opens == i or tokens[i].lower not in word_lists()["partitive"] or tokens[i].lower[-1:] != "s":
+    lists = word_lists()
+    part = tokens[i].lower in lists["partitive"] or tokens[i].lower in lists["plurals-like-verbs"]
+    if opens is None or opens == i or not part or tokens[i].lower[-1:] != "s":
         return False
     return all(token.tag.startswith(("NN", "JJ", "VBN", "CD")) for token in tokens[opens:i])
 
@@ -135,6 +137,8 @@ def _is_placed(tokens: Sequence[Token], i: int) -> bool:
     if i == 0 or i + 1 == len(tokens) or not tokens[i].tag.startswith("NN") or word not in word_lists()["posture"]:
         return False
     before, after = tokens[i - 1], tokens[i + 1]
+    if _follows_its_place(tokens, i):
+        return True
     if word.endswith("ing") or after.tag not in ("IN", "RB", "RP"):
         return False
     if after.lower not in word_lists()["place-prepositions"] and after.lower not in wide_prepositions():
@@ -145,6 +149,18 @@ def _is_placed(tokens: Sequence[Token], i: int) -> bool:
         return False
     several = before.tag == "NNS" or (before.lower.endswith("s") and not before.lower.endswith("ss"))
     return word.endswith("s") != several  # "a cat rests", "cats rest"
+
+
+def _follows_its_place(tokens: Sequence[Token], i: int) -> bool:
+    """Whether a verb of place stands behind the place that opens the sentence: "On the table lie a knife and eggs"."""
+    if (
+        tokens[i].lower.endswith("ing")
+        or tokens[i + 1].tag not in ("DT", "CD")
+        or not tokens[i - 1].tag.startswith("NN")
+    ):
+        return False
+    opens = next((k for k in range(i, max(-1, i - 8), -1) if k == 0 or tokens[k - 1].kind in BREAKS), None)
+    return opens is not None and opens < i - 1 and tokens[opens].tag == "IN"
 
 
 def _ends_clause(tokens: Sequence[Token], i: int) -> bool:

@@ -16,8 +16,9 @@ FOLDER = Path(__file__).parents[2] / "data" / "syntax"
 ENTRIES: dict[str, list[dict[str, Any]]] = {}
 # Rules are made on these; ``wild_held.json`` beside them is for ``tools/score_wild_prompts.py``, to see how they carry
 # over.
-for _entry in json.loads((FOLDER / "wild_dev.json").read_text("utf-8")):
-    ENTRIES.setdefault(_entry["style"], []).append(_entry)
+for _name in ("wild_dev", "wild_more"):
+    for _entry in json.loads((FOLDER / f"{_name}.json").read_text("utf-8")):
+        ENTRIES.setdefault(_entry["style"], []).append(_entry)
 ALLOWED = 0.1
 
 scoring = tool("score_wild_prompts")
