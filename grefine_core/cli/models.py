@@ -135,7 +135,8 @@ def _print_rest(arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> No
 
 def _program() -> str:
     """How this command line was called: installed, or in the pack's folder."""
-    return "python -m grefine_core.cli" if Path(sys.argv[0]).name == "__main__.py" else "grefine"
+    own = Path(sys.argv[0]).parts[-2:] == ("cli", "__main__.py")  # pytest, too, may be a __main__.py
+    return "python -m grefine_core.cli" if own else "grefine"
 
 
 def _as_given(arguments: argparse.Namespace) -> str:
