@@ -10,7 +10,7 @@ import pytest
 
 from grefine_core import models
 from grefine_core.cli import main
-from grefine_core.models import NEEDED, REGISTRY, entry_of, needed_by
+from grefine_core.models import NEEDED, REGISTRY, entry_of, finding, needed_by
 from grefine_core.models import registry as needs
 
 from .hub import DATA, ENTRY
@@ -27,7 +27,7 @@ def known(monkeypatch):
     second = replace(ENTRY, id="tiny-vae", folder="vae", names=("tiny-vae.safetensors", "other.safetensors"))
     registry = (*REGISTRY, first, second)
     monkeypatch.setattr(models.registry, "REGISTRY", registry)
-    monkeypatch.setattr(models.finding, "REGISTRY", registry)
+    monkeypatch.setattr(finding, "REGISTRY", registry)
     monkeypatch.setattr(models, "REGISTRY", registry, raising=False)
     monkeypatch.setitem(needs.NEEDED, "grefine_tiny", ("tiny-unet", "tiny-vae"))
 
