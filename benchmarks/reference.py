@@ -204,7 +204,7 @@ def tables(judged: Sequence[Judged], agreement: float) -> Table:
     rows = []
     for name in ("five nouns", "40 tags"):
         rows += [
-            [f"{name}: good pictures with a false \"not there\"", figure(share([one.false[name] for one in judged]))],
+            [f'{name}: good pictures with a false "not there"', figure(share([one.false[name] for one in judged]))],
             [f"{name}: unrelated nouns found", figure(absent_found(judged, name, False))],
             [f"{name}: the same by a bound chosen with hindsight", figure(with_hindsight(judged, name, FALSE_TARGET))],
             [f"{name}: related nouns found", figure(absent_found(judged, name, True))],
@@ -234,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "# Verdicts on the reference pictures by a made CLIP",
         "",
         f"Bounds made without the picture that is judged; {len(judged)} pictures with five nouns, of {len(options.seed)} "
-        f"made CLIPs, {today}. Targets with five nouns: false \"not there\" at most {FALSE_TARGET:.0%}, unrelated nouns "
+        f'made CLIPs, {today}. Targets with five nouns: false "not there" at most {FALSE_TARGET:.0%}, unrelated nouns '
         f"found at least {FOUND_TARGET:.0%}. With hindsight: one bound for all, at which {FALSE_TARGET:.0%} of these very "
         "pictures fail.",
         "",

@@ -49,7 +49,15 @@ def learn(pictures: int, copies: int, seed: int, folder: Path) -> QualityModel:
     for number, picture in enumerate(miniature_reference(pictures, "train").good):
         save_picture(picture.load().unsqueeze(0), good / f"{number:04d}.png")
     target = folder / f"own-{pictures}.safetensors"
-    command = ["train", "pq", "--self-supervised", "--images", str(good), "--clip", str(weights_folder() / "clip.safetensors")]
+    command = [
+        "train",
+        "pq",
+        "--self-supervised",
+        "--images",
+        str(good),
+        "--clip",
+        str(weights_folder() / "clip.safetensors"),
+    ]
     more = ["--copies", str(copies), "--seed", str(seed), "--device", "cpu", "--work", str(folder / f"work-{pictures}")]
     if grefine([*command, *more, "-o", str(target)]):
         raise SystemExit("training failed")

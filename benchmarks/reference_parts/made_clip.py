@@ -200,7 +200,9 @@ class MadeClip(QualityModel):
         pins |= {singular(noun): RELATED for noun, related in picture.absent if related and singular(noun) not in pins}
         known = {singular(noun) for noun, _ in picture.absent} | set(pins)
         words = {word for text in picture.present for word in text.lower().split()}
-        others = [noun for noun in self.contrast_vocabulary.other_nouns(nouns[0], {*nouns, *words}) if noun not in known]
+        others = [
+            noun for noun in self.contrast_vocabulary.other_nouns(nouns[0], {*nouns, *words}) if noun not in known
+        ]
         order = torch.randperm(len(others), generator=draws).tolist()
         pins |= {singular(others[index]): AKIN for index in order[:AKIN_COUNT]}
         self.more.append(tuple(others[index] for index in order[AKIN_COUNT : AKIN_COUNT + more]))
@@ -211,7 +213,9 @@ class MadeClip(QualityModel):
     def _tokens(self, shown: Shown, agreement: float, draws: torch.Generator) -> Tensor:
         """Class token and the one that all patches are alike (2, WIDTH): where something is, is not asked here."""
         directions = torch.stack([direction(name) for name in shown.pins])
-        means, spreads = (torch.tensor(values, dtype=torch.float64) for values in zip(*shown.pins.values(), strict=True))
+        means, spreads = (
+            torch.tensor(values, dtype=torch.float64) for values in zip(*shown.pins.values(), strict=True)
+        )
         base = torch.tensor([0.0 if name in shown.modified else ABSENT[0] for name in shown.pins])
         scale = torch.tensor([_OWN * (_BOUND if name in shown.modified else 1.0) for name in shown.pins])
         deviations = torch.randn(2, len(means), generator=draws, dtype=torch.float64)

@@ -19,6 +19,8 @@ _ROUNDS = 400
 _HALVINGS = 60
 _WIDTH = 0.53
 """Half of Silverman's rule: his width makes every tail a tenth longer."""
+_NARROW = 1e-9
+"""A kernel of less width smooths nothing."""
 
 
 def per_check(share: float, checks: float) -> float:
@@ -37,15 +39,12 @@ def smoothed_quantile(values: Sequence[float] | Values, share: float) -> float:
         values: at least one, of any range; log-odds rather than probabilities, whose ends are walls.
         share: in (0, 1).
     """
+    sample = np.asarray(values, dtype=np.float64)
+    width = _width(sample)
+    if width < _NARROW:
+        return float(np.quantile(sample, share))
     from scipy.special import ndtr
 
-    sample = np.asarray(values, dtype=np.float64)
-    spread = float(sample.std())
-    quartiles = np.quantile(sample, [0.25, 0.75])
-    robust = float(quartiles[1] - quartiles[0]) / 1.349
-    width = _WIDTH * (min(spread, robust) if robust > 0 else spread) * len(sample) ** -0.2
-    if width < 1e-9:
-        return float(np.quantile(sample, share))
     low, high = float(sample.min() - 10 * width), float(sample.max() + 10 * width)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
@@ -54,6 +53,28 @@ def smoothed_quantile(values: Sequence[float] | Values, share: float) -> float:
         else:
             high = middle
     return (low + high) / 2
+
+
+def smoothed_share(values: Sequence[float] | Values, bound: float) -> float:
+    """The share of a population that lies below ``bound``: :func:`smoothed_quantile` the other way round.
+
+    Args:
+        values: at least one, of any range.
+        bound: in the same range.
+    """
+    from scipy.special import ndtr
+
+    sample = np.asarray(values, dtype=np.float64)
+    width = _width(sample)
+    return float((sample < bound).mean()) if width < _NARROW else float(ndtr((bound - sample) / width).mean())
+
+
+def _width(sample: Values) -> float:
+    """Of the kernel that smooths a sample."""
+    spread = float(sample.std())
+    quartiles = np.quantile(sample, [0.25, 0.75])
+    robust = float(quartiles[1] - quartiles[0]) / 1.349
+    return _WIDTH * (min(spread, robust) if robust > 0 else spread) * len(sample) ** -0.2
 
 
 def auc_by_picture(good: Sequence[Sequence[float]], bad: Sequence[Sequence[float]], seed: int = 0) -> Figure | None:
