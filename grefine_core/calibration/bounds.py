@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 
@@ -56,6 +56,8 @@ class _Spread:
     by_picture: tuple[tuple[float, ...], ...]
     kinds: tuple[str, ...]
     offsets: Mapping[str, float]
+    known: dict[tuple[float, str | None, int | None], float] = field(default_factory=dict, compare=False)
+    """Bounds that were asked for: those of what is outside are the lowest of the kinds' own."""
 
     @classmethod
     def of(cls, values: Sequence[Sequence[float]], kinds: Sequence[str]) -> _Spread:
@@ -87,7 +89,13 @@ class _Spread:
     def bound(self, share: float, kind: str | None = None, without: int | None = None) -> float:
         """The value that ``share`` of good ones lie below: of a kind, or (None) of any, which is the loosest of both
         ways to see it."""
-        if kind is not None and kind in self.offsets:
+        key = (share, kind if kind in self.offsets else None, without)
+        if key not in self.known:
+            self.known[key] = self._bound(*key)
+        return self.known[key]
+
+    def _bound(self, share: float, kind: str | None, without: int | None) -> float:
+        if kind is not None:
             return smoothed_quantile(self.residuals(without), share) + self.offsets[kind]
         raw = [value for number, each in enumerate(self.by_picture) if number != without for value in each]
         return smoothed_quantile(raw, share)

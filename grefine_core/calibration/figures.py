@@ -16,7 +16,6 @@ from ..alignment.calibration import Figure
 Values = NDArray[np.float64]
 CONFIDENCE = 0.95
 _ROUNDS = 400
-_HALVINGS = 60
 _WIDTH = 0.53
 """Half of Silverman's rule: his width makes every tail a tenth longer."""
 _NARROW = 1e-9
@@ -43,16 +42,11 @@ def smoothed_quantile(values: Sequence[float] | Values, share: float) -> float:
     width = _width(sample)
     if width < _NARROW:
         return float(np.quantile(sample, share))
+    from scipy.optimize import brentq
     from scipy.special import ndtr
 
     low, high = float(sample.min() - 10 * width), float(sample.max() + 10 * width)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        if float(ndtr((middle - sample) / width).mean()) < share:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
+    return float(brentq(lambda value: float(ndtr((value - sample) / width).mean()) - share, low, high, xtol=1e-11))
 
 
 def smoothed_share(values: Sequence[float] | Values, bound: float) -> float:
