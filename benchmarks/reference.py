@@ -220,27 +220,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Make, calibrate, judge, write the page and print it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2], help="of the made CLIPs, one each")
-    parser.add_argument("--agreement", type=float, nargs="+", default=[1.0, AGREEMENT, 0.0], help="of places")
+    parser.add_argument("--agreement", type=float, nargs="+", default=[AGREEMENT, 1.0, 0.0], help="of places")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="for the page")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
+    today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
     lines: list[str] = []
+    page: list[str] = []
     for agreement in options.agreement:
         judged = run(options.seed, agreement)
         lines += tables(judged, agreement).lines()
-    today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
-    page = [
-        "# Verdicts on the reference pictures by a made CLIP",
-        "",
-        f"Bounds made without the picture that is judged; {len(judged)} pictures with five nouns, of {len(options.seed)} "
-        f'made CLIPs, {today}. Targets with five nouns: false "not there" at most {FALSE_TARGET:.0%}, unrelated nouns '
-        f"found at least {FOUND_TARGET:.0%}. With hindsight: one bound for all, at which {FALSE_TARGET:.0%} of these very "
-        "pictures fail.",
-        "",
-        *lines,
-    ]
-    write_text(options.out / "reference.md", "\n".join(page))
+        page = [
+            "# Verdicts on the reference pictures by a made CLIP",
+            "",
+            f"Bounds made without the picture that is judged; {len(judged)} pictures with five nouns, seeds "
+            f'{", ".join(map(str, options.seed))}, {today}. Targets with five nouns: false "not there" at most '
+            f"{FALSE_TARGET:.0%}, unrelated nouns found at least {FOUND_TARGET:.0%}. With hindsight: by one bound for all, "
+            f"at which {FALSE_TARGET:.0%} of these very pictures fail.",
+            "",
+            *lines,
+        ]
+        # After each, for the next one takes minutes.
+        write_text(options.out / "reference.md", "\n".join(page))
     print("\n".join(page))
     return 0
 
