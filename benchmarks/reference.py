@@ -3,15 +3,15 @@
     python benchmarks/reference.py [--seed 0 1 2] [--agreement 1 0.47 0]
 
 A made CLIP (``reference_parts/made_clip.py`` says what its numbers are and where they come from) is calibrated by the
-product's own code, each time without one picture, and then judges that picture. Pictures that the calibration has no room
-for are judged by the bounds of all others. Counted are
+product's own code, each time without one picture, and then judges that picture. Pictures that the calibration has no
+room for are judged by the bounds of all others. Counted are
 
 - good prompts of five nouns, and of 40 tags, of which something is called "not there";
 - nouns that are not there, one in the place of the last of a good prompt's, and whether they are called so;
 - wrong modifiers, one in the place of the right one, and whether anything is said against the phrase.
 
-Beside them stands what the best single bound would find, chosen with hindsight so that as many good pictures fail: what
-is missing there is the CLIP's doing, not the calibration's. Writes ``results/reference.md``.
+Beside them stands what one bound for all would find that is chosen with hindsight so that 10 % of good pictures fail:
+what is missing there is the CLIP's doing, not the calibration's. Writes ``results/reference.md``.
 """
 
 from __future__ import annotations
@@ -159,13 +159,12 @@ def verdicts(
     return [[verdict for verdict in said if verdict.measured] for said in seen.phrases]
 
 
-def run(seeds: Sequence[int], agreement: float, pictures: Sequence[int] | None = None) -> list[Judged]:
+def run(seeds: Sequence[int], agreement: float) -> list[Judged]:
     """Every picture of every made CLIP, judged by bounds that were made without it.
 
     Args:
         seeds: of the made CLIPs.
         agreement: of places and pictures, see ``made_clip``.
-        pictures: only these numbers.
     """
     table = load_reference().pictures
     found = []

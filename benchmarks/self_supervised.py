@@ -2,9 +2,10 @@
 
     python benchmarks/self_supervised.py [--pictures 60 300] [--copies 1500] [--scenes 500] [--seed 0]
 
-Good training scenes are written to a folder, and ``grefine train pq --self-supervised`` learns embeddings for the shipped
-miniature CLIP from them; nothing of the world's own defects is known to it. Then PS is ranked against true severity on
-held-back test scenes, with these and with the shipped embeddings, which were learned from severities of training scenes.
+Good training scenes are written to a folder, and ``grefine train pq --self-supervised`` learns embeddings for the
+shipped miniature CLIP from them; nothing of the world's own defects is known to it. Then PS is ranked against true
+severity on held-back test scenes, with these and with the shipped embeddings, which were learned from severities of
+training scenes.
 Writes ``results/self_supervised.md``.
 """
 
@@ -31,7 +32,6 @@ from grefine_core.miniature.loading import weights_folder
 from grefine_core.perceptual import LOWEST, perceptual_quality
 from grefine_core.pictures import save_picture
 from grefine_research.evaluation.statistics import spearman
-from grefine_research.evaluation.tables import Table
 from grefine_research.miniature.reference import miniature_reference
 
 POOLED = "with the map"

@@ -6,27 +6,24 @@ their pictures and words are distributed; vectors with these cosines go through 
 Cosines between a picture and a text, mean and standard deviation, at a temperature of 100; those with (d) are the ones
 that the design of the calibration assumes of ViT-B/16, all others are chosen here, where nothing better is known:
 
-| text | cosine |
-|---|---|
-| the main thing, named first | .265 ± .015 (d) |
-| other things | .235 ± .018 (d) |
-| ground and background: the last two that are named | .225 ± .018 (d); that there are two is a guess, one is usual |
-| any noun that is not there, other words, no words at all | .200 ± .016 (d) |
-| a noun that is not there and would be no surprise there | .215 ± .018 (d) |
-| ten nouns of the contrast vocabulary (182) that are akin to what is there | .225 ± .018 (d) |
-| a phrase with a modifier | that of its noun, and .008 ± .008 more where the modifier is right: a right one beats a wrong one \
-three times in four, since CLIP is known to bind attributes poorly |
-| the same at the place of a phrase (patches) | the same distributions; the deviations of place and picture correlate by \
-``agreement`` |
-| texts of the kind of picture ("an oil painting") | as the main thing: CLIP tells kinds well |
+- the main thing, named first: .265 ± .015 (d);
+- other things: .235 ± .018 (d);
+- ground and background, the last two that are named: .225 ± .018 (d); that there are two is a guess, on the safe side;
+- nouns that are not there, other words, and no words at all: .200 ± .016 (d);
+- nouns that are not there and would be no surprise there: .215 ± .018 (d);
+- ten nouns of the contrast vocabulary (182) that are akin to what is there: .225 ± .018 (d);
+- a phrase with a modifier: as its noun, and .008 ± .008 more where the modifier is right. A right one then beats a wrong
+  one three times in four, since CLIP is known to bind attributes poorly;
+- the same at a phrase's place (patches): as above, deviations of place and picture correlating by ``agreement``;
+- texts for the kind of picture ("an oil painting"): as the main thing, CLIP tells kinds well.
 
 ``agreement`` of 1: the place says what the picture says, patches add nothing. 0: an independent witness. On miniature
 pictures both together tell nouns that are there from others with a d' of 4.37 where the picture alone has 3.75
 (``decision.py``: AUC .999 and .996), 1.165 times as much, which is what an agreement of 2 / 1.165² − 1 = .47 gives;
 modifiers gain more there (1.27 times), nothing is made of that here.
 
-A text's vector is a function of its words: a part common to all texts, its noun's own direction, and one for each pair of
-noun and modifier. Directions in 512 dimensions are drawn by hashes of the words, and what a picture does not show
+A text's vector is a function of its words: a part common to all texts, its noun's own direction, and one for each pair
+of noun and modifier. Directions in 512 dimensions are drawn by hashes of the words, and what a picture does not show
 deviates as the directions happen to lie: by .016, if the part in common is 0.93 of the length.
 
 Perceptual quality is not made: damage changes nothing, so the calibration finds that PQ-Map tells nothing, and says so.
@@ -143,14 +140,17 @@ class MadeClip(QualityModel):
 
     @property
     def grid(self) -> tuple[int, int]:
+        """Patches, as ViT-B/16 has them at 224 pixels."""
         return _GRID, _GRID
 
     @property
     def temperature(self) -> float:
+        """CLIP's own."""
         return TAU
 
     @property
     def context_length(self) -> int:
+        """In words here."""
         return 77
 
     def token_count(self, text: str) -> int:
@@ -159,6 +159,7 @@ class MadeClip(QualityModel):
 
     @property
     def device(self) -> torch.device:
+        """The CPU."""
         return torch.device("cpu")
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
@@ -168,9 +169,11 @@ class MadeClip(QualityModel):
         return torch.cat([found[:, :1], found[:, 1:].expand(-1, _GRID * _GRID, -1)], dim=1)
 
     def features_of(self, pictures: Tensor) -> ImageFeatures:
+        """As :meth:`encode_pixels`, of pictures (B, H, W, 3)."""
         return ImageFeatures(self.encode_pixels(preprocess(pictures, self.resolution)), self.grid)
 
     def text_features(self, texts: Sequence[str]) -> Tensor:
+        """Unit vectors (n, WIDTH)."""
         for text in texts:
             if text not in self._vectors:
                 noun, modifiers = noun_and_modifiers(text, self._compounds)
@@ -181,6 +184,7 @@ class MadeClip(QualityModel):
         return torch.stack([self._vectors[text] for text in texts])
 
     def factor_features(self) -> dict[str, Tensor]:
+        """From words."""
         return features_of_words(self.text_features)
 
     def _shown(self, picture: ReferencePicture, more: int, draws: torch.Generator) -> Shown:
