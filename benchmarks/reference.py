@@ -102,7 +102,7 @@ def observed_pictures(model: MadeClip) -> list[ReferencePicture]:
 
 
 def five(picture: ReferencePicture) -> list[str]:
-    """The phrases of a prompt of five nouns: the main thing, the last two, and two between; none of a shorter caption."""
+    """The phrases of a prompt of five nouns: the main thing, the last two, and two between; none if there are fewer."""
     present = list(picture.present)
     return [*present[: NOUNS - 2], *present[-2:]] if len(present) >= NOUNS else []
 
@@ -235,8 +235,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "",
             f"Bounds made without the picture that is judged; {len(judged)} pictures with five nouns, seeds "
             f'{", ".join(map(str, options.seed))}, {today}. Targets with five nouns: false "not there" at most '
-            f"{FALSE_TARGET:.0%}, unrelated nouns found at least {FOUND_TARGET:.0%}. With hindsight: by one bound for all, "
-            f"at which {FALSE_TARGET:.0%} of these very pictures fail.",
+            f"{FALSE_TARGET:.0%}, unrelated nouns found at least {FOUND_TARGET:.0%}. With hindsight: by one bound for "
+            f"all, at which {FALSE_TARGET:.0%} of these very pictures fail.",
             "",
             *lines,
         ]

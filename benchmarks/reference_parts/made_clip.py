@@ -12,8 +12,8 @@ that the design of the calibration assumes of ViT-B/16, all others are chosen he
 - nouns that are not there, other words, and no words at all: .200 ± .016 (d);
 - nouns that are not there and would be no surprise there: .215 ± .018 (d);
 - ten nouns of the contrast vocabulary (182) that are akin to what is there: .225 ± .018 (d);
-- a phrase with a modifier: as its noun, and .008 ± .008 more where the modifier is right. A right one then beats a wrong
-  one three times in four, since CLIP is known to bind attributes poorly;
+- a phrase with a modifier: as its noun, and .008 ± .008 more where the modifier is right. A right one then beats a
+  wrong one three times in four, since CLIP is known to bind attributes poorly;
 - the same at a phrase's place (patches): as above, deviations of place and picture correlating by ``agreement``;
 - texts for the kind of picture ("an oil painting"): as the main thing, CLIP tells kinds well.
 
@@ -161,6 +161,10 @@ class MadeClip(QualityModel):
     def device(self) -> torch.device:
         """The CPU."""
         return torch.device("cpu")
+
+    def class_vector(self, number: int) -> Tensor:
+        """Unit vector (WIDTH,) of a picture as a whole."""
+        return self._tokens_of[number, 0]
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """Tokens (B, 1 + 196, WIDTH) of the pictures that these look most alike, damaged or not."""

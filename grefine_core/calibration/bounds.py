@@ -279,8 +279,8 @@ class _Alignment:
         phrase = None if self.wholes.empty else self._at(self.wholes, "phrase", half, kind, without)
         if which == "phrase" and phrase is not None:
             return phrase
-        # The two checks of a phrase share what may fail. Modifiers seldom need their half, since as_i is held under an_i,
-        # and β_p under β_n: what they leave of it is the nouns'.
+        # The two checks of a phrase share what may fail. Modifiers seldom need their half, since as_i is held under
+        # an_i, and β_p under β_n: what they leave of it is the nouns'.
         noun = self._at(self.heads, "noun", half, kind, without)
         spent = 0.0 if phrase is None else self._by_modifiers(noun, min(phrase, noun), without)
         return self._at(self.heads, "noun", max(half, whole - spent), kind, without)
