@@ -292,8 +292,11 @@ class _Alignment:
     def _by_modifiers(self, noun: float, phrase: float, without: int | None) -> float:
         """Share of good phrases with modifiers that fail by these alone."""
         pairs = [pair for index, each in enumerate(self.described) if index != without for pair in each]
-        found = [whole for whole, head in pairs if head >= noun]
-        return smoothed_share(found, phrase) * len(found) / len(pairs) if found else 1.0
+        if not pairs:
+            return 1.0
+        # Smoothed alike, so that phrases whose as is their an count for nothing.
+        either = smoothed_share([min(whole - phrase, head - noun) for whole, head in pairs], 0.0)
+        return max(0.0, either - smoothed_share([head - noun for _, head in pairs], 0.0))
 
     def table(self, kind: str | None, able: Mapping[str, bool]) -> dict[int, Bounds]:
         if self.heads.empty:

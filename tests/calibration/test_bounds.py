@@ -137,7 +137,9 @@ def test_it_is_kept_as_it_is(made, tmp_path):
     assert "local" not in content
 
 
-def test_nouns_are_given_what_modifiers_leave_of_the_share_that_may_fail(observed):
+def test_nouns_are_given_what_modifiers_leave_of_the_share_that_may_fail():
+    observed = drawn(phrases=3.0)  # so near that the best bound is above those by the share that may fail
+
     def nouns(pairs: str) -> float:
         """β_n where the phrases with modifiers are as (as, an) of ``pairs``."""
         phrases = {
@@ -154,8 +156,8 @@ def test_nouns_are_given_what_modifiers_leave_of_the_share_that_may_fail(observe
 
     half = build(observed).bounds_for("contrast", 5).noun
     # Where modifiers alone fail, they need their half; where they fail with their nouns only, these have all of it.
-    assert nouns("by themselves") == pytest.approx(half)
-    assert nouns("as their nouns") > half
+    assert nouns("by themselves") == pytest.approx(half, abs=0.02)
+    assert nouns("as their nouns") > max(half, nouns("by themselves")) + 0.01
 
 
 def test_shares_and_quantiles_are_each_other_the_wrong_way_round():
