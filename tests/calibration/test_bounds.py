@@ -162,7 +162,7 @@ def test_nouns_are_given_what_modifiers_leave_of_the_share_that_may_fail():
 
 def test_shares_and_quantiles_are_each_other_the_wrong_way_round():
     values = [0.1 * number for number in range(50)]
-    for share in (0.001, 0.05, 0.5):
+    for share in (0.04, 0.05, 0.5):
         assert smoothed_share(values, smoothed_quantile(values, share)) == pytest.approx(share, abs=1e-6)
     assert smoothed_share([1.0, 1.0], 1.0) == 0.0
     assert smoothed_share([1.0, 1.0], 1.1) == 1.0
