@@ -31,9 +31,9 @@ def per_check(share: float, checks: float) -> float:
 def smoothed_quantile(values: Sequence[float] | Values, share: float) -> float:
     """The value below which ``share`` of a population lies, from a sample that may be too small to reach so far.
 
-    The sample's distribution is smoothed by a narrow normal kernel. Below its lowest value the tail goes on as that of a
-    normal distribution with the spread of the sample's lower half, if that is further: a narrow kernel's own would soon
-    end, and prompts of forty phrases ask for one in a thousand.
+    The sample's distribution is smoothed by a narrow normal kernel. Below its lowest value the tail goes on as that of
+    a normal distribution with the spread of the sample's lower half, if that is further: a narrow kernel's own would
+    soon end, and prompts of forty phrases ask for one in a thousand.
 
     Args:
         values: at least one, of any range; log-odds rather than probabilities, whose ends are walls.

@@ -155,9 +155,9 @@ def test_nouns_are_given_what_modifiers_leave_of_the_share_that_may_fail():
         return build(replace(observed, phrases=phrases)).bounds_for("contrast", 5).noun
 
     half = build(observed).bounds_for("contrast", 5).noun
-    # Where modifiers alone fail, they need their half; where they fail with their nouns only, these have all of it.
-    assert nouns("by themselves") == pytest.approx(half, abs=0.02)
-    assert nouns("as their nouns") > max(half, nouns("by themselves")) + 0.01
+    # Where they fail with their nouns only, these have all of it; where modifiers fail alone, what they leave.
+    assert nouns("as their nouns") >= nouns("by themselves") >= half
+    assert nouns("as their nouns") > half + 0.01
 
 
 def test_shares_and_quantiles_are_each_other_the_wrong_way_round():
