@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 
@@ -30,7 +30,7 @@ from ..clip.embeddings import FACTORS, PerceptualBounds, cask
 from ..clip.quality_model import PUBLISHED, WORDS
 from ..perceptual import lowest
 from .damage import SIZES
-from .figures import Values, auc_by_picture, log_odds, per_check, share_of, sigmoid, smoothed_quantile
+from .figures import Values, auc_by_picture, log_odds, per_check, share_of, sigmoid, smoothed_quantile, smoothed_share
 from .kinds import OUTSIDE, nearest
 from .measuring import OTHER, Copy, Observed, Phrases, local
 from .notes import notes_of
@@ -56,6 +56,8 @@ class _Spread:
     by_picture: tuple[tuple[float, ...], ...]
     kinds: tuple[str, ...]
     offsets: Mapping[str, float]
+    known: dict[tuple[float, str | None, int | None], float] = field(default_factory=dict, compare=False)
+    """Bounds that were asked for: those of what is outside are the lowest of the kinds' own."""
 
     @classmethod
     def of(cls, values: Sequence[Sequence[float]], kinds: Sequence[str]) -> _Spread:
@@ -87,7 +89,13 @@ class _Spread:
     def bound(self, share: float, kind: str | None = None, without: int | None = None) -> float:
         """The value that ``share`` of good ones lie below: of a kind, or (None) of any, which is the loosest of both
         ways to see it."""
-        if kind is not None and kind in self.offsets:
+        key = (share, kind if kind in self.offsets else None, without)
+        if key not in self.known:
+            self.known[key] = self._bound(*key)
+        return self.known[key]
+
+    def _bound(self, share: float, kind: str | None, without: int | None) -> float:
+        if kind is not None:
             return smoothed_quantile(self.residuals(without), share) + self.offsets[kind]
         raw = [value for number, each in enumerate(self.by_picture) if number != without for value in each]
         return smoothed_quantile(raw, share)
@@ -247,6 +255,8 @@ class _Alignment:
     wholes: _Spread
     best: Mapping[str, float]
     """Log-odds that tell best what is there from what is not, where both are known: bounds are no higher."""
+    described: Sequence[Sequence[tuple[float, float]]] = ()
+    """(as, an) of each picture's phrases with modifiers."""
 
     @classmethod
     def of(cls, phrases: Sequence[Phrases], kinds: Sequence[str]) -> _Alignment:
@@ -259,15 +269,34 @@ class _Alignment:
             _Spread.of([each.heads for each in phrases], kinds),
             _Spread.of([each.wholes for each in phrases], kinds),
             best,
+            # Observations of other makes may have no pairs: then modifiers keep their half.
+            [tuple(zip(each.wholes, each.whole_heads, strict=False)) for each in phrases],
         )
 
     def bound(self, which: str, count: int, kind: str | None, without: int | None = None) -> float:
         """β_n ("noun") or β_p ("phrase"), as log-odds, of prompts with so many phrases."""
-        spread = self.heads if which == "noun" else self.wholes
-        # Two checks a phrase share what may fail.
-        share = per_check(FAILING, 2 * count)
+        half, whole = per_check(FAILING, 2 * count), per_check(FAILING, count)
+        phrase = None if self.wholes.empty else self._at(self.wholes, "phrase", half, kind, without)
+        if which == "phrase" and phrase is not None:
+            return phrase
+        # The two checks of a phrase share what may fail. Modifiers seldom need their half, since as_i is held under
+        # an_i, and β_p under β_n: what they leave of it is the nouns'.
+        noun = self._at(self.heads, "noun", half, kind, without)
+        spent = 0.0 if phrase is None else self._by_modifiers(noun, min(phrase, noun), without)
+        return self._at(self.heads, "noun", max(half, whole - spent), kind, without)
+
+    def _at(self, spread: _Spread, which: str, share: float, kind: str | None, without: int | None) -> float:
         value = spread.loosest(share) if kind == OUTSIDE else spread.bound(share, kind, without)
         return min(value, self.best.get(which, value))
+
+    def _by_modifiers(self, noun: float, phrase: float, without: int | None) -> float:
+        """Share of good phrases with modifiers that fail by these alone."""
+        pairs = [pair for index, each in enumerate(self.described) if index != without for pair in each]
+        if not pairs:
+            return 1.0
+        # Smoothed alike, so that phrases whose as is their an count for nothing.
+        either = smoothed_share([min(whole - phrase, head - noun) for whole, head in pairs], 0.0)
+        return max(0.0, either - smoothed_share([head - noun for _, head in pairs], 0.0))
 
     def table(self, kind: str | None, able: Mapping[str, bool]) -> dict[int, Bounds]:
         if self.heads.empty:

@@ -73,6 +73,8 @@ class Phrases:
     """an of what is not there, and whether it would be no surprise."""
     wrong: tuple[float, ...] = ()
     """as of what is there, described wrongly."""
+    whole_heads: tuple[float, ...] = ()
+    """an of the same phrases as ``wholes``."""
 
 
 @dataclass(frozen=True)
@@ -413,7 +415,11 @@ def _phrases(
             ends = list(accumulate(counts, initial=0))
             absent = zip(head[ends[2] : ends[3]], (related for _, related in own.absent), strict=True)
             return Phrases(
-                tuple(head[: ends[1]]), tuple(whole[ends[1] : ends[2]]), tuple(absent), tuple(whole[ends[3] :])
+                tuple(head[: ends[1]]),
+                tuple(whole[ends[1] : ends[2]]),
+                tuple(absent),
+                tuple(whole[ends[3] :]),
+                tuple(head[ends[1] : ends[2]]),
             )
 
         found: dict[str, Phrases] = {}

@@ -9,6 +9,7 @@ import pytest
 from grefine_core import Calibration
 from grefine_core.alignment.calibrate import SMALLEST_BOUND
 from grefine_core.calibration.bounds import build, chosen_source
+from grefine_core.calibration.figures import smoothed_quantile, smoothed_share
 from grefine_core.calibration.fingerprint import ActivationFit, TokenRows
 from grefine_core.calibration.notes import finest_size
 from grefine_core.clip.embeddings import FACTORS
@@ -134,3 +135,34 @@ def test_it_is_kept_as_it_is(made, tmp_path):
     assert "kinds" not in content
     assert "trust" not in content
     assert "local" not in content
+
+
+def test_nouns_are_given_what_modifiers_leave_of_the_share_that_may_fail():
+    observed = drawn(phrases=3.0)  # so near that the best bound is above those by the share that may fail
+
+    def nouns(pairs: str) -> float:
+        """β_n where the phrases with modifiers are as (as, an) of ``pairs``."""
+        phrases = {
+            way: tuple(
+                replace(
+                    each,
+                    whole_heads=tuple(value + (0.0 if pairs == "as their nouns" else 9.0) for value in each.wholes),
+                )
+                for each in said
+            )
+            for way, said in observed.phrases.items()
+        }
+        return build(replace(observed, phrases=phrases)).bounds_for("contrast", 5).noun
+
+    half = build(observed).bounds_for("contrast", 5).noun
+    # Where they fail with their nouns only, these have all of it; where modifiers fail alone, what they leave.
+    assert nouns("as their nouns") >= nouns("by themselves") >= half
+    assert nouns("as their nouns") > half + 0.01
+
+
+def test_shares_and_quantiles_are_each_other_the_wrong_way_round():
+    values = [0.1 * number for number in range(50)]
+    for share in (0.04, 0.05, 0.5):
+        assert smoothed_share(values, smoothed_quantile(values, share)) == pytest.approx(share, abs=1e-6)
+    assert smoothed_share([1.0, 1.0], 1.0) == 0.0
+    assert smoothed_share([1.0, 1.0], 1.1) == 1.0
