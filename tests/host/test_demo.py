@@ -22,11 +22,6 @@ def _untrained(miniature_folder, monkeypatch):
     monkeypatch.setenv("GREFINE_MINIATURE", str(miniature_folder))
 
 
-@pytest.fixture(scope="module")
-def running(start_server, miniature_folder) -> str:
-    return start_server(environment={"GREFINE_MINIATURE": str(miniature_folder)}).url
-
-
 def report_of(out: Path) -> dict:
     return json.loads((out / "Report as JSON.txt").read_text())
 
@@ -54,11 +49,22 @@ def test_it_starts_the_host_of_a_folder(host_path, tmp_path, capsys):
     }
 
 
-def test_a_server_that_runs_is_only_sent_the_job(running, tmp_path):
+def test_a_server_that_runs_is_only_sent_the_job(host_server, tmp_path):
     picture = tmp_path / "small.png"
     Image.fromarray(np.random.default_rng(1).integers(0, 256, (70, 101, 3), dtype=np.uint8)).save(picture)
     out = tmp_path / "out"
-    arguments = ["demo", "--host", running, "--image", str(picture), "--prompt", "a red cup", "-o", str(out), *FORCED]
+    arguments = [
+        "demo",
+        "--host",
+        host_server.url,
+        "--image",
+        str(picture),
+        "--prompt",
+        "a red cup",
+        "-o",
+        str(out),
+        *FORCED,
+    ]
     assert main(arguments) == 0
     assert report_of(out)["prompt"] == "a red cup"
     (refined,) = out.glob("refined*.png")

@@ -206,6 +206,7 @@ def test_a_killed_refinement_goes_on_and_ends_with_the_same_figures(agiqa, clip,
         assert alike((killed / name).read_text(), (whole / name).read_text())
 
 
+@pytest.mark.slow
 def test_a_killed_scoring_goes_on_and_ends_with_the_same_figures(agiqa, clip, weights, tmp_path, alike):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     options = [*clip, *weights, "--indicators", "clipscore", "clip-surgery", "--limit", "12"]
