@@ -284,7 +284,8 @@ def _is_verb(tokens: Sequence[Token], first: int, i: int, end: int, needed: bool
         return False  # "storm clouds gather"
     if after is None or ends(tokens, i + 1, end):
         stops = i + 1 == len(tokens) or tokens[i + 1].kind == STOP
-        determined = tokens[first].tag in ("DT", "PRP$") and stops
+        somebody = close and subject.lower in word_lists()["animate"]  # "while a small dog barks"
+        determined = tokens[first].tag in ("DT", "PRP$") and (stops or somebody)
         return needed and close and (not thing or determined or (several and not single))
     if after.tag in _OBJECT or (k < i - 1 and after.tag in _BEHIND):
         return determined or needed
@@ -398,9 +399,13 @@ def _mend_series(tokens: Sequence[Token], start: int, end: int, found: dict[int,
     """Further verbs of one subject: "leans on the counter and counts its coins", "perch on stools and slurp"."""
     form = ""
     for i in range(start, end - 1):
-        if tokens[i].tag in ("VBZ", "VBP") and tokens[i].lower not in word_lists()["be"]:
-            form = tokens[i].tag
-        token = tokens[i + 1]
+        finite = tokens[i].tag in ("VBZ", "VBP") or (tokens[i].tag == "VB" and _is_finite(tokens, i))
+        if finite and tokens[i].lower not in word_lists()["be"]:
+            form = "VBZ" if _is_third(tokens[i]) else "VBP"
+        at = i + 1
+        while at + 1 < end and tokens[at].tag == "RB" and tokens[i].tag == "CC":
+            at += 1  # "and slowly spins"
+        token = tokens[at]
         opens = tokens[i].tag == "CC" or tokens[i].kind in (COMMA, AND)
         single = _is_third(token)
         behind = tokens[i + 2 : i + 4]
@@ -419,11 +424,11 @@ def _mend_series(tokens: Sequence[Token], start: int, end: int, found: dict[int,
             continue
         if not (opens and form and _is_verb_form(token) and single == (form == "VBZ")):
             continue
-        after = tokens[i + 2] if i + 2 < end else None
-        first = code_of(singular(token.lower) or token.lower)[:1] == VERB
+        after = tokens[at + 1] if at + 1 < end else None
+        first = at > i + 1 or code_of(singular(token.lower) or token.lower)[:1] == VERB
         joined = tokens[i].tag == "CC"
         pair = joined and i > start and tokens[i - 1].tag == form  # "boils and spits hot oil"
-        if after is None or ends(tokens, i + 2, end):
+        if after is None or ends(tokens, at + 1, end):
             acts = joined and (first or not names_thing(token.lower))
         elif (
             (token.tag == form or first or not names_thing(token.lower))
@@ -431,13 +436,13 @@ def _mend_series(tokens: Sequence[Token], start: int, end: int, found: dict[int,
             and f"{token.lower} {after.lower}" not in noun_pairs()
         ):
             acts = True  # "kneels by a stream and swirls gravel"
-        elif after.tag in _OBJECT or pair or (_is_result(after) and ends(tokens, i + 3, end)):
+        elif after.tag in _OBJECT or pair or (_is_result(after) and ends(tokens, at + 2, end)):
             acts = True
         else:
             acts = after.tag in _BEHIND and (first or not names_thing(token.lower))
         if acts:
             token.tag = form
-            found[i + 1] = "verb"
+            found[at] = "verb"
 
 
 def _mend_progressive(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> None:

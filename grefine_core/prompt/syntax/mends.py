@@ -29,6 +29,8 @@ def mend_tags(tokens: Sequence[Token]) -> None:
             token.tag = "JJ"
         if token.lower == "how" and after is not None and after.lower == "to":
             token.tag = "WRB"
+        if token.lower == "cans":
+            token.tag = "NNS"
         if token.lower.startswith("mid-") and (after is None or not after.tag.startswith(("NN", "JJ"))):
             token.tag = "RB"  # "mid-air"
         if unknown and token.text.endswith("ly"):
@@ -70,6 +72,8 @@ def mend_tags(tokens: Sequence[Token]) -> None:
             tokens[i].tag = "NNS"
         elif _is_placed(tokens, i) or _is_finite(tokens, i):
             tokens[i].tag = "VBZ" if tokens[i].lower.endswith("s") else "VBP"
+            if tokens[i - 1].lower == "her" and tokens[i - 1].tag == "PRP$":
+                tokens[i - 1].tag = "PRP"  # "Behind her stand a horse and a dog"
     for i in range(len(tokens) - 1):
         if _is_colored_noun(tokens, i):
             tokens[i].tag, tokens[i + 1].tag = "JJ", "NN"
@@ -153,11 +157,9 @@ def _is_placed(tokens: Sequence[Token], i: int) -> bool:
 
 def _follows_its_place(tokens: Sequence[Token], i: int) -> bool:
     """Whether a verb of place stands behind the place that opens the sentence: "On the table lie a knife and eggs"."""
-    if (
-        tokens[i].lower.endswith("ing")
-        or tokens[i + 1].tag not in ("DT", "CD")
-        or not tokens[i - 1].tag.startswith("NN")
-    ):
+    before, after = tokens[i - 1], tokens[i + 1]
+    named = before.tag.startswith("NN") or before.lower in ("him", "her", "it", "them", "us", "me")
+    if tokens[i].lower.endswith("ing") or not named or after.tag not in ("DT", "CD"):
         return False
     opens = next((k for k in range(i, max(-1, i - 8), -1) if k == 0 or tokens[k - 1].kind in BREAKS), None)
     return opens is not None and opens < i - 1 and tokens[opens].tag == "IN"

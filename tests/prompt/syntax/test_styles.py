@@ -205,6 +205,12 @@ def content(prompt: str) -> list[str]:
             "white boat striped flag grey harbor ripe plums striped box",
             ["white BOAT", "striped FLAG", "grey HARBOR", "ripe PLUMS", "striped BOX"],
         ),
+        ("Behind her stand a horse and a dog.", ["stand HORSE", "DOG"]),
+        ("Pans hang on a wall and gleam under lamps.", ["PANS hang gleam", "WALL", "LAMPS"]),
+        ("A moth drifts around him and slowly spins.", ["MOTH drifts"]),
+        ("a robot made of tin cans sits on a rock", ["ROBOT made sits", "tin CANS", "ROCK"]),
+        ("a cup, water ripples", ["CUP", "water RIPPLES"]),
+        ("a samurai at a gate in rain, ghost of tsushima style", ["SAMURAI", "GATE", "RAIN"]),
         ("brown bear cub glacier green water national geographic photo", ["brown bear CUB", "GLACIER", "green WATER"]),
     ],
 )
