@@ -88,18 +88,17 @@ def _walls(outlined: Outline, chunker: Chunker, units: Sequence[Unit]) -> frozen
     starts = [token.start for token in tokens]
     owners = {token.start: unit for unit in units for token in unit.words + unit.verbs}
     loose: set[int] = set()
-    parts, misread = word_lists()["partitive"], set[int]()  # "(pork slices) (green onions)": nothing is sliced
+    parts, walls = word_lists()["partitive"], set[int]()
     things = []
     for group in outlined.groups:
         inside = range(bisect_left(starts, group.start), bisect_left(starts, group.end))
         if any(chunker.roles[i] == NOUN or _names(tokens[i], len(inside) > 1 and i == inside[-1]) for i in inside):
             things.append(group)
             if len(inside) > 1 and chunker.roles[inside[-1]] == VERB and tokens[inside[-1]].lower in parts:
-                misread.update(group.walls)
+                walls.update(group.walls)  # "(pork slices) (green onions)": nothing is sliced
         else:
             loose.update(inside)
     foreign = [(part.start, part.end) for part in outlined.parts if part.kind == "foreign"]
-    walls = misread
     for group in things:
         for edge in group.walls:
             right = bisect_left(starts, edge)
