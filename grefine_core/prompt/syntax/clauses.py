@@ -34,8 +34,8 @@ def mend_clauses(tokens: Sequence[Token]) -> dict[int, str]:
     """
     found: dict[int, str] = {}
     mark_painted(tokens, found)
-    sentences = list(_sentences(tokens))
-    for start, end in sentences:
+    written = list(sentences(tokens))
+    for start, end in written:
         _mend_nouns(tokens, start, end, found)
         _mend_progressive(tokens, start, end, found)
         _mend_pronouns(tokens, start, end, found)
@@ -49,15 +49,15 @@ def mend_clauses(tokens: Sequence[Token]) -> dict[int, str]:
         told = any(_is_finite(tokens, i) for i in range(start, end))
         for token in tokens[start:end]:
             token.told = told
-    if any(tokens[start].told for start, _ in sentences):
-        for start, end in sentences:
+    if any(tokens[start].told for start, _ in written):
+        for start, end in written:
             if not tokens[start].told and _mend_bare(tokens, start, end, found):
                 for token in tokens[start:end]:
                     token.told = True
     return found
 
 
-def _sentences(tokens: Sequence[Token]) -> Iterator[tuple[int, int]]:
+def sentences(tokens: Sequence[Token]) -> Iterator[tuple[int, int]]:
     """(start, end) of what is written as a sentence: with a capital, or a pronoun, and a full stop."""
     start, told = 0, False
     for end in range(len(tokens) + 1):

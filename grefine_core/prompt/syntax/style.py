@@ -223,6 +223,10 @@ class _State:
         )
         governed = unit.governor is not None and unit.governor.style
         told = unit.words[0].part == "style" if unit.words else False
+        if unit.words and all(token.about for token in unit.words):
+            unit.style = True
+            self.result.append(unit)
+            return
         if unit.head is not None and unit.head.part == "tag" and unit.key in word_lists()["particle"]:
             unit.head = next((t for t in unit.words if t.lower not in word_lists()["particle"]), None)  # "leg_up"
         if not told and unit.head is None and unit.words and not unit.verbs and unit.words[0].part == "tag":
