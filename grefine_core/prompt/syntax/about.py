@@ -30,7 +30,7 @@ def mark_about(tokens: Sequence[Token], roles: Sequence[str]) -> None:
         return
     for start, end in sentences(tokens):
         for first, last in _clauses(tokens, roles, start, end):
-            _mark_clause(tokens, roles, first, last, start)
+            _mark_clause(tokens, roles, first, last)
         _mark_comparisons(tokens, roles, start, end)
 
 
@@ -65,7 +65,7 @@ def _finite_behind(tokens: Sequence[Token], roles: Sequence[str], i: int, end: i
     return k if finite else 0
 
 
-def _mark_clause(tokens: Sequence[Token], roles: Sequence[str], start: int, end: int, sentence: int) -> None:
+def _mark_clause(tokens: Sequence[Token], roles: Sequence[str], start: int, end: int) -> None:
     first = start
     while first < end and (tokens[first].tag in ("RB", "UH", "CC") or tokens[first].lower in ("please", "overall", "maybe")):
         first += 1
@@ -73,14 +73,45 @@ def _mark_clause(tokens: Sequence[Token], roles: Sequence[str], start: int, end:
             first += 1
     if first >= end:
         return
-    behind = _topic(tokens, roles, first, end)
-    if not behind and (first == sentence or start > sentence):
-        behind = _opening(tokens, roles, first, end)
-    if behind:
-        stop = _shown_from(tokens, behind, end)
-        _mark_nouns(tokens, roles, behind, stop, all_of_it=False)
-        for i in range(first, max(stop, behind)):
-            tokens[i].about = tokens[i].about or roles[i] not in (*NOMINAL, GLUE) or i < behind
+    behind = _topic(tokens, roles, first, end) or _opening(tokens, roles, first, end)
+    if not behind:
+        _mark_named(tokens, roles, first, end)
+        return
+    stop = _shown_from(tokens, behind, end)
+    _mark_nouns(tokens, roles, behind, stop, all_of_it=False)
+    for i in range(first, max(stop, behind)):
+        tokens[i].about = tokens[i].about or roles[i] not in (*NOMINAL, GLUE) or i < behind
+    for start, last in _phrases(tokens, roles, stop, end):
+        head = tokens[last - 1].lower
+        if head in style_lexicon().heads and head not in word_lists()["loose-heads"] - {"texture", "textures"}:
+            for token in tokens[start:last]:
+                token.about = True  # "emphasizing the texture of every whisker"
+
+
+def _phrases(tokens: Sequence[Token], roles: Sequence[str], start: int, end: int) -> Iterator[tuple[int, int]]:
+    """(start, end) of the noun phrases without their articles."""
+    i = start
+    while i < end:
+        first = i
+        while i < end and roles[i] in (*NOMINAL, GLUE, POSSESSIVE):
+            i += 1
+        if i > first:
+            yield first, i
+        i += i == first
+
+
+def _mark_named(tokens: Sequence[Token], roles: Sequence[str], first: int, end: int) -> None:
+    """What the whole is called: "it is a peaceful, pastoral scene with rich colors"."""
+    k = first + 1
+    if tokens[first].lower not in _SUBJECTS or k + 1 >= end or tokens[k].lower not in word_lists()["be"]:
+        return
+    lists = word_lists()
+    for start, last in _phrases(tokens, roles, k + 1, min(end, k + _LONGEST_SUBJECT)):
+        if tokens[last - 1].lower in lists["views"] or tokens[last - 1].lower in lists["wholes"]:
+            for token in tokens[start:last]:
+                token.about = True
+        if roles[last - 1] == NOUN:
+            return
 
 
 def _topic(tokens: Sequence[Token], roles: Sequence[str], first: int, end: int) -> int:
@@ -95,9 +126,12 @@ def _topic(tokens: Sequence[Token], roles: Sequence[str], first: int, end: int) 
     if k == first or k >= end:
         return 0
     head = tokens[k - 1]
-    phrase = " ".join(token.lower for token in tokens[max(first, k - 2) : k])
-    named = head.lower in lists["picture-topics"] or phrase in lists["picture-topics"]
-    gear = head.lower in lists["gear-topics"] or phrase in lists["gear-topics"]
+    phrase = " ".join(token.lower for token in tokens[max(first, k - 3) : k])
+    phrases = (phrase, " ".join(phrase.split()[-2:]), head.lower)
+    named = any(name in lists["picture-topics"] for name in phrases)
+    if definite and head.lower in lists["wholes"]:
+        return _said_of_it(tokens, k, end)
+    gear = any(name in lists["gear-topics"] for name in phrases)
     if gear and tokens[first].tag != "PRP$" and not definite:
         return _verb_behind(tokens, k, end)
     if not definite or not (named or gear) or head.quoted:
@@ -188,6 +222,9 @@ def _names_style(tokens: Sequence[Token], roles: Sequence[str], i: int, end: int
     if k >= end:
         return False
     word = tokens[k].lower
+    said = " ".join(token.lower for token in tokens[i : k + 1])
+    if any(topic in said for topic in ("depth of field", "point of view", "field of view")):
+        return True
     colored = word in lists["colors"] or word.removesuffix("s") in lists["colors"]
     return colored or word in lists["picture-topics"] or word in lexicon.heads or word in lexicon.strong_media
 
@@ -209,20 +246,16 @@ def _shown_from(tokens: Sequence[Token], start: int, end: int) -> int:
 def _mark_nouns(tokens: Sequence[Token], roles: Sequence[str], start: int, end: int, all_of_it: bool) -> None:
     """Mark the noun phrases from `start` on, but not those that stand for something of the scene."""
     lists, lexicon = word_lists(), style_lexicon()
-    i, compared = start, all_of_it
-    while i < end:
-        word = tokens[i].lower
-        compared = compared or word in lists["comparing"] or word in lists["evoking"]
-        if roles[i] not in NOMINAL:
-            i += 1
-            continue
-        first = i
-        while i < end and roles[i] in (*NOMINAL, GLUE, POSSESSIVE):
-            i += 1
-        before = tokens[first - 1]
+    done, compared = start, all_of_it
+    for first, i in _phrases(tokens, roles, start, end):
+        compared = compared or any(
+            token.lower in lists["comparing"] or token.lower in lists["evoking"] for token in tokens[done:first]
+        )
+        done, before = i, tokens[first - 1]
         definite = before.tag in ("DT", "PRP$", "PDT") and before.lower not in _INDEFINITE
         head = tokens[i - 1].lower
         style = head in lexicon.heads or head in lists["picture-topics"] or head in lists["picture-places"]
+        style = style or any(token.lower == "of" for token in tokens[first:i])  # "the depth of field shallow"
         followed = i < end and tokens[i].lower == "of"
         kept = definite and not style and (can_be_seen(head) or head in lists["animate"] or head in lists["feature"])
         if kept and not compared and not (followed and head in lexicon.media):

@@ -40,6 +40,7 @@ def mend_clauses(tokens: Sequence[Token]) -> dict[int, str]:
         _mend_progressive(tokens, start, end, found)
         _mend_pronouns(tokens, start, end, found)
         _mend_subjects(tokens, start, end, found)
+        _mend_interrupted(tokens, start, end, found)
         _mend_series(tokens, start, end, found)
         _mend_causatives(tokens, start, end, found)
         _mend_perfect(tokens, start, end, found)
@@ -100,8 +101,11 @@ def _is_finite(tokens: Sequence[Token], i: int) -> bool:
     return token.tag in _FINITE
 
 
-def _has_verb(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> bool:
-    """Whether a clause has its verb; a verb that does not agree with its subject was a noun."""
+def _has_verb(tokens: Sequence[Token], start: int, end: int, found: dict[int, str], awaited: bool = False) -> bool:
+    """Whether a clause has its verb; a verb that does not agree with its subject was a noun.
+
+    awaited: a clause in front has a subject and no verb ("a woman with freckles and dreadlocks looks up").
+    """
     seen = False
     for i in range(start, end):
         token = tokens[i]
@@ -115,7 +119,7 @@ def _has_verb(tokens: Sequence[Token], start: int, end: int, found: dict[int, st
             subject = _subject(tokens, start, k + 1)
             single = _is_third(token)
             if subject is not None and _is_noun(tokens[k]) and single == _is_plural(subject) and k == i - 1:
-                if noun_kinds(token.lower) and not seen:
+                if not awaited and noun_kinds(token.lower) and not seen:
                     token.tag = "NNS" if single else "NN"
                     continue
             elif subject is not None and _is_noun(tokens[k]) and _is_verb_form(token) and not seen:
@@ -142,11 +146,8 @@ def _is_noun(token: Token) -> bool:
 
 def _is_plural(token: Token) -> bool:
     word = token.lower
-    if word in (
-        "people",
-        "children",
+    if word.endswith(("people", "folk", "women", "children")) or word in (
         "men",
-        "women",
         "police",
         "passersby",
         "crew",
@@ -201,7 +202,7 @@ def _mend_subjects(tokens: Sequence[Token], start: int, end: int, found: dict[in
     seen = pending = fronted = bare = False
     for first, last in _clauses(tokens, start, end):
         opener = tokens[first - 1] if first > start else None
-        if _has_verb(tokens, first, last, found):
+        if _has_verb(tokens, first, last, found, awaited=pending and not seen):
             seen, pending = True, False
             continue
         joined = opener is not None and (opener.tag == "CC" or opener.kind == AND)
@@ -333,6 +334,8 @@ def _mended(tokens: Sequence[Token], start: int, i: int, end: int) -> str:
         return "NNS" if tag == "VBZ" and noun and behind is not None and after not in _OBJECT else tag
     if before.lower == "to" and _is_verb_form(token) and (after in _OBJECT or (stops and not names_thing(word))):
         return "VB"  # "crouches to tie her boot"
+    if word == "well" and before.tag == "NN" and before.lower in lists["materials"] and ends(tokens, i + 1, end):
+        return "NN"  # "a stone well"
     if tag == "MD" and noun and before.tag[:2] in ("NN", "VB") and (stops or after in ("IN", "DT")):
         return "NN"  # "an oil can"
     if tag in ("VB", "VBP", "VBZ") and noun and before.tag in ("DT", "PRP$"):
@@ -384,6 +387,31 @@ def _mend_pronouns(tokens: Sequence[Token], start: int, end: int, found: dict[in
         if _is_verb_form(tokens[k]) and single == ((word in _THIRD or stands) and not modal):
             tokens[k].tag = "VB" if modal else "VBZ" if single else "VBP"
             found[k] = "verb"
+
+
+def _mend_interrupted(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> None:
+    """Verbs behind what is put between them and their subjects: "its fur, patterned with spots, ripples in the wind"."""
+    if start + 1 < end and tokens[start].tag in ("RB", "IN") and tokens[start + 1].tag in ("VBP", "VBZ"):
+        if start + 2 < end and tokens[start + 2].tag in ("DT", "CD", "JJ"):
+            found[start + 1] = "verb"  # "Outside stand a bicycle and a bench"
+            return
+    commas = [i for i in range(start, end) if tokens[i].kind == COMMA]
+    if len(commas) < 2:
+        return
+    subject = _subject(tokens, start, commas[0])
+    if subject is None or any(_is_finite(tokens, i) for i in range(start, commas[0])):
+        return
+    for comma in commas[1:]:
+        k = comma + 1
+        while k < end and tokens[k].tag == "RB":
+            k += 1
+        if k >= end or any(_is_finite(tokens, i) for i in range(commas[0], comma)):
+            return
+        if _is_verb_form(tokens[k]) and _is_third(tokens[k]) != _is_plural(subject):
+            behind = tokens[k + 1] if k + 1 < end else None
+            if tokens[k].tag in ("VBZ", "VBP") or (behind is not None and behind.tag in _BEHIND):
+                tokens[k].tag, found[k] = "VBZ" if _is_third(tokens[k]) else "VBP", "verb"
+                return
 
 
 def _is_result(token: Token) -> bool:

@@ -13,7 +13,8 @@ from ...errors import InputError
 from ..parts import Outline, Part, outline
 from ..tags import counted_noun
 from .chunks import Chunker
-from .lexicon import prompt_words, word_lists
+from .clauses import sentences
+from .lexicon import prompt_words, sentence_words, word_lists
 from .roles import assign_roles
 from .senses import tag_class
 from .style import mark_style
@@ -27,6 +28,12 @@ from .words import NOUN, VERB, kinds
 def default_tagger() -> Tagger:
     """The tagger that ships with the package, read once."""
     return make_tagger(shipped_model(), prompt_words(), tag_class)
+
+
+@lru_cache(maxsize=1)
+def sentence_tagger() -> Tagger:
+    """The tagger of what is written as a sentence, read once: there many a noun is a verb ("moss carpets the logs")."""
+    return make_tagger(shipped_model("tagger_sentences.json.gz"), sentence_words(), tag_class)
 
 
 _TITLE = re.compile(
@@ -74,6 +81,9 @@ def _read(prompt: str, outlined: Outline) -> tuple[Chunker, list[Unit]]:
     if tokens:
         _mark(prompt, tokens, outlined)
         default_tagger().tag(tokens)
+        for start, end in sentences(tokens):
+            if end == len(tokens) or len(tokens[end].text) == 1:  # "…!!!" ends no sentence
+                sentence_tagger().tag(tokens[start : end + 1])
     chunker = Chunker(tokens, assign_roles(tokens))
     return chunker, mark_style(chunker.run())
 

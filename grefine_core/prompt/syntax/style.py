@@ -68,6 +68,7 @@ def looks_like_artist(words: Sequence[Token]) -> bool:
 
 
 _STYLED = frozenset(["style", "styled", "style's", "aesthetic", "inspired"])
+_FRAMED = frozenset(["framed", "unframed", "hanging", "torn", "crumpled", "peeling"])  # so a picture on a wall
 _SOURCES = frozenset(["film", "movie", "series", "show", "game", "anime", "manga", "cartoon", "magazine", "musical"])
 _LOGOS = frozenset(["line", "mascot", "monoline", "lettermark", "wordmark"])  # what kinds of logos there are
 
@@ -92,6 +93,9 @@ def is_free_style(unit: Unit) -> bool:
         return False  # "light filtering through" happens in the picture
     if len(words) > 1 and all(word in word_lists()["colors"] for word in words):
         return True  # "teal and gold"
+    shades = words[-1].endswith("s") and words[-1][:-1] in word_lists()["colors"]
+    if shades and len(words) > 1 and all(token.tag.startswith(("JJ", "VB")) for token in unit.words[:-1]):
+        return True  # "gentle greens"
     if len(words) == 1 and joined in _PLAIN_COLORS and unit.relation == "start":
         return True  # a color alone, between commas
     if len(words) > 1 and words[-1] in ("aesthetic", "aesthetics", "vibes", "gradient"):
@@ -223,7 +227,7 @@ class _State:
         )
         governed = unit.governor is not None and unit.governor.style
         told = unit.words[0].part == "style" if unit.words else False
-        if unit.words and all(token.about for token in unit.words):
+        if unit.words and (unit.head.about if unit.head is not None else all(token.about for token in unit.words)):
             unit.style = True
             self.result.append(unit)
             return
@@ -246,7 +250,8 @@ class _State:
             self.result.append(unit)
             self.content_seen = self.content_seen or not told
             return
-        if " ".join(unit.lower[-2:]) in word_lists()["style-named-things"]:
+        framed = len(unit.words) > 1 and unit.key in self.lexicon.media and unit.words[0].lower in _FRAMED
+        if framed or " ".join(unit.lower[-2:]) in word_lists()["style-named-things"]:
             self.result.append(unit)
             self.content_seen = True
             return
