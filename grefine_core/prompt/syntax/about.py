@@ -18,6 +18,7 @@ from .words import ADVERB, DETERMINER, GLUE, MODIFIER, NOMINAL, NOUN, POSSESSIVE
 
 _SUBJECTS = frozenset(["it", "this", "that", "everything", "all", "these"])
 _WISHES = frozenset(["want", "like", "love", "prefer", "need"])
+_ASKING = frozenset(["make", "keep", "give", "let", "use"])  # whatever the tagger takes them for
 _INDEFINITE = frozenset(["a", "an", "some", "no", "any", "another"])
 _CLAUSE_WORDS = frozenset(["while", "as", "where", "so", "because", "when", "but", "yet", "although", "though", "whereas"])
 _FINITE = ("VBZ", "VBP", "VBD", "MD")
@@ -167,7 +168,7 @@ def _opening(tokens: Sequence[Token], roles: Sequence[str], first: int, end: int
         return 0 if by_place else first + 1
     if word in _SUBJECTS:
         return _said_of_it(tokens, first + 1, end)
-    if word in ("i", "we") or (word in lists["wished"] and tokens[first].tag[:2] in ("VB", "NN")):
+    if word in ("i", "we") or (word in lists["wished"] and (tokens[first].tag[:2] == "VB" or word in _ASKING)):
         k = first
         while k < end and k < first + 4 and tokens[k].lower not in _SUBJECTS and tokens[k].tag not in ("DT", "PRP$"):
             k += 1

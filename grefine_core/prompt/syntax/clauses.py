@@ -146,7 +146,7 @@ def _is_noun(token: Token) -> bool:
 
 def _is_plural(token: Token) -> bool:
     word = token.lower
-    if word.endswith(("people", "folk", "women", "children")) or word in (
+    if word.endswith(("people", "women", "children", "sfolk", "rfolk")) or word in (
         "men",
         "police",
         "passersby",
@@ -287,6 +287,8 @@ def _is_verb(tokens: Sequence[Token], first: int, i: int, end: int, needed: bool
         stops = i + 1 == len(tokens) or tokens[i + 1].kind == STOP
         somebody = close and subject.lower in word_lists()["animate"]  # "while a small dog barks"
         determined = tokens[first].tag in ("DT", "PRP$") and (stops or somebody)
+        if needed and not close and word in word_lists()["posture"]:
+            return True  # "on which a vase of dried grass stands"
         return needed and close and (not thing or determined or (several and not single))
     if after.tag in _OBJECT or (k < i - 1 and after.tag in _BEHIND):
         return determined or needed
@@ -334,6 +336,10 @@ def _mended(tokens: Sequence[Token], start: int, i: int, end: int) -> str:
         return "NNS" if tag == "VBZ" and noun and behind is not None and after not in _OBJECT else tag
     if before.lower == "to" and _is_verb_form(token) and (after in _OBJECT or (stops and not names_thing(word))):
         return "VB"  # "crouches to tie her boot"
+    if before.kind == COMMA and word in lists["past-forms"] and after == "IN" and tag in ("VB", "VBP", "VBD", "NN"):
+        return "VBN"  # "an egg, cut in half"
+    if tag == "VBD" and before.tag in ("DT", "PRP$", "JJ") and after.startswith("NN"):
+        return "NN" if noun else "JJ"  # "a green felt mat"
     if word == "well" and before.tag == "NN" and before.lower in lists["materials"] and ends(tokens, i + 1, end):
         return "NN"  # "a stone well"
     if tag == "MD" and noun and before.tag[:2] in ("NN", "VB") and (stops or after in ("IN", "DT")):

@@ -82,10 +82,17 @@ def _read(prompt: str, outlined: Outline) -> tuple[Chunker, list[Unit]]:
         _mark(prompt, tokens, outlined)
         default_tagger().tag(tokens)
         for start, end in sentences(tokens):
-            if end == len(tokens) or len(tokens[end].text) == 1:  # "…!!!" ends no sentence
+            if _is_plain_sentence(tokens, start, end):
                 sentence_tagger().tag(tokens[start : end + 1])
     chunker = Chunker(tokens, assign_roles(tokens))
     return chunker, mark_style(chunker.run())
+
+
+def _is_plain_sentence(tokens: Sequence[Token], start: int, end: int) -> bool:
+    """Whether a stretch is punctuated like a sentence of a text: no "!!!" at its end, no heap of names in it."""
+    capitals = sum(token.text[:1].isupper() for token in tokens[start + 1 : end])
+    names = capitals > 2 and 5 * capitals > end - start
+    return (end == len(tokens) or len(tokens[end].text) == 1) and not names
 
 
 def _walls(outlined: Outline, chunker: Chunker, units: Sequence[Unit]) -> frozenset[int]:

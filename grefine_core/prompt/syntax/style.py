@@ -415,7 +415,7 @@ class _State:
         if free:
             untold = self.content_seen and unit.words[0].part != "tag"
             design = untold and unit.key in word_lists()["designs"] and covered(words[:-1]) and not unit.determined
-            shorthand = untold and is_shorthand(words)
+            shorthand = untold and not unit.determined and is_shorthand(words)
             title = self.content_seen and unit.key in _SOURCES and unit.words[0].text.istitle() and not unit.determined
             known = is_free_style(unit) or self._medium(unit, position)
             return known or shorthand or design or (title and len(words) > 1)

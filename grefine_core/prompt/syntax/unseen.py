@@ -73,6 +73,8 @@ def _is_unseen(unit: Unit, following: Unit | None) -> bool:
         return False
     if above is None:
         return False
+    if unit.determined and above.head is not None and above.head.about:
+        return False  # "emphasizing the texture of every whisker"
     if unit.relation == "prep" and unit.preposition in ("of", "between", "from"):
         return above.style and above.head is not None and (above.key in lists["moods"] or is_abstract(above.key))
     told = bool(above.verbs) and above.verbs[-1].lower in lists["telling"]
