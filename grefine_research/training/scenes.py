@@ -26,23 +26,144 @@ from grefine_core.prompt.syntax.senses import names_thing
 
 Tagged = list[tuple[str, str]]
 
-_PLACES = "in on at over under across into through along around behind beside above below near from toward against".split()
-_PATHS = "across into through along around over from toward past out down up off onto between beneath among".split()
+_PLACES = [
+    "in",
+    "on",
+    "at",
+    "over",
+    "under",
+    "across",
+    "into",
+    "through",
+    "along",
+    "around",
+    "behind",
+    "beside",
+    "above",
+    "below",
+    "near",
+    "from",
+    "toward",
+    "against",
+]
+_PATHS = [
+    "across",
+    "into",
+    "through",
+    "along",
+    "around",
+    "over",
+    "from",
+    "toward",
+    "past",
+    "out",
+    "down",
+    "up",
+    "off",
+    "onto",
+    "between",
+    "beneath",
+    "among",
+]
 _PLACES_WIDE = ["next to", "in front of", "on top of", "out of", "at the edge of", "in the middle of"]
-_ADVERBS = (
-    "slowly gently softly quietly silently lazily proudly calmly nervously carefully playfully eagerly loosely "
-    "tightly overhead nearby outside everywhere upward downward away together alone past below above outward skyward "
-    "endlessly faintly barely slightly neatly"
-).split()
-_PEOPLE = (
-    "townspeople villagers people children men women police passersby onlookers fishermen women geese mice wolves crew"
-).split()
+_ADVERBS = [
+    "slowly",
+    "gently",
+    "softly",
+    "quietly",
+    "silently",
+    "lazily",
+    "proudly",
+    "calmly",
+    "nervously",
+    "carefully",
+    "playfully",
+    "eagerly",
+    "loosely",
+    "tightly",
+    "overhead",
+    "nearby",
+    "outside",
+    "everywhere",
+    "upward",
+    "downward",
+    "away",
+    "together",
+    "alone",
+    "past",
+    "below",
+    "above",
+    "outward",
+    "skyward",
+    "endlessly",
+    "faintly",
+    "barely",
+    "slightly",
+    "neatly",
+]
+_PEOPLE = [
+    "townspeople",
+    "villagers",
+    "people",
+    "children",
+    "men",
+    "women",
+    "police",
+    "passersby",
+    "onlookers",
+    "fishermen",
+    "women",
+    "geese",
+    "mice",
+    "wolves",
+    "crew",
+]
 _ABSTRACT = "mood atmosphere palette composition lighting color texture scene image photo camera lens tone style depth"
-_MEDIA = "photo photograph painting illustration image picture drawing render portrait shot view close-up".split()
-_QUALITIES = "soft dramatic muted shallow warm pastel cinematic moody high vivid subtle painterly gritty".split()
-_STYLE_NOUNS = "lighting tones focus contrast colors detail grain palette brushwork shadows depth texture".split()
+_MEDIA = [
+    "photo",
+    "photograph",
+    "painting",
+    "illustration",
+    "image",
+    "picture",
+    "drawing",
+    "render",
+    "portrait",
+    "shot",
+    "view",
+    "close-up",
+]
+_QUALITIES = [
+    "soft",
+    "dramatic",
+    "muted",
+    "shallow",
+    "warm",
+    "pastel",
+    "cinematic",
+    "moody",
+    "high",
+    "vivid",
+    "subtle",
+    "painterly",
+    "gritty",
+]
+_STYLE_NOUNS = [
+    "lighting",
+    "tones",
+    "focus",
+    "contrast",
+    "colors",
+    "detail",
+    "grain",
+    "palette",
+    "brushwork",
+    "shadows",
+    "depth",
+    "texture",
+]
 _PRONOUNS = [("he", 1), ("she", 1), ("it", 1), ("they", 0), ("one", 1), ("another", 1), ("others", 0), ("we", 0)]
-_OWNERS = "his her its their".split()
+_OWNERS = ["his", "her", "its", "their"]
 
 
 class Scenes:
@@ -277,7 +398,9 @@ class Scenes:
 
     def _about_picture(self) -> Tagged:
         word = self._one(_ABSTRACT.split())
-        verb = self._one("evokes captures shows has creates suggests emphasizes conveys features".split())
+        verb = self._one(
+            ["evokes", "captures", "shows", "has", "creates", "suggests", "emphasizes", "conveys", "features"]
+        )
         quality: Tagged = [(self._one(_QUALITIES), "JJ"), (self._one(_STYLE_NOUNS), "NN")]
         if quality[1][0].endswith("s") and quality[1][0] != "focus":
             quality[1] = (quality[1][0], "NNS")

@@ -323,7 +323,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="file to write, .json.gz")
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--prune", type=int, default=6, help="drop weights below this many hundredths")
-    parser.add_argument("--scenes", type=int, default=0, help="sentences about pictures: trains the tagger of sentences")
+    parser.add_argument(
+        "--scenes", type=int, default=0, help="sentences about pictures: trains the tagger of sentences"
+    )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     sentences = read_treebank(find_part(options.treebank, "train"))

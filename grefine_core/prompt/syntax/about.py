@@ -20,7 +20,9 @@ _SUBJECTS = frozenset(["it", "this", "that", "everything", "all", "these"])
 _WISHES = frozenset(["want", "like", "love", "prefer", "need"])
 _ASKING = frozenset(["make", "keep", "give", "let", "use"])  # whatever the tagger takes them for
 _INDEFINITE = frozenset(["a", "an", "some", "no", "any", "another"])
-_CLAUSE_WORDS = frozenset(["while", "as", "where", "so", "because", "when", "but", "yet", "although", "though", "whereas"])
+_CLAUSE_WORDS = frozenset(
+    ["while", "as", "where", "so", "because", "when", "but", "yet", "although", "though", "whereas"]
+)
 _FINITE = ("VBZ", "VBP", "VBD", "MD")
 _LONGEST_SUBJECT = 10  # words
 
@@ -68,7 +70,9 @@ def _finite_behind(tokens: Sequence[Token], roles: Sequence[str], i: int, end: i
 
 def _mark_clause(tokens: Sequence[Token], roles: Sequence[str], start: int, end: int) -> None:
     first = start
-    while first < end and (tokens[first].tag in ("RB", "UH", "CC") or tokens[first].lower in ("please", "overall", "maybe")):
+    while first < end and (
+        tokens[first].tag in ("RB", "UH", "CC") or tokens[first].lower in ("please", "overall", "maybe")
+    ):
         first += 1
         if first < end and tokens[first].kind == COMMA:
             first += 1
@@ -237,7 +241,11 @@ def _shown_from(tokens: Sequence[Token], start: int, end: int) -> int:
         word = tokens[i].lower
         if word in lists["showing"] or word in lists["lighting-up"]:
             return i
-        if word == "of" and i > start and (tokens[i - 1].lower in lists["views"] or tokens[i - 1].lower in ("photo", "still")):
+        if (
+            word == "of"
+            and i > start
+            and (tokens[i - 1].lower in lists["views"] or tokens[i - 1].lower in ("photo", "still"))
+        ):
             return i
         if word in ("on", "around") and tokens[i - 1].lower in lists["centering"]:
             return i
@@ -283,7 +291,11 @@ def _mark_comparisons(tokens: Sequence[Token], roles: Sequence[str], start: int,
             k += 1
         while k + 1 < end and roles[k + 1] in (NOUN, GLUE) and roles[k] == NOUN:
             k += 1
-        if k < end and roles[k] == NOUN and (tokens[k].lower in lexicon.media or tokens[k].lower in lists["likenesses"]):
+        if (
+            k < end
+            and roles[k] == NOUN
+            and (tokens[k].lower in lexicon.media or tokens[k].lower in lists["likenesses"])
+        ):
             _mark_nouns(tokens, roles, i + 1, _next_break(tokens, i, end), all_of_it=True)
 
 

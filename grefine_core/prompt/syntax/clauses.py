@@ -336,7 +336,12 @@ def _mended(tokens: Sequence[Token], start: int, i: int, end: int) -> str:
         return "NNS" if tag == "VBZ" and noun and behind is not None and after not in _OBJECT else tag
     if before.lower == "to" and _is_verb_form(token) and (after in _OBJECT or (stops and not names_thing(word))):
         return "VB"  # "crouches to tie her boot"
-    if before.kind == COMMA and word in lists["past-forms"] and after == "IN" and tag in ("VB", "VBP", "VBD", "NN"):
+    if (
+        before.kind == COMMA
+        and word in lists["past-forms"]
+        and after in ("IN", "RB")
+        and tag in ("VB", "VBP", "VBD", "NN")
+    ):
         return "VBN"  # "an egg, cut in half"
     if tag == "VBD" and before.tag in ("DT", "PRP$", "JJ") and after.startswith("NN"):
         return "NN" if noun else "JJ"  # "a green felt mat"

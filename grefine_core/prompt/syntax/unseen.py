@@ -29,7 +29,13 @@ def names_no_thing(unit: Unit, following: Unit | None, content_seen: bool) -> bo
     if plain and unit.key in lists["picture-places"]:
         return unit.relation == "prep" or (unit.determined and content_seen)
     overlooks = unit.key in ("view", "views", "glimpse") and unit.preposition == "with"
-    if overlooks and following is not None and following.governor is unit and unit.head.told and following.preposition in _OUTLOOKS:
+    if (
+        overlooks
+        and following is not None
+        and following.governor is unit
+        and unit.head.told
+        and following.preposition in _OUTLOOKS
+    ):
         return True  # "a terrace with a view of the sea"
     described = all(token is unit.head or token.tag.startswith(("JJ", "VB", "RB", "NN")) for token in unit.words)
     whole = unit.key in lists["whole-qualities"] and unit.determined and unit.relation == "start"
