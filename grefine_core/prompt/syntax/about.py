@@ -69,6 +69,7 @@ def _finite_behind(tokens: Sequence[Token], roles: Sequence[str], i: int, end: i
 
 
 def _mark_clause(tokens: Sequence[Token], roles: Sequence[str], start: int, end: int) -> None:
+    """Mark what one clause says about the picture, if it does."""
     first = start
     while first < end and (
         tokens[first].tag in ("RB", "UH", "CC") or tokens[first].lower in ("please", "overall", "maybe")
@@ -86,14 +87,16 @@ def _mark_clause(tokens: Sequence[Token], roles: Sequence[str], start: int, end:
     _mark_nouns(tokens, roles, behind, stop, all_of_it=False)
     for i in range(first, max(stop, behind)):
         tokens[i].about = tokens[i].about or roles[i] not in (*NOMINAL, GLUE) or i < behind
-    for start, last in _phrases(tokens, roles, stop, end):
+    if stop < end and tokens[stop].tag == "VBG":
+        tokens[stop].about = True  # "…, emphasizing": the picture does
+    for start, last in _phrases(roles, stop, end):
         head = tokens[last - 1].lower
         if head in style_lexicon().heads and head not in word_lists()["loose-heads"] - {"texture", "textures"}:
             for token in tokens[start:last]:
                 token.about = True  # "emphasizing the texture of every whisker"
 
 
-def _phrases(tokens: Sequence[Token], roles: Sequence[str], start: int, end: int) -> Iterator[tuple[int, int]]:
+def _phrases(roles: Sequence[str], start: int, end: int) -> Iterator[tuple[int, int]]:
     """(start, end) of the noun phrases without their articles."""
     i = start
     while i < end:
@@ -111,7 +114,7 @@ def _mark_named(tokens: Sequence[Token], roles: Sequence[str], first: int, end: 
     if tokens[first].lower not in _SUBJECTS or k + 1 >= end or tokens[k].lower not in word_lists()["be"]:
         return
     lists = word_lists()
-    for start, last in _phrases(tokens, roles, k + 1, min(end, k + _LONGEST_SUBJECT)):
+    for start, last in _phrases(roles, k + 1, min(end, k + _LONGEST_SUBJECT)):
         if tokens[last - 1].lower in lists["views"] or tokens[last - 1].lower in lists["wholes"]:
             for token in tokens[start:last]:
                 token.about = True
@@ -256,7 +259,7 @@ def _mark_nouns(tokens: Sequence[Token], roles: Sequence[str], start: int, end: 
     """Mark the noun phrases from `start` on, but not those that stand for something of the scene."""
     lists, lexicon = word_lists(), style_lexicon()
     done, compared = start, all_of_it
-    for first, i in _phrases(tokens, roles, start, end):
+    for first, i in _phrases(roles, start, end):
         compared = compared or any(
             token.lower in lists["comparing"] or token.lower in lists["evoking"] for token in tokens[done:first]
         )

@@ -23,7 +23,9 @@ _EITHER = frozenset(
     ["it", "you", "everything", "everyone", "everybody", "nobody", "someone", "something"]
 )  # objects, too
 _CLOSED = frozenset(["DT", "PRP", "PRP$", "CC", "TO", "MD", "CD", "POS", "WDT", "WP", "WP$", "WRB", "EX", "PDT"])
-_OPENERS = frozenset(["while", "as", "when", "where", "which", "who", "that", "because", "until", "though", "whose"])
+_OPENERS = frozenset(
+    ["while", "as", "when", "where", "which", "who", "that", "because", "until", "though", "whose", "so"]
+)
 _LOOK_BACK = 12  # words between a verb and its subject
 
 
@@ -401,11 +403,15 @@ def _mend_pronouns(tokens: Sequence[Token], start: int, end: int, found: dict[in
 
 
 def _mend_interrupted(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> None:
-    """Verbs behind what is put between them and their subjects: "its fur, patterned with spots, ripples in the wind"."""
-    if start + 1 < end and tokens[start].tag in ("RB", "IN") and tokens[start + 1].tag in ("VBP", "VBZ"):
-        if start + 2 < end and tokens[start + 2].tag in ("DT", "CD", "JJ"):
-            found[start + 1] = "verb"  # "Outside stand a bicycle and a bench"
-            return
+    """Verbs behind what stands between them and their subjects: "its fur, full of spots, ripples in the wind"."""
+    opening = [token.tag for token in tokens[start : min(end, start + 3)]]
+    if (
+        opening[:1] in (["RB"], ["IN"])
+        and opening[1:2] in (["VBP"], ["VBZ"])
+        and opening[2:] in (["DT"], ["CD"], ["JJ"])
+    ):
+        found[start + 1] = "verb"  # "Outside stand a bicycle and a bench"
+        return
     commas = [i for i in range(start, end) if tokens[i].kind == COMMA]
     if len(commas) < 2:
         return

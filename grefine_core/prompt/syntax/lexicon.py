@@ -63,7 +63,18 @@ def plural(noun: str) -> str:
     return noun + "s"
 
 
-_PARTICIPLES = dict(pair.split("/") for pair in ["bear/borne", "beat/beaten", "bend/bent", "bind/bound", "bite/bitten", "blow/blown", "break/broken", "bring/brought", "build/built", "buy/bought", "cast/cast", "catch/caught", "cut/cut", "dig/dug", "draw/drawn", "drink/drunk", "drive/driven", "eat/eaten", "feed/fed", "fight/fought", "fling/flung", "fly/flown", "freeze/frozen", "give/given", "grind/ground", "hang/hung", "hide/hidden", "hold/held", "knit/knit", "lay/laid", "lead/led", "leave/left", "lend/lent", "light/lit", "make/made", "put/put", "read/read", "ride/ridden", "ring/rung", "run/run", "saw/sawn", "seek/sought", "sell/sold", "set/set", "sew/sewn", "shake/shaken", "shear/shorn", "shed/shed", "shine/shone", "shoot/shot", "show/shown", "shut/shut", "sing/sung", "sink/sunk", "sling/slung", "slit/slit", "spin/spun", "spit/spat", "split/split", "spread/spread", "steal/stolen", "stick/stuck", "sting/stung", "strike/struck", "string/strung", "sweep/swept", "swing/swung", "take/taken", "teach/taught", "tear/torn", "throw/thrown", "tread/trodden", "wear/worn", "weave/woven", "wind/wound", "write/written"])  # fmt: skip
+_IRREGULAR = """
+bear/borne beat/beaten bend/bent bind/bound bite/bitten blow/blown break/broken bring/brought
+build/built buy/bought cast/cast catch/caught cut/cut dig/dug draw/drawn drink/drunk drive/driven
+eat/eaten feed/fed fight/fought fling/flung fly/flown freeze/frozen give/given grind/ground hang/hung
+hide/hidden hold/held knit/knit lay/laid lead/led leave/left lend/lent light/lit make/made put/put
+read/read ride/ridden ring/rung run/run saw/sawn seek/sought sell/sold set/set sew/sewn shake/shaken
+shear/shorn shed/shed shine/shone shoot/shot show/shown shut/shut sing/sung sink/sunk sling/slung
+slit/slit spin/spun spit/spat split/split spread/spread steal/stolen stick/stuck sting/stung
+strike/struck string/strung sweep/swept swing/swung take/taken teach/taught tear/torn throw/thrown
+tread/trodden wear/worn weave/woven wind/wound write/written
+"""
+_PARTICIPLES = {pair.partition("/")[0]: pair.partition("/")[2] for pair in _IRREGULAR.split()}
 
 
 def third_person(verb: str) -> str:

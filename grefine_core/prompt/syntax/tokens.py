@@ -55,8 +55,8 @@ _NEGATED = re.compile(r"(?i)^(do|does|did|ca|could|wo|would|should|is|are|was|we
 class Token:
     """One token.
 
-    `tag` is filled in by the tagger, `part`, `titled` and `counted` by the parser, `told` and `about` with the roles, the
-    rest by `tokenize`.
+    `tag` is filled in by the tagger, `part`, `titled` and `counted` by the parser, `told` and `about` with the roles,
+    the rest by `tokenize`.
     """
 
     __slots__ = ("about", "counted", "kind", "lower", "part", "quoted", "start", "tag", "text", "titled", "told")

@@ -18,7 +18,7 @@ def names_no_thing(unit: Unit, following: Unit | None, content_seen: bool) -> bo
     following: the unit behind it. content_seen: whether a thing was named in front of it.
     """
     lists = word_lists()
-    if unit.head is None or unit.head.quoted:
+    if unit.head is None or unit.head.quoted or _stands_there(unit):
         return False
     if _is_the_view(unit):
         return True
@@ -101,12 +101,22 @@ def _measures_things(unit: Unit, following: Unit | None) -> bool:
     return shown and following.key not in word_lists()["moods"] and not is_abstract(following.key)
 
 
+def _stands_there(unit: Unit) -> bool:
+    """Whether something is in a place of the picture, whatever its name is elsewhere: "a camera hangs there"."""
+    placed = any(token.lower in word_lists()["posture"] for token in unit.verbs)
+    return placed and unit.article in ("a", "an") and can_be_seen(unit.key)
+
+
 def acts(unit: Unit) -> bool:
     """Whether a style word of a sentence is a thing after all: somebody's ("its wallpaper"), or one that acts."""
-    if unit.head is None or not unit.head.told or unit.key in word_lists()["picture-words"]:
+    if unit.head is None or not unit.head.told:
+        return False
+    if _stands_there(unit):
+        return True
+    if unit.key in word_lists()["picture-words"]:
         return False
     lexicon, loose, lists = style_lexicon(), unit.key in word_lists()["loose-heads"], word_lists()
-    several = unit.head.tag == "NNS" and unit.key in lexicon.media and not unit.head.about
+    several = unit.key.endswith("s") and unit.key in lexicon.media and not unit.head.about
     shown = lists["showing"] | lists["evoking"] | lists["seeming"]
     if several and any(token.tag == "VBP" and token.lower not in shown for token in unit.verbs):
         return True  # "chalk drawings cover the pavement"
