@@ -195,6 +195,10 @@ def subject_of(chunker: Units, i: int) -> Unit | None:
     if token.tag == "VB" and token.told and previous.startswith("NN") and last.relation == "object":
         return last  # "makes the bells ring"
     if not word.endswith("ing") and previous != "TO" and _is_finite(chunker, i):
+        own = last.relation == "conj" and token.told and last.head is chunker.tokens[i - 1]
+        if own and any(verb.tag in _CLAUSE_TAGS for verb in clause.verbs):
+            chunker.clause = last  # "his parka flaps in the gale and his boots sink into the snow"
+            return last
         return clause
     if chunker.roles[i - 1] == "C" or previous == "TO":
         return clause

@@ -110,6 +110,10 @@ class Chunker:
             if self.open is not None:
                 self.open.words.append(token)
                 self.open.head = None
+        elif role in (ADVERB, VERB) and token.about:
+            self._close()  # "shot on film": of nothing in the picture
+            self.subject = None
+            self._expect("start", None)
         elif role == ADVERB:
             self._adverb(token, i)
         elif role == VERB:

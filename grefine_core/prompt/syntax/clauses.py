@@ -23,7 +23,9 @@ _EITHER = frozenset(
     ["it", "you", "everything", "everyone", "everybody", "nobody", "someone", "something"]
 )  # objects, too
 _CLOSED = frozenset(["DT", "PRP", "PRP$", "CC", "TO", "MD", "CD", "POS", "WDT", "WP", "WP$", "WRB", "EX", "PDT"])
-_OPENERS = frozenset(["while", "as", "when", "where", "which", "who", "that", "because", "until", "though", "whose"])
+_OPENERS = frozenset(
+    ["while", "as", "when", "where", "which", "who", "that", "because", "until", "though", "whose", "so"]
+)
 _LOOK_BACK = 12  # words between a verb and its subject
 
 
@@ -34,12 +36,13 @@ def mend_clauses(tokens: Sequence[Token]) -> dict[int, str]:
     """
     found: dict[int, str] = {}
     mark_painted(tokens, found)
-    sentences = list(_sentences(tokens))
-    for start, end in sentences:
+    written = list(sentences(tokens))
+    for start, end in written:
         _mend_nouns(tokens, start, end, found)
         _mend_progressive(tokens, start, end, found)
         _mend_pronouns(tokens, start, end, found)
         _mend_subjects(tokens, start, end, found)
+        _mend_interrupted(tokens, start, end, found)
         _mend_series(tokens, start, end, found)
         _mend_causatives(tokens, start, end, found)
         _mend_perfect(tokens, start, end, found)
@@ -49,15 +52,15 @@ def mend_clauses(tokens: Sequence[Token]) -> dict[int, str]:
         told = any(_is_finite(tokens, i) for i in range(start, end))
         for token in tokens[start:end]:
             token.told = told
-    if any(tokens[start].told for start, _ in sentences):
-        for start, end in sentences:
+    if any(tokens[start].told for start, _ in written):
+        for start, end in written:
             if not tokens[start].told and _mend_bare(tokens, start, end, found):
                 for token in tokens[start:end]:
                     token.told = True
     return found
 
 
-def _sentences(tokens: Sequence[Token]) -> Iterator[tuple[int, int]]:
+def sentences(tokens: Sequence[Token]) -> Iterator[tuple[int, int]]:
     """(start, end) of what is written as a sentence: with a capital, or a pronoun, and a full stop."""
     start, told = 0, False
     for end in range(len(tokens) + 1):
@@ -100,8 +103,11 @@ def _is_finite(tokens: Sequence[Token], i: int) -> bool:
     return token.tag in _FINITE
 
 
-def _has_verb(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> bool:
-    """Whether a clause has its verb; a verb that does not agree with its subject was a noun."""
+def _has_verb(tokens: Sequence[Token], start: int, end: int, found: dict[int, str], awaited: bool = False) -> bool:
+    """Whether a clause has its verb; a verb that does not agree with its subject was a noun.
+
+    awaited: a clause in front has a subject and no verb ("a woman with freckles and dreadlocks looks up").
+    """
     seen = False
     for i in range(start, end):
         token = tokens[i]
@@ -115,7 +121,7 @@ def _has_verb(tokens: Sequence[Token], start: int, end: int, found: dict[int, st
             subject = _subject(tokens, start, k + 1)
             single = _is_third(token)
             if subject is not None and _is_noun(tokens[k]) and single == _is_plural(subject) and k == i - 1:
-                if noun_kinds(token.lower) and not seen:
+                if not awaited and noun_kinds(token.lower) and not seen:
                     token.tag = "NNS" if single else "NN"
                     continue
             elif subject is not None and _is_noun(tokens[k]) and _is_verb_form(token) and not seen:
@@ -142,11 +148,8 @@ def _is_noun(token: Token) -> bool:
 
 def _is_plural(token: Token) -> bool:
     word = token.lower
-    if word in (
-        "people",
-        "children",
+    if word.endswith(("people", "women", "children", "sfolk", "rfolk")) or word in (
         "men",
-        "women",
         "police",
         "passersby",
         "crew",
@@ -201,7 +204,7 @@ def _mend_subjects(tokens: Sequence[Token], start: int, end: int, found: dict[in
     seen = pending = fronted = bare = False
     for first, last in _clauses(tokens, start, end):
         opener = tokens[first - 1] if first > start else None
-        if _has_verb(tokens, first, last, found):
+        if _has_verb(tokens, first, last, found, awaited=pending and not seen):
             seen, pending = True, False
             continue
         joined = opener is not None and (opener.tag == "CC" or opener.kind == AND)
@@ -286,6 +289,8 @@ def _is_verb(tokens: Sequence[Token], first: int, i: int, end: int, needed: bool
         stops = i + 1 == len(tokens) or tokens[i + 1].kind == STOP
         somebody = close and subject.lower in word_lists()["animate"]  # "while a small dog barks"
         determined = tokens[first].tag in ("DT", "PRP$") and (stops or somebody)
+        if needed and not close and word in word_lists()["posture"]:
+            return True  # "on which a vase of dried grass stands"
         return needed and close and (not thing or determined or (several and not single))
     if after.tag in _OBJECT or (k < i - 1 and after.tag in _BEHIND):
         return determined or needed
@@ -333,6 +338,17 @@ def _mended(tokens: Sequence[Token], start: int, i: int, end: int) -> str:
         return "NNS" if tag == "VBZ" and noun and behind is not None and after not in _OBJECT else tag
     if before.lower == "to" and _is_verb_form(token) and (after in _OBJECT or (stops and not names_thing(word))):
         return "VB"  # "crouches to tie her boot"
+    if (
+        before.kind == COMMA
+        and word in lists["past-forms"]
+        and after in ("IN", "RB")
+        and tag in ("VB", "VBP", "VBD", "NN")
+    ):
+        return "VBN"  # "an egg, cut in half"
+    if tag == "VBD" and before.tag in ("DT", "PRP$", "JJ") and after.startswith("NN"):
+        return "NN" if noun else "JJ"  # "a green felt mat"
+    if word == "well" and before.tag == "NN" and before.lower in lists["materials"] and ends(tokens, i + 1, end):
+        return "NN"  # "a stone well"
     if tag == "MD" and noun and before.tag[:2] in ("NN", "VB") and (stops or after in ("IN", "DT")):
         return "NN"  # "an oil can"
     if tag in ("VB", "VBP", "VBZ") and noun and before.tag in ("DT", "PRP$"):
@@ -384,6 +400,35 @@ def _mend_pronouns(tokens: Sequence[Token], start: int, end: int, found: dict[in
         if _is_verb_form(tokens[k]) and single == ((word in _THIRD or stands) and not modal):
             tokens[k].tag = "VB" if modal else "VBZ" if single else "VBP"
             found[k] = "verb"
+
+
+def _mend_interrupted(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> None:
+    """Verbs behind what stands between them and their subjects: "its fur, full of spots, ripples in the wind"."""
+    opening = [token.tag for token in tokens[start : min(end, start + 3)]]
+    if (
+        opening[:1] in (["RB"], ["IN"])
+        and opening[1:2] in (["VBP"], ["VBZ"])
+        and opening[2:] in (["DT"], ["CD"], ["JJ"])
+    ):
+        found[start + 1] = "verb"  # "Outside stand a bicycle and a bench"
+        return
+    commas = [i for i in range(start, end) if tokens[i].kind == COMMA]
+    if len(commas) < 2:
+        return
+    subject = _subject(tokens, start, commas[0])
+    if subject is None or any(_is_finite(tokens, i) for i in range(start, commas[0])):
+        return
+    for comma in commas[1:]:
+        k = comma + 1
+        while k < end and tokens[k].tag == "RB":
+            k += 1
+        if k >= end or any(_is_finite(tokens, i) for i in range(commas[0], comma)):
+            return
+        if _is_verb_form(tokens[k]) and _is_third(tokens[k]) != _is_plural(subject):
+            behind = tokens[k + 1] if k + 1 < end else None
+            if tokens[k].tag in ("VBZ", "VBP") or (behind is not None and behind.tag in _BEHIND):
+                tokens[k].tag, found[k] = "VBZ" if _is_third(tokens[k]) else "VBP", "verb"
+                return
 
 
 def _is_result(token: Token) -> bool:

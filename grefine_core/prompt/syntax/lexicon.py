@@ -63,6 +63,73 @@ def plural(noun: str) -> str:
     return noun + "s"
 
 
+_IRREGULAR = """
+bear/borne beat/beaten bend/bent bind/bound bite/bitten blow/blown break/broken bring/brought
+build/built buy/bought cast/cast catch/caught cut/cut dig/dug draw/drawn drink/drunk drive/driven
+eat/eaten feed/fed fight/fought fling/flung fly/flown freeze/frozen give/given grind/ground hang/hung
+hide/hidden hold/held knit/knit lay/laid lead/led leave/left lend/lent light/lit make/made put/put
+read/read ride/ridden ring/rung run/run saw/sawn seek/sought sell/sold set/set sew/sewn shake/shaken
+shear/shorn shed/shed shine/shone shoot/shot show/shown shut/shut sing/sung sink/sunk sling/slung
+slit/slit spin/spun spit/spat split/split spread/spread steal/stolen stick/stuck sting/stung
+strike/struck string/strung sweep/swept swing/swung take/taken teach/taught tear/torn throw/thrown
+tread/trodden wear/worn weave/woven wind/wound write/written
+"""
+_PARTICIPLES = {pair.partition("/")[0]: pair.partition("/")[2] for pair in _IRREGULAR.split()}
+
+
+def third_person(verb: str) -> str:
+    """The form of a verb that goes with one subject: "carries"."""
+    return plural(verb)
+
+
+def present_participle(verb: str) -> str:
+    """The regular form in -ing: "lying", "sitting", "waving"."""
+    if verb.endswith("ie"):
+        return verb[:-2] + "ying"
+    if verb.endswith("e") and not verb.endswith(("ee", "oe", "ye")):
+        return verb[:-1] + "ing"
+    return _doubled(verb) + "ing"
+
+
+def participle(verb: str) -> str:
+    """The past participle: "torn", "carried", "wrapped"."""
+    if verb in _PARTICIPLES:
+        return _PARTICIPLES[verb]
+    if verb.endswith("e"):
+        return verb + "d"
+    if verb.endswith("y") and verb[-2:-1] not in "aeiou":
+        return verb[:-1] + "ied"
+    return _doubled(verb) + "ed"
+
+
+def _doubled(verb: str) -> str:
+    """A verb of one syllable with its last consonant twice, where spelling asks for it: "sitt", "wrapp"."""
+    short = re.fullmatch(r"[^aeiou]*(?:qu)?[aeiou][bcdfgklmnprtvz]", verb) is not None
+    return verb + ("k" if verb.endswith("c") else verb[-1]) if short else verb
+
+
+@lru_cache(maxsize=1)
+def sentence_verbs() -> MappingProxyType[str, str]:
+    """Word -> its tags as a verb, for the verbs of data/verbs.txt in their basic form and in -s."""
+    verbs = {verb for verbs in read_sections("verbs.txt").values() for verb in verbs}
+    found = dict.fromkeys(verbs, "VB|VBP")
+    found.update({third_person(verb): "VBZ" for verb in verbs})
+    return MappingProxyType(found)
+
+
+@lru_cache(maxsize=1)
+def sentence_words() -> MappingProxyType[str, str]:
+    """Word -> class as in `prompt_words`, for sentences: there the verbs of data/verbs.txt may be verbs, too."""
+    known: dict[str, str] = shipped_model()["lexicon"]
+    words = prompt_words()
+    found = dict(words)
+    for word, tags in sentence_verbs().items():
+        noun = {"NN"} if tags != "VBZ" else {"NNS"}
+        before = words.get(word) or known.get(word) or ""
+        found[word] = "|".join(sorted({*before.split("|"), *tags.split("|"), *noun} - {""}))
+    return MappingProxyType(found)
+
+
 @lru_cache(maxsize=1)
 def prompt_words() -> dict[str, str]:
     """Word -> class for words that the treebank does not know in the sense prompts use."""

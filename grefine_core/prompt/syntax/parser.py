@@ -13,7 +13,8 @@ from ...errors import InputError
 from ..parts import Outline, Part, outline
 from ..tags import counted_noun
 from .chunks import Chunker
-from .lexicon import prompt_words, word_lists
+from .clauses import sentences
+from .lexicon import prompt_words, sentence_words, word_lists
 from .roles import assign_roles
 from .senses import tag_class
 from .style import mark_style
@@ -27,6 +28,12 @@ from .words import NOUN, VERB, kinds
 def default_tagger() -> Tagger:
     """The tagger that ships with the package, read once."""
     return make_tagger(shipped_model(), prompt_words(), tag_class)
+
+
+@lru_cache(maxsize=1)
+def sentence_tagger() -> Tagger:
+    """The tagger of what is written as a sentence, read once: there many a noun is a verb ("moss carpets the logs")."""
+    return make_tagger(shipped_model("tagger_sentences.json.gz"), sentence_words(), tag_class)
 
 
 _TITLE = re.compile(
@@ -74,8 +81,18 @@ def _read(prompt: str, outlined: Outline) -> tuple[Chunker, list[Unit]]:
     if tokens:
         _mark(prompt, tokens, outlined)
         default_tagger().tag(tokens)
+        for start, end in sentences(tokens):
+            if _is_plain_sentence(tokens, start, end):
+                sentence_tagger().tag(tokens[start : end + 1])
     chunker = Chunker(tokens, assign_roles(tokens))
     return chunker, mark_style(chunker.run())
+
+
+def _is_plain_sentence(tokens: Sequence[Token], start: int, end: int) -> bool:
+    """Whether a stretch is punctuated like a sentence of a text: no "!!!" at its end, no heap of names in it."""
+    capitals = sum(token.text[:1].isupper() for token in tokens[start + 1 : end])
+    names = capitals > 2 and 5 * capitals > end - start
+    return (end == len(tokens) or len(tokens[end].text) == 1) and not names
 
 
 def _walls(outlined: Outline, chunker: Chunker, units: Sequence[Unit]) -> frozenset[int]:
@@ -88,18 +105,17 @@ def _walls(outlined: Outline, chunker: Chunker, units: Sequence[Unit]) -> frozen
     starts = [token.start for token in tokens]
     owners = {token.start: unit for unit in units for token in unit.words + unit.verbs}
     loose: set[int] = set()
-    parts, misread = word_lists()["partitive"], set[int]()  # "(pork slices) (green onions)": nothing is sliced
+    parts, walls = word_lists()["partitive"], set[int]()
     things = []
     for group in outlined.groups:
         inside = range(bisect_left(starts, group.start), bisect_left(starts, group.end))
         if any(chunker.roles[i] == NOUN or _names(tokens[i], len(inside) > 1 and i == inside[-1]) for i in inside):
             things.append(group)
             if len(inside) > 1 and chunker.roles[inside[-1]] == VERB and tokens[inside[-1]].lower in parts:
-                misread.update(group.walls)
+                walls.update(group.walls)  # "(pork slices) (green onions)": nothing is sliced
         else:
             loose.update(inside)
     foreign = [(part.start, part.end) for part in outlined.parts if part.kind == "foreign"]
-    walls = misread
     for group in things:
         for edge in group.walls:
             right = bisect_left(starts, edge)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from .about import mark_about
 from .clauses import mend_clauses
 from .compounds import goes_behind
 from .lexicon import adjectives, common_words, style_lexicon, word_lists
@@ -61,6 +62,7 @@ def assign_roles(tokens: Sequence[Token]) -> list[str]:
             roles[i] = NOUN  # "rating_safe"
         if roles[i] == NOUN and token.tag == "VBG" and token.lower in word_lists()["noun-ing"]:
             token.tag = "NN"  # "burning building"
+    mark_about(tokens, roles)
     return roles
 
 

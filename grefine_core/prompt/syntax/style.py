@@ -68,6 +68,7 @@ def looks_like_artist(words: Sequence[Token]) -> bool:
 
 
 _STYLED = frozenset(["style", "styled", "style's", "aesthetic", "inspired"])
+_FRAMED = frozenset(["framed", "unframed", "hanging", "torn", "crumpled", "peeling"])  # so a picture on a wall
 _SOURCES = frozenset(["film", "movie", "series", "show", "game", "anime", "manga", "cartoon", "magazine", "musical"])
 _LOGOS = frozenset(["line", "mascot", "monoline", "lettermark", "wordmark"])  # what kinds of logos there are
 
@@ -92,6 +93,9 @@ def is_free_style(unit: Unit) -> bool:
         return False  # "light filtering through" happens in the picture
     if len(words) > 1 and all(word in word_lists()["colors"] for word in words):
         return True  # "teal and gold"
+    shades = words[-1].endswith("s") and words[-1][:-1] in word_lists()["colors"]
+    if shades and len(words) > 1 and all(token.tag.startswith(("JJ", "VB")) for token in unit.words[:-1]):
+        return True  # "gentle greens"
     if len(words) == 1 and joined in _PLAIN_COLORS and unit.relation == "start":
         return True  # a color alone, between commas
     if len(words) > 1 and words[-1] in ("aesthetic", "aesthetics", "vibes", "gradient"):
@@ -223,6 +227,10 @@ class _State:
         )
         governed = unit.governor is not None and unit.governor.style
         told = unit.words[0].part == "style" if unit.words else False
+        if unit.words and (unit.head.about if unit.head is not None else all(token.about for token in unit.words)):
+            unit.style = True
+            self.result.append(unit)
+            return
         if unit.head is not None and unit.head.part == "tag" and unit.key in word_lists()["particle"]:
             unit.head = next((t for t in unit.words if t.lower not in word_lists()["particle"]), None)  # "leg_up"
         if not told and unit.head is None and unit.words and not unit.verbs and unit.words[0].part == "tag":
@@ -242,7 +250,8 @@ class _State:
             self.result.append(unit)
             self.content_seen = self.content_seen or not told
             return
-        if " ".join(unit.lower[-2:]) in word_lists()["style-named-things"]:
+        framed = len(unit.words) > 1 and unit.key in self.lexicon.media and unit.words[0].lower in _FRAMED
+        if framed or " ".join(unit.lower[-2:]) in word_lists()["style-named-things"]:
             self.result.append(unit)
             self.content_seen = True
             return
@@ -406,7 +415,7 @@ class _State:
         if free:
             untold = self.content_seen and unit.words[0].part != "tag"
             design = untold and unit.key in word_lists()["designs"] and covered(words[:-1]) and not unit.determined
-            shorthand = untold and is_shorthand(words)
+            shorthand = untold and not unit.determined and is_shorthand(words)
             title = self.content_seen and unit.key in _SOURCES and unit.words[0].text.istitle() and not unit.determined
             known = is_free_style(unit) or self._medium(unit, position)
             return known or shorthand or design or (title and len(words) > 1)

@@ -232,7 +232,7 @@ def make_tagger(
     return Tagger(content["tags"], unpack_weights(content), fixed, lexicon, closed, more)
 
 
-@lru_cache(maxsize=1)
-def shipped_model() -> dict[str, Any]:
-    """The content of the model file that ships with the package, read once."""
-    return read_model(DATA / "tagger.json.gz")
+@lru_cache(maxsize=2)
+def shipped_model(name: str = "tagger.json.gz") -> dict[str, Any]:
+    """The content of a model file that ships with the package, read once."""
+    return read_model(DATA / name)

@@ -55,11 +55,11 @@ _NEGATED = re.compile(r"(?i)^(do|does|did|ca|could|wo|would|should|is|are|was|we
 class Token:
     """One token.
 
-    `tag` is filled in by the tagger, `part`, `titled` and `counted` by the parser, `told` with the roles, the rest by
-    `tokenize`.
+    `tag` is filled in by the tagger, `part`, `titled` and `counted` by the parser, `told` and `about` with the roles,
+    the rest by `tokenize`.
     """
 
-    __slots__ = ("counted", "kind", "lower", "part", "quoted", "start", "tag", "text", "titled", "told")
+    __slots__ = ("about", "counted", "kind", "lower", "part", "quoted", "start", "tag", "text", "titled", "told")
 
     def __init__(self, text: str, start: int, kind: str, quoted: bool = False) -> None:
         self.text = text
@@ -70,6 +70,7 @@ class Token:
         self.quoted = quoted  # between quotation marks: a title, or text in the picture
         self.part = "prose"  # kind of the part it stands in, see `grefine_core.prompt.parts`
         self.titled = False  # lettering behind a heading: "text: 'HELLO'"
+        self.about = False  # said about the picture as a whole, see `grefine_core.prompt.syntax.about`
         self.told = False  # in a sentence, see `grefine_core.prompt.syntax.clauses`
         self.counted = False  # a number and a thing in one: "2girls"
 

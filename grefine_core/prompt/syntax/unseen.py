@@ -8,6 +8,7 @@ from .tree import Unit
 
 _SEEN = frozenset("AMPVDBYOLGIHN")  # see `senses`: kinds of things that can be seen
 _THINGS = frozenset("AMPVDBYO")
+_OUTLOOKS = frozenset(["of", "over", "across", "onto"])
 _WIDE_PLACES = frozenset(["background", "foreground", "distance", "midground", "frame", "horizon line"])
 
 
@@ -17,14 +18,25 @@ def names_no_thing(unit: Unit, following: Unit | None, content_seen: bool) -> bo
     following: the unit behind it. content_seen: whether a thing was named in front of it.
     """
     lists = word_lists()
-    if unit.head is None or unit.head.quoted:
+    if unit.head is None or unit.head.quoted or _stands_there(unit):
         return False
+    if _is_the_view(unit):
+        return True
     wide = unit.relation == "prep" and unit.key in _WIDE_PLACES and unit.determined
     plain = all(token is unit.head or token.lower in lists["picture-wholes"] for token in unit.words)
     if wide and all(token is unit.head or token.tag.startswith(("JJ", "VB", "RB")) for token in unit.words):
         return True  # "in the hazy distance"
     if plain and unit.key in lists["picture-places"]:
         return unit.relation == "prep" or (unit.determined and content_seen)
+    overlooks = unit.key in ("view", "views", "glimpse") and unit.preposition == "with"
+    if (
+        overlooks
+        and following is not None
+        and following.governor is unit
+        and unit.head.told
+        and following.preposition in _OUTLOOKS
+    ):
+        return True  # "a terrace with a view of the sea"
     described = all(token is unit.head or token.tag.startswith(("JJ", "VB", "RB", "NN")) for token in unit.words)
     whole = unit.key in lists["whole-qualities"] and unit.determined and unit.relation == "start"
     if whole and unit.head.told and described:
@@ -33,15 +45,24 @@ def names_no_thing(unit: Unit, following: Unit | None, content_seen: bool) -> bo
     if plain and unit.key in lists["views"] and shows and unit.relation == "start":
         return True  # "an overhead view shows a table"
     if plain and unit.key in lists["picture-words"] and unit.determined:
+        if unit.key == "frame" and following is not None and following.governor is unit and can_be_seen(following.key):
+            return following.preposition != "of"  # "the frame of a roller coaster"
         held = unit.relation == "object" and unit.article in ("a", "an") and can_be_seen(unit.key)
         return not held  # "lifts a frame"
     return content_seen and unit.head.told and _is_unseen(unit, following)
+
+
+def _is_the_view(unit: Unit) -> bool:
+    """Whether the unit is "the view" of a sentence: "palm fronds frame the view"."""
+    return unit.lower == ["view"] and unit.article == "the" and unit.words[0].told
 
 
 def _is_unseen(unit: Unit, following: Unit | None) -> bool:
     """Whether a unit names a mood, a quality or a thought, by its noun or by what is said about it."""
     lists, key, above = word_lists(), unit.key, unit.governor
     if key in lists["visible"] or key in lists["feature"] or key in lists["animate"] or key in lists["colors"]:
+        return False
+    if _measures_things(unit, following):
         return False
     if key in lists["moods"] or is_abstract(key):
         return True
@@ -58,17 +79,47 @@ def _is_unseen(unit: Unit, following: Unit | None) -> bool:
         return False
     if above is None:
         return False
+    if unit.determined and above.head is not None and above.head.about:
+        return False  # "emphasizing the texture of every whisker"
     if unit.relation == "prep" and unit.preposition in ("of", "between", "from"):
         return above.style and above.head is not None and (above.key in lists["moods"] or is_abstract(above.key))
     told = bool(above.verbs) and above.verbs[-1].lower in lists["telling"]
     return unit.relation in ("object", "conj") and told
 
 
+def _measures_things(unit: Unit, following: Unit | None) -> bool:
+    """Whether an abstract noun tells how things are there: "a scatter of coins", "a gap between his teeth"."""
+    if following is None or unit.article not in ("a", "an"):
+        return False
+    if following.governor is not unit and following.preposition != "between":
+        return False
+    if following.preposition not in ("of", "between") or unit.key in word_lists()["mood-measures"]:
+        return False
+    several = following.head is not None and following.head.tag == "NNS"
+    seen = can_be_seen(following.key) or following.key in word_lists()["feature"]
+    shown = several or (seen and following.preposition == "between")
+    return shown and following.key not in word_lists()["moods"] and not is_abstract(following.key)
+
+
+def _stands_there(unit: Unit) -> bool:
+    """Whether something is in a place of the picture, whatever its name is elsewhere: "a camera hangs there"."""
+    placed = any(token.lower in word_lists()["posture"] for token in unit.verbs)
+    return placed and unit.article in ("a", "an") and can_be_seen(unit.key)
+
+
 def acts(unit: Unit) -> bool:
     """Whether a style word of a sentence is a thing after all: somebody's ("its wallpaper"), or one that acts."""
-    if unit.head is None or not unit.head.told or unit.key in word_lists()["picture-words"]:
+    if unit.head is None or not unit.head.told:
         return False
-    lexicon, loose = style_lexicon(), unit.key in word_lists()["loose-heads"]
+    if _stands_there(unit):
+        return True
+    if unit.key in word_lists()["picture-words"]:
+        return False
+    lexicon, loose, lists = style_lexicon(), unit.key in word_lists()["loose-heads"], word_lists()
+    several = unit.key.endswith("s") and unit.key in lexicon.media and not unit.head.about
+    shown = lists["showing"] | lists["evoking"] | lists["seeming"]
+    if several and any(token.tag == "VBP" and token.lower not in shown for token in unit.verbs):
+        return True  # "chalk drawings cover the pavement"
     seen = loose or not _THINGS.isdisjoint(noun_kinds(unit.key))
     if not seen or unit.key in lexicon.strong_media or (unit.key in lexicon.heads and not loose):
         return False

@@ -52,7 +52,8 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
     if word in style_lexicon().media or word in style_lexicon().heads:
         opens = after is not None and after.tag in ("DT", "PRP$")
         somebody = before in NOMINAL and tokens[i - 1].lower.removesuffix("s") in lists["animate"]
-        return VERB if opens and (somebody or (before == NOUN and token.tag == "VBG")) else NOUN
+        acts = somebody or (before == NOUN and (token.tag == "VBG" or word == "lighting"))
+        return VERB if opens and acts else NOUN  # "a man in a coat lighting a cigarette"
     if word not in common_words() and i and tokens[i - 1].lower in style_lexicon().first_names:
         return NOUN  # a surname: "jesper ejsing"
     paired = after is not None and is_pair(word, after.lower) and after.tag.startswith("NN")

@@ -276,3 +276,49 @@ def test_other_languages() -> None:
     assert tree.english.strip(" ,") == "a red fox"
     assert tree.taken_for_english().foreign == ()
     assert tree.taken_for_english().phrases[0].text == "ein roter Fuchs im Schnee"
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ("The telephoto lens compresses the distance.", []),
+        ("The photo has a shallow depth of field and a calm mood.", []),
+        ("The artwork is drawn with delicate ink lines and soft washes.", []),
+        ("The photographer uses a slow shutter, so her skirt smears.", ["SKIRT smears"]),
+        ("A large softbox to the right produces flattering light.", []),
+        ("Shot on an old phone, it should feel like a real picture.", []),
+        ("It reads like a page from a bedtime story.", []),
+        ("It was captured on slide film with a slight haze.", []),
+        ("It is a peaceful scene with a lamp.", ["LAMP"]),
+        ("Make it look like a still from an animated movie.", []),
+        ("Use deep purples and warm golds.", []),
+        ("Please keep the depth of field shallow.", []),
+        ("The image shows a close-up of a frog on a leaf.", ["FROG", "LEAF"]),
+        ("The lighting is soft, emphasizing the texture of every whisker.", ["WHISKER"]),
+        ("The perspective is low, taken near the tracks.", ["TRACKS"]),
+        ("A camera hangs from a hook.", ["CAMERA hangs", "HOOK"]),
+        ("Chalk drawings cover the pavement.", ["Chalk DRAWINGS cover", "PAVEMENT"]),
+        ("A box holds a scatter of coins.", ["BOX holds", "SCATTER", "COINS"]),
+    ],
+)
+def test_what_is_said_about_the_picture(said: str, wanted: list[str]) -> None:
+    assert content(f"A cat sits on a mat. {said}") == ["CAT sits", "MAT", *wanted]
+
+
+def test_a_clause_behind_and_has_its_own_verb() -> None:
+    found = content("His cape flaps in the gale and his boots sink into the snow.")
+    assert found == ["CAPE flaps", "GALE", "BOOTS sink", "SNOW"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "wanted"),
+    [
+        ("an office, framed botanical prints, flickering fluorescent lights", ["framed botanical PRINTS", "LIGHTS"]),
+        ("a detective in a trench coat lighting a cigarette", ["DETECTIVE lighting", "trench COAT", "CIGARETTE"]),
+        ("a terrace, ambient light, gentle greens", ["TERRACE"]),
+    ],
+)
+def test_style_words_that_are_things(prompt: str, wanted: list[str]) -> None:
+    found = content(prompt)
+    assert all(any(phrase.endswith(head) for phrase in found) for head in wanted)
+    assert not any(word in phrase for phrase in found for word in ("greens", "ambient"))
