@@ -80,9 +80,8 @@ def make_example(split: Split, index: int) -> Example:
     for kind in ("natural", "rational", "technical"):
         if kind in kinds:
             image, defect = defects.add(image, scene, kind, rng, float(rng.uniform(0.2, 0.8)))
-            # The generator's severity grows with the area as well; a place is as bad as the defect is strong.
-            strength = defect.severity / defects.severity(1.0, defect.mask)
-            found.append(Found(kind, strength, defect.severity, defect.mask))
+            # Its severity grows with the area as well; a place is as bad as the defect is strong.
+            found.append(Found(kind, defect.strength, defect.severity, defect.mask))
     severity = np.zeros((len(FACTORS), CELLS, CELLS), np.float32)
     for one in found:
         place = FACTORS.index(one.kind)
