@@ -38,7 +38,13 @@ Mask = NDArray[np.bool_]
 
 
 def make_sample(
-    split: Split, index: int, *, kinds: Sequence[str] | None = None, difficulty: float = 0.5, salt: int = 0, world: World = FIRST
+    split: Split,
+    index: int,
+    *,
+    kinds: Sequence[str] | None = None,
+    difficulty: float = 0.5,
+    salt: int = 0,
+    world: World = FIRST,
 ) -> Sample:
     """Make one sample; the same arguments always give the same bytes.
 

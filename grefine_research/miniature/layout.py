@@ -139,9 +139,7 @@ def _with(item: Item, combination: Combination) -> tuple[Item, str]:
     return (replace(item, pattern=word), ground) if word in PATTERNS else (item, ground)
 
 
-def _draw_items(
-    rng: np.random.Generator, count: int, split: Split, difficulty: float, world: World
-) -> list[Item]:
+def _draw_items(rng: np.random.Generator, count: int, split: Split, difficulty: float, world: World) -> list[Item]:
     kinds = [str(kind) for kind in rng.choice(KINDS, size=count, replace=False)]
     if split != "train" and not any(pair[0] == kinds[0] for pair in HELD_BACK[split]):
         return _draw_items(rng, count, split, difficulty, world)

@@ -12,7 +12,8 @@ from grefine_core.miniature import world
 
 _PACKAGE = Path(__file__).parent
 #: What draws scenes, defects and captions; trainings and evaluators add their own modules.
-_GENERATOR = ("*.py", "captions/*.py", "defects/*.py")
+_DRAWS = ("draw", "generator", "grounds", "layout", "sample", "scene", "shapes", "visibility", "worlds")
+_GENERATOR = (*(f"{name}.py" for name in _DRAWS), "captions/*.py", "defects/*.py")
 
 
 @lru_cache(maxsize=16)

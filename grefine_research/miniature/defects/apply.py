@@ -90,4 +90,8 @@ def severity(strength: float, mask: Mask) -> float:
 
 def mean_seen(before: Array, after: Array, mask: Mask) -> float:
     """How much the change within a mask is seen, in [0, 1]; 0 for an empty mask."""
-    return float(seen_change(before, after)[mask].mean()) if mask.any() else 0.0
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if len(rows) == 0:
+        return 0.0
+    part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    return float(seen_change(before[part], after[part])[mask[part]].mean())

@@ -1,6 +1,6 @@
 """Train the miniature autoencoder: factor 8, four latent channels, Stable Diffusion's scaling.
 
-    python -m grefine_research.miniature.training.autoencoder --profile cpu --out DIR [--start vae.safetensors] [--resume]
+    python -m grefine_research.miniature.training.autoencoder --profile cpu --out DIR [--start FILE] [--resume]
 
 First on random crops of clean training scenes, some of them damaged; then on crops that show items, most of a scene
 being ground, with an eye on their colours; then the decoder alone on whole pictures. There is no adversary: the scenes

@@ -13,7 +13,7 @@ from .. import defects
 from ..draw import draw
 from ..layout import changed_item, fits, sample_scene, without
 from ..scene import Item, Scene
-from ..worlds import FIRST, World
+from ..worlds import FIRST, Name, World
 
 GROUP = 4
 """Pictures in a group."""
@@ -21,6 +21,8 @@ CLOSEUP = 72
 """Side of close-ups in pixels: those that a step sees, and 4 on each side to move them by."""
 #: Kinds of the one defect that each group has, in turn; the rational ones are the hardest to see.
 _FAULTS = ("rational", "technical", "natural", "rational", "technical", "natural", "rational")
+#: Pictures of a group that have a defect.
+FAULTY: dict[Name, int] = {"first": 1, "second": 2}
 _SEED = 20261122
 _WAYS = ("colour", "pattern", "kind", "remove", "size", "count", "swap", "ground")
 _SHARES = (0.24, 0.14, 0.14, 0.14, 0.1, 0.08, 0.12, 0.04)
@@ -56,9 +58,13 @@ def draw_group(index: int, seed: int = 0, world: World = FIRST) -> tuple[list[Dr
             scenes.append(changed)
     images = [draw(scene) for scene in scenes]
     faults: list[str | None] = [None] * GROUP
-    # The last picture is the first one with a defect.
-    image, defect = defects.add(images[0], base, _FAULTS[index % len(_FAULTS)], rng, float(rng.uniform(0.0, 0.6)))
-    scenes[-1], images[-1], faults[-1] = base, image, defect.name
+    # The last picture is the first one with a defect; one before it is of a scene that is else not shown.
+    scenes[-1] = base
+    for number in range(FAULTY[world.name]):
+        at, kind = GROUP - 1 - number, _FAULTS[(index + 3 * number) % len(_FAULTS)]
+        drawn = images[0] if number == 0 else images[at]
+        images[at], defect = defects.add(drawn, scenes[at], kind, rng, float(rng.uniform(0.0, 0.6)))
+        faults[at] = defect.name
     return [Drawn(*parts) for parts in zip(scenes, map(_bytes, images), faults, strict=True)], rng
 
 

@@ -59,4 +59,3 @@ def cached_pictures(
                 write_text(note, json.dumps({"done": index + 1, "count": count, "seed": seed, "split": split}))
         del pictures
     return np.memmap(path, np.uint8, "r", shape=shape)
-
