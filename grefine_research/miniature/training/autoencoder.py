@@ -35,6 +35,7 @@ from .loop import (
     Journal,
     Rates,
     changed,
+    compiled_in,
     keep_memory,
     load_checkpoint,
     noise,
@@ -88,7 +89,11 @@ class Profile:
 _CANDIDATES = 3  # crops of which the most colourful is taken
 
 #: On from shipped weights, in another world.
-FINE: dict[str, Any] = {"rate": 1e-4, "kl": 1e-6, "steps": 2400, "focus_from": 0, "whole_from": 1800}
+_FINE: dict[str, Any] = {"rate": 1e-4, "kl": 1e-6, "focus_from": 0}
+FINE: dict[str, dict[str, Any]] = {
+    "cpu": {**_FINE, "steps": 2400, "whole_from": 1800, "validate_every": 300, "pictures": 6000},
+    "gpu": {**_FINE, "steps": 4000, "whole_from": 3000, "validate_every": 1000, "pictures": 24000, "rate": 2e-4},
+}
 PROFILES = {
     "cpu": Profile(),
     "gpu": Profile(
@@ -300,13 +305,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--start", type=Path, help="weights to go on from, at a lower rate")
     parser.add_argument("--steps", type=int, help="another number of steps, with the same shares")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="other settings of the profile")
+    parser.add_argument("--processes", type=int, default=1, help="that draw")
     parser.add_argument("--no-compile", action="store_true", help="where there is no compiler; about half as fast")
     options = parser.parse_args(arguments)
     keep_memory()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     profile = PROFILES[options.profile]
     if options.start:
-        profile = replace(profile, **FINE)
+        profile = replace(profile, **FINE[options.profile])
     if options.steps:
         share = options.steps / profile.steps
         starts = {name: math.ceil(getattr(profile, name) * share) for name in ("focus_from", "whole_from")}
@@ -316,9 +322,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     profile = changed(profile, options.set)
     world = world_named(profile.world)
     data = options.data or options.out / "data"
-    pictures = cached_pictures(data, profile.pictures, world=world)
+    pictures = cached_pictures(data, profile.pictures, world=world, processes=options.processes)
     validation = cached_pictures(data, 256, "validation", world=world)
-    train(options.out, profile, pictures, validation, start=options.start, resume=options.resume)
+    with compiled_in(options.out / "compiled"):
+        train(options.out, profile, pictures, validation, start=options.start, resume=options.resume)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ from .loop import Rates, changed, keep_memory
 logger = logging.getLogger(__name__)
 
 _HIGHEST_SCALE = math.log(100.0)
-_OWN = ("tokens", "sharpness", "bias")  # of the trainer, beside the model's parameters
+_OWN = ("sharpness", "bias")  # of the trainer, beside the model's parameters
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Profile:
         seed: decides everything.
         validate_every: steps between two validations.
         device: "cpu" or "cuda".
-        texts: whether the text tower learns.
+        texts: whether the text tower learns; its tokens stay as they are.
         local, presence, word, whole_word: weights of what the model's own patches learn from captions, see ``guide``.
         world: whose pictures.
     """
@@ -90,10 +90,14 @@ class Profile:
 
 
 #: On from a whole model, in another world.
-FINE: dict[str, Any] = {
-    **{"groups": 3000, "steps": 1200, "rate": 4e-4, "warmup": 50, "validate_every": 300, "texts": True},
+_FINE: dict[str, Any] = {
+    **{"rate": 4e-4, "warmup": 50, "validate_every": 300, "texts": True},
     **{"captions": 1.0, "local": 1.0, "presence": 2.0, "word": 1.0, "whole_word": 0.5},
     **{"patches": 2.0, "answers": 0.2, "whole": 1.0},
+}
+FINE: dict[str, dict[str, Any]] = {
+    "cpu": {**_FINE, "groups": 2000, "steps": 900},
+    "gpu": {**_FINE, "groups": 4000, "steps": 1500, "batch": 128, "rate": 8e-4, "validate_every": 500},
 }
 PROFILES = {
     "cpu": Profile(),
@@ -136,9 +140,8 @@ class Trainer:
         self.guide: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] = (
             _Itself(self.clip, tokens, profile.blocks) if guide is None else self._guide(guide)
         )
-        # The optimiser sees the tokens in use alone: the other rows of the matrix stay as they are.
-        self.tokens = nn.Parameter(tokens[: len(data.vocabulary)].clone(), requires_grad=profile.texts)
-        self.strange = tokens[len(data.vocabulary) :]
+        # The painter's own text tower shares them, and rows that no caption has could not learn anyway.
+        self.tokens = tokens
         # Of the question whether a caption holds of a picture, as the guide has them.
         self.sharpness = nn.Parameter(torch.tensor(2.7, device=profile.device), requires_grad=profile.presence > 0)
         self.bias = nn.Parameter(torch.tensor(-5.0, device=profile.device), requires_grad=profile.presence > 0)
@@ -148,7 +151,7 @@ class Trainer:
         named = [(name, value) for name, value in self.clip.named_parameters() if value.requires_grad]
         matrices = [value for name, value in named if ".resblocks." in name and value.ndim == 2]
         others = [value for name, value in named if not (".resblocks." in name and value.ndim == 2)]
-        others += [value for value in (self.tokens, self.sharpness, self.bias) if value.requires_grad]
+        others += [value for value in (self.sharpness, self.bias) if value.requires_grad]
         self.parameters = [*matrices, *others]
         # Muon is made for the matrices within blocks, AdamW takes the rest.
         self.optimisers: list[torch.optim.Optimizer] = [
@@ -170,12 +173,6 @@ class Trainer:
 
         return look
 
-    def model(self) -> Any:
-        """The model with its tokens in place."""
-        with torch.no_grad():
-            self.clip.token_embedding.weight[self.data.vocabulary.to(self.tokens.device)] = self.tokens.detach()
-        return self.clip
-
     def step(self, step: int) -> dict[str, Tensor]:
         """Do step ``step``; its losses and figures."""
         profile, device = self.profile, self.profile.device
@@ -187,7 +184,7 @@ class Trainer:
         generator = torch.Generator().manual_seed(profile.seed * 1_000_003 + step)
         chosen = all_but_one(profile.batch, math.prod(self.clip.visual.grid_size), generator).to(device)
         pixels = batch.pixels.to(device)
-        towers = Towers(self.clip, torch.cat([self.tokens, self.strange]))
+        towers = Towers(self.clip, self.tokens)
         with torch.no_grad():
             guide_whole, guide_local = self.guide(pixels, chosen)
         with torch.set_grad_enabled(profile.texts):
@@ -234,7 +231,7 @@ class Trainer:
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         own = {name: getattr(self, name).detach() for name in _OWN}
-        return {"clip": self.model().state_dict(), "optimisers": [each.state_dict() for each in self.optimisers], **own}
+        return {"clip": self.clip.state_dict(), "optimisers": [each.state_dict() for each in self.optimisers], **own}
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
@@ -293,13 +290,13 @@ def train(
         from .clip_evaluation import evaluate_maps, validation_samples
 
         samples = validation_samples(world=world_named(profile.world))
-        figures = evaluate_maps(trainer.model().eval(), samples)
+        figures = evaluate_maps(trainer.clip.eval(), samples)
         trainer.clip.train()
         return figures
 
     logged = {"tokens": len(data.vocabulary), **asdict(profile)}
     note = run(trainer, Path(out), logged, validate if evaluate else None, resume=resume, stop_at=stop_at)
-    return export(trainer.model(), trainer.config, out, note)
+    return export(trainer.clip, trainer.config, out, note)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -319,7 +316,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.guide is None and options.start is None:
         parser.error("--guide or --start is needed")
     profile = PROFILES[options.profile]
-    profile = changed(replace(profile, **FINE) if options.start else profile, options.set)
+    profile = changed(replace(profile, **FINE[options.profile]) if options.start else profile, options.set)
     folder = options.data or options.out.parent / "data" / "clip"
     world = world_named(profile.world)
     (data,) = load_data(make_data(folder, profile.groups, 0, options.processes, world=world), world=world)
