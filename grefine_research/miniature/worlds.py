@@ -33,9 +33,9 @@ class Amount:
         return self.least + self.more * strength**self.power
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class World:
-    """One world.
+    """One world; each is there once, also behind a copy or another process.
 
     Attributes:
         name: of the command lines.
@@ -84,6 +84,9 @@ class World:
     box: Range
     band: Range
     defects: Mapping[str, Amount] = field(repr=False)
+
+    def __reduce__(self) -> tuple[Callable[[str], World], tuple[str]]:
+        return world_named, (self.name,)
 
     def radius(self, size: str | None, copies: int, items: int) -> Range:
         """Half extents of an item of this size, one of ``copies`` alike, in a scene of so many items."""

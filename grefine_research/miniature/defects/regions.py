@@ -16,7 +16,7 @@ Mask = NDArray[np.bool_]
 _Y, _X = (axis.astype(np.float32) + 0.5 for axis in np.mgrid[0:SIDE, 0:SIDE])
 
 
-def draw_region(rng: np.random.Generator, world: World, blob: bool = False) -> Mask:
+def draw_region(rng: np.random.Generator, world: World = FIRST, blob: bool = False) -> Mask:
     """A box, a blob or a band of a world's size: ``(128, 128)`` bool; ``blob`` asks for a blob."""
     shape = 1 if blob else rng.integers(3)
     if shape == 2:
