@@ -98,8 +98,8 @@ def _surface(item: Item, u: Array, v: Array) -> Array:
         return (first * light).astype(np.float32)
     second = np.full(3, 0.22 if item.colour in ("white", "yellow") else 0.95, np.float32)
     pixels = max(item.radius, 1.0)
-    least, share = item.world.period
-    period = max(least, share * item.radius) / pixels
+    least, longer = item.world.period
+    period = max(least, longer * item.radius) / pixels
     if item.pattern == "striped":
         wave = np.cos(2 * np.pi * (0.8 * u + 0.6 * v) / period)
     elif item.pattern == "checkered":

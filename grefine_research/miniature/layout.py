@@ -106,8 +106,8 @@ def changed_item(scene: Scene, index: int, way: str, rng: np.random.Generator) -
             others = [colour for colour in others if (colour, scene.ground) not in _LOST]
         item = replace(item, colour=str(rng.choice(others)))
     elif way == "pattern":
-        others = [pattern for pattern in (None, *PATTERNS) if pattern != item.pattern]
-        item = replace(item, pattern=others[rng.integers(len(others))])
+        patterns = [pattern for pattern in (None, *PATTERNS) if pattern != item.pattern]
+        item = replace(item, pattern=patterns[rng.integers(len(patterns))])
     else:
         shown = {other.kind for other in scene.items}
         kind = str(rng.choice([kind for kind in KINDS if kind not in shown]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -59,7 +58,6 @@ def test_a_thing_hides_a_form_of_its_colour():
 
 def test_only_the_named_worlds_are_there():
     assert world_named("second") is SECOND
-    assert pickle.loads(pickle.dumps(SECOND)) is SECOND
     assert copy.deepcopy(item("star", "red")).world is SECOND
     with pytest.raises(InputError, match="first, second"):
         world_named("third")
