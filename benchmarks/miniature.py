@@ -23,7 +23,9 @@ import torch
 from miniature_parts.report import Part, write_report
 from miniature_parts.run import RESULTS, Run, read_choices
 
-PARTS = ("language", "perceptual", "alignment", "clean", "refinement", "pictures")
+from grefine_research.miniature.worlds import FIRST, WORLDS, world_named
+
+PARTS = ("language", "perceptual", "alignment", "clean", "ceilings", "refinement", "pictures")
 SWEEPS = ("perceptual", "alignment", "refinement")
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
@@ -44,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     made = {
         "on": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "split": run.split,
+        "world": run.world.name,
         "command": "`" + " ".join(["python", "benchmarks/miniature.py", *(arguments or sys.argv[1:])]).strip() + "`",
         "torch": torch.__version__,
         "machine": f"{platform.machine()}, {options.threads} thread(s)",
@@ -63,6 +66,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--scenes", type=int, default=500, help="of each part")
     parser.add_argument("--part", nargs="+", choices=PARTS, help="only these; the others stay as they are in the page")
     parser.add_argument("--split", choices=("test", "validation"), default="test")
+    parser.add_argument("--world", choices=tuple(WORLDS), default=FIRST.name, help="whose scenes")
     parser.add_argument("--sweep", nargs="*", choices=SWEEPS, help="compare choices, on validation scenes only")
     parser.add_argument("--variants", nargs="*", metavar="NAME", help="only these of a refinement sweep")
     parser.add_argument("--resume", action="store_true", help="keep the records that are there")
@@ -86,6 +90,7 @@ def make_run(options: argparse.Namespace) -> Run:
     """The run that the command line describes."""
     return Run(
         split=options.split,
+        world=world_named(options.world),
         scenes=options.scenes,
         weights=options.weights,
         evaluators=options.judges,
@@ -104,6 +109,7 @@ def make_run(options: argparse.Namespace) -> Run:
 def measure(run: Run, wanted: list[str], name: str) -> tuple[list[Part], list[str]]:
     """The parts that are asked for, and the names of all pictures that belong to the page."""
     from miniature_parts.alignment import alignment_part
+    from miniature_parts.ceilings import ceilings_part
     from miniature_parts.clean import clean_part
     from miniature_parts.language import language_part
     from miniature_parts.perceptual import perceptual_part
@@ -116,6 +122,7 @@ def measure(run: Run, wanted: list[str], name: str) -> tuple[list[Part], list[st
         "perceptual": perceptual_part,
         "alignment": alignment_part,
         "clean": clean_part,
+        "ceilings": ceilings_part,
         "refinement": refinement_part,
     }
     parts = []

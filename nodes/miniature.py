@@ -40,9 +40,10 @@ def miniature_model(folder: Path) -> Any:
         ModelFileError: the file is missing, damaged or of another model.
     """
     tensors = loading.read_weights("unet", folder)
-    config = comfy.supported_models.SD15(networks.HOST_UNET_CONFIG)
+    sizes = networks.host_unet_config(networks.is_lean(tensors))
+    config = comfy.supported_models.SD15(sizes)
     # The class has put in the heads of the large model: eight of them, however wide.
-    config.unet_config.update(networks.HOST_UNET_CONFIG)
+    config.unet_config.update(sizes)
     memory = comfy.model_management
     device, kinds = memory.get_torch_device(), list(config.supported_inference_dtypes)
     count = sum(tensor.numel() for tensor in tensors.values())

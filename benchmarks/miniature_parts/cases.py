@@ -103,7 +103,8 @@ class Case:
 def make_case(run: Run, part: str, index: int) -> Case:
     """Picture ``index`` of a part."""
     kinds = KINDS[part][index % len(KINDS[part])]
-    return Case(make_sample(run.split, index, kinds=kinds, difficulty=run.difficulty, salt=_SALTS[part]))
+    given = {"difficulty": run.difficulty, "salt": _SALTS[part], "world": run.world}
+    return Case(make_sample(run.split, index, kinds=kinds, **given))
 
 
 def cases(run: Run, part: str, indices: list[int], together: int = 16) -> Iterator[list[tuple[int, Case]]]:

@@ -106,7 +106,7 @@ def write_report(parts: Sequence[Part], made: dict[str, Any], out: Path, name: s
     return write_text(page, "\n".join(_page(content["parts"], out, name, pictures)))
 
 
-ORDER = ("language", "perceptual", "alignment", "clean", "refinement")
+ORDER = ("language", "perceptual", "alignment", "clean", "ceilings", "refinement")
 
 
 def _page(parts: dict[str, Any], out: Path, name: str, pictures: Sequence[str]) -> list[str]:

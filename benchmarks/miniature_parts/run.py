@@ -15,6 +15,7 @@ import torch
 from grefine_core.clip.quality_model import QualityModel
 from grefine_core.miniature.loading import Choices, load_choices
 from grefine_core.miniature.world import Split
+from grefine_research.miniature.worlds import FIRST, World
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -37,6 +38,7 @@ class Run:
         together: pictures that are refined side by side, their network calls joined.
         resume: whether records that are there already are kept.
         resamples: of every bootstrap.
+        world: of the scenes.
     """
 
     split: Split = "test"
@@ -52,6 +54,7 @@ class Run:
     together: int = 16
     resume: bool = False
     resamples: int = 2000
+    world: World = FIRST
     loaded: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def quality(self) -> QualityModel:
@@ -79,7 +82,7 @@ class Run:
         for file in files:
             if file.suffix in (".safetensors", ".json") and file.name != "choices.json":
                 digest.update(file.name.encode() + file.read_bytes())
-        settings = (self.split, self.difficulty, self.seed, str(self.dtype), part)
+        settings = (self.split, self.world.name, self.difficulty, self.seed, str(self.dtype), part)
         digest.update(json.dumps([settings, asdict(self.choices)], sort_keys=True, default=str).encode())
         return digest.hexdigest()
 

@@ -142,6 +142,8 @@ FILES = {
     "unet": "unet.safetensors",
     "vae": "vae.safetensors",
 }
+#: The diffusion model's own text tower, all but its tokens, which are CLIP's; without the file it is CLIP's.
+TEXT_FILE = "text_encoder.safetensors"
 #: Classifier-free guidance of the diffusion model where its ``choices.json`` names none.
 GUIDANCE = 4.0
 Folder = str | Path | None
@@ -268,7 +270,9 @@ def read_weights(part: str, folder: Folder = None) -> dict[str, Tensor]:
 
 
 def text_tower(folder: Folder = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The diffusion model's text encoder, which is CLIP's text tower: weights and sizes in transformers' names.
+    """The diffusion model's text encoder: weights and sizes in transformers' names.
+
+    It is CLIP's text tower, with other weights where the diffusion model has a text tower of its own.
 
     Raises:
         ModelFileError: a file is missing or damaged.
@@ -278,7 +282,9 @@ def text_tower(folder: Folder = None) -> tuple[dict[str, Tensor], dict[str, Any]
         config = read_json(file)
     except (OSError, ValueError) as error:
         raise ModelFileError(f"{file}: cannot be read as JSON ({error}); install G-Refine again.") from error
-    return text_tower_weights(read_weights("clip", folder)), text_tower_config(config)
+    own = file.with_name(TEXT_FILE)
+    tensors = {**read_weights("clip", folder), **(read_tensors(own) if own.is_file() else {})}
+    return text_tower_weights(tensors), text_tower_config(config)
 
 
 def _text_encoder(folder: Folder) -> Any:

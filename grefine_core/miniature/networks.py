@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,6 +55,25 @@ UNET_CONFIG: dict[str, Any] = {
     "norm_num_groups": _GROUPS,
     "use_linear_projection": False,
 }
+
+
+def unet_config(lean: bool = False) -> dict[str, Any]:
+    """What ``diffusers.UNet2DConditionModel`` takes; a lean one attends at 8×8 latents alone, not at 16×16."""
+    if not lean:
+        return UNET_CONFIG
+    down, up = UNET_CONFIG["down_block_types"], UNET_CONFIG["up_block_types"]
+    return {
+        **UNET_CONFIG,
+        "down_block_types": ["DownBlock2D", *down[1:]],
+        "up_block_types": [*up[:-1], "UpBlock2D"],
+    }
+
+
+def is_lean(names: Iterable[str]) -> bool:
+    """Whether tensors of these names are those of a lean UNet."""
+    return not any(name.startswith("down_blocks.0.attentions.") for name in names)
+
+
 #: What ``diffusers.AutoencoderKL`` takes.
 VAE_CONFIG: dict[str, Any] = {
     "in_channels": 3,
@@ -99,6 +118,21 @@ HOST_UNET_CONFIG: dict[str, Any] = {
     "adm_in_channels": None,
     "legacy": False,
 }
+
+
+def host_unet_config(lean: bool = False) -> dict[str, Any]:
+    """The same UNet in a ComfyUI host's words, as :func:`unet_config`."""
+    if not lean:
+        return HOST_UNET_CONFIG
+    depths, out = HOST_UNET_CONFIG["transformer_depth"], HOST_UNET_CONFIG["transformer_depth_output"]
+    return {
+        **HOST_UNET_CONFIG,
+        "transformer_depth": [0] * _BLOCKS + depths[_BLOCKS:],
+        # From the lowest level upwards, taken from the end.
+        "transformer_depth_output": [0] * (_BLOCKS + 1) + out[_BLOCKS + 1 :],
+    }
+
+
 #: The same autoencoder in a ComfyUI host's words.
 HOST_VAE_CONFIG: dict[str, Any] = {
     "double_z": True,
@@ -114,11 +148,11 @@ HOST_VAE_CONFIG: dict[str, Any] = {
 }
 
 
-def build(network: Network) -> Any:
+def build(network: Network, lean: bool = False) -> Any:
     """Return an untrained ``UNet2DConditionModel`` or ``AutoencoderKL`` of diffusers, float32, in training mode."""
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
-    return UNet2DConditionModel(**UNET_CONFIG) if network == "unet" else AutoencoderKL(**VAE_CONFIG)
+    return UNet2DConditionModel(**unet_config(lean)) if network == "unet" else AutoencoderKL(**VAE_CONFIG)
 
 
 def save(module: nn.Module, path: str | Path, network: Network, notes: Mapping[str, str] | None = None) -> Path:
@@ -126,7 +160,7 @@ def save(module: nn.Module, path: str | Path, network: Network, notes: Mapping[s
     from ..models.files import write_tensors
 
     path = Path(path)
-    config = UNET_CONFIG if network == "unet" else VAE_CONFIG
+    config = unet_config(is_lean(module.state_dict())) if network == "unet" else VAE_CONFIG
     tensors = {name: tensor.detach().half() for name, tensor in module.state_dict().items()}
     metadata = {"format": "pt", "network": network, "config": json.dumps(config), **(notes or {})}
     write_tensors(path, tensors, metadata)
@@ -143,7 +177,7 @@ def load(path: str | Path, network: Network, dtype: torch.dtype = torch.float32)
 
     path = existing_file(path, network)
     tensors = read_tensors(path)
-    module = build(network)
+    module = build(network, network == "unet" and is_lean(tensors))
     model = f"the miniature {network}"
     check(path, shapes_of(tensors), shapes_of(module), model, "Give the file that came with the pack.")
     module.load_state_dict({name: to_floats(path, name, each, torch.float32) for name, each in tensors.items()})
@@ -153,6 +187,11 @@ def load(path: str | Path, network: Network, dtype: torch.dtype = torch.float32)
 
 @torch.no_grad()
 def text_states(clip: nn.Module, tokens: Tensor) -> Tensor:
+    """The same as :func:`learning_states`, without gradients."""
+    return learning_states(clip, tokens)
+
+
+def learning_states(clip: nn.Module, tokens: Tensor) -> Tensor:
     """What the UNet attends to: (n, 77, 96) float32, the last hidden states of the CLIP's text half after its norm.
 
     ``tokens`` are filled up with END tokens, as Stable Diffusion 1.5's are (:func:`pad_with_end`); every one counts.

@@ -14,9 +14,10 @@ from grefine_core.miniature.world import PATTERNS, SIDE, SPLITS, Split, barred
 from . import defects
 from .captions import Caption, describe
 from .draw import draw, item_masks
-from .layout import changed_item, sample_scene, without
+from .layout import changed_item, sample_scene, told_apart, without
 from .sample import FACTORS, Defect, Sample
 from .scene import Scene
+from .worlds import FIRST, World
 
 KINDS_OF_DEFECT = (*FACTORS, "alignment")
 ALIGNMENT_DEFECTS = ("missing", "wrong_attribute", "wrong_partner")
@@ -37,7 +38,13 @@ Mask = NDArray[np.bool_]
 
 
 def make_sample(
-    split: Split, index: int, *, kinds: Sequence[str] | None = None, difficulty: float = 0.5, salt: int = 0
+    split: Split,
+    index: int,
+    *,
+    kinds: Sequence[str] | None = None,
+    difficulty: float = 0.5,
+    salt: int = 0,
+    world: World = FIRST,
 ) -> Sample:
     """Make one sample; the same arguments always give the same bytes.
 
@@ -47,6 +54,7 @@ def make_sample(
         kinds: kinds of its defects, of ``KINDS_OF_DEFECT``; () for a clean, matching picture; None draws them.
         difficulty: in [0, 1]: more items, weaker defects.
         salt: another number gives other samples of the same split.
+        world: that the scene is of.
 
     Raises:
         InputError: an unknown split or kind, a negative index, a difficulty out of range.
@@ -60,7 +68,7 @@ def make_sample(
     if kinds is None:
         kinds = _MIXTURE[rng.choice(len(_MIXTURE), p=[share for _, share in _MIXTURE])][0]
     while True:
-        scene = sample_scene(rng, split, difficulty)
+        scene = sample_scene(rng, split, difficulty, world)
         caption = describe(scene, rng, split)
         shown, found = scene, []
         if "alignment" in kinds:
@@ -128,7 +136,7 @@ def _wrong_attribute(scene: Scene, caption: Caption, rng: np.random.Generator) -
     shown = changed_item(scene, index, way, rng)
     lying = {relation.subject: relation.object for relation in shown.relations if relation.name == "on"}
     pairs = [(shown.items[a].colour, shown.items[b].colour) for a, b in lying.items()]
-    if any(a == b for a, b in pairs if a is not None):
+    if any(a == b for a, b in pairs if a is not None) or (shown.world.seen and not told_apart(shown)):
         return None
     return shown, _defect("wrong_attribute", item_masks(shown)[index], phrase_of(caption, index), scene)
 
@@ -141,6 +149,8 @@ def _wrong_partner(scene: Scene, caption: Caption, rng: np.random.Generator) -> 
     shown = changed_item(scene, relation.object, "kind", rng)
     upper, lower = shown.items[relation.subject], shown.items[relation.object]
     if relation.name == "on" and (lower.kind == "ring" or (lower.colour and lower.colour == upper.colour)):
+        return None
+    if shown.world.seen and not told_apart(shown):
         return None
     masks = item_masks(shown)
     region = masks[relation.subject] | masks[relation.object]

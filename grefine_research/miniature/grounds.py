@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from grefine_core.miniature.world import SIDE
 
+from .worlds import FIRST, World
+
 Array = NDArray[np.float32]
 _Y, _X = (axis.astype(np.float32) + 0.5 for axis in np.mgrid[0:SIDE, 0:SIDE])
 
@@ -23,13 +25,37 @@ _LOOKS = {
 }
 
 
-def draw_ground(name: str, seed: int) -> Array:
+def draw_ground(name: str, seed: int, world: World = FIRST) -> Array:
     """Draw a ground: ``(128, 128, 3)`` float32 in [0, 1]; ``name`` is one of ``world.GROUNDS``."""
     rng = np.random.default_rng(seed)
-    share = np.clip(_texture(name, rng), 0.0, 1.0)[..., None]
+    texture = _smooth_texture if world.smooth else _texture
+    share = np.clip(texture(name, rng), 0.0, 1.0)[..., None]
     dark, light = (np.asarray(colour, np.float32) for colour in _LOOKS[name])
     tint = rng.normal(0.0, 0.012, 3).astype(np.float32)
     return np.clip(dark + share * (light - dark) + tint, 0.0, 1.0).astype(np.float32)
+
+
+def ground_colour(name: str) -> tuple[float, float, float]:
+    """The colour in the middle of a ground's two."""
+    dark, light = _LOOKS[name]
+    return tuple(0.5 * (a + b) for a, b in zip(dark, light, strict=True))  # type: ignore[return-value]
+
+
+def _smooth_texture(name: str, rng: np.random.Generator) -> Array:
+    """Waves of 20 pixels and more, which the autoencoder's latents can say."""
+    coarse = smooth_noise(rng, 4, 4)
+    phase = np.float32(rng.uniform(0, 2 * np.pi))
+    if name == "grass":
+        return 0.5 + 0.14 * coarse + 0.18 * np.sin(_X / 3.6 + 0.9 * smooth_noise(rng, 4, 5) + phase)
+    if name == "sand":
+        return 0.55 + 0.12 * coarse + 0.16 * np.sin(_Y / 5.5 + 1.4 * coarse + 0.03 * _X + phase)
+    if name == "water":
+        return 0.45 + 0.08 * coarse + 0.26 * np.sin(_Y / 3.6 + 1.3 * smooth_noise(rng, 4, 5) + phase)
+    if name == "snow":
+        return 0.7 + 0.22 * coarse
+    if name == "wood":
+        return 0.5 + 0.10 * coarse + 0.22 * np.sin((_X + 5.0 * smooth_noise(rng, 3, 3)) / 5.0 + phase)
+    return 0.5 + 0.26 * np.tanh(1.6 * smooth_noise(rng, 7, 7))
 
 
 def _texture(name: str, rng: np.random.Generator) -> Array:

@@ -21,36 +21,31 @@ from grefine_core.miniature.world import (
     barred,
 )
 
+from .draw import differs
 from .scene import Item, Relation, Scene
+from .worlds import FIRST, World
 
-#: Half extents in pixels: (least, most).
-_RADII = {"small": (12.0, 14.5), None: (18.0, 22.0), "large": (28.0, 32.0)}
-_SEVERAL = (12.0, 13.5)  # of each of two or three
-_UPPER = (13.0, 15.0)  # of what lies on something
-_BASE = (28.0, 33.0)  # of what carries something
-_EDGE = 4.0
-_GAP = 5.0
-#: A form of this colour would hardly be seen on the ground.
+#: A form of this colour would hardly be seen on the ground, in the first world.
 _LOST = {("green", "grass"), ("white", "snow"), ("blue", "water"), ("yellow", "sand"), ("orange", "sand")}
 _LOST |= {("orange", "wood"), ("black", "stone")}
 
 
-def sample_scene(rng: np.random.Generator, split: Split, difficulty: float = 0.5) -> Scene:
+def sample_scene(rng: np.random.Generator, split: Split, difficulty: float = 0.5, world: World = FIRST) -> Scene:
     """Draw a scene that its split may show.
 
     Args:
         rng: every draw comes from it.
         split: "train" shows no held-back combination; the others show at least one of their own and none of another's.
         difficulty: in [0, 1]; more items, patterns and relations with it.
+        world: whose sizes the items have.
 
     Returns:
         A scene of one to four items, all of different kinds, none hidden by another.
     """
     # Drawn once: a scene of many items that finds no room is drawn again, not replaced by one of few.
-    most = 2 + round(2 * difficulty)
-    count = 1 if rng.random() < 0.2 else int(rng.integers(2, most + 1))
+    count = world.count(rng, difficulty)
     while True:
-        items = _draw_items(rng, count, split, difficulty)
+        items = _draw_items(rng, count, split, difficulty, world)
         ground = str(rng.choice(GROUNDS))
         texture = int(rng.integers(1 << 31))
         if split != "train" and (kept := [pair for pair in sorted(HELD_BACK[split]) if pair[0] == items[0].kind]):
@@ -59,7 +54,7 @@ def sample_scene(rng: np.random.Generator, split: Split, difficulty: float = 0.5
         placed = next((found for found in tries if found is not None), None)
         if placed is None:
             continue
-        scene = Scene(ground, *placed, texture)
+        scene = Scene(ground, *placed, texture, world)
         if fits(scene, split):
             return scene
 
@@ -68,10 +63,19 @@ def fits(scene: Scene, split: Split) -> bool:
     """Whether a scene belongs into a split, and every item can be seen on its ground."""
     if scene.combinations & barred(split) or (split != "train" and not scene.combinations & HELD_BACK[split]):
         return False
+    return told_apart(scene)
+
+
+def told_apart(scene: Scene) -> bool:
+    """Whether every item can be told from what lies beneath it: another item, or the ground."""
     lying = {relation.subject: relation.object for relation in scene.relations if relation.name == "on"}
     for index, item in enumerate(scene.items):
-        if index in lying:
-            if item.colour is not None and item.colour == scene.items[lying[index]].colour:
+        below = scene.items[lying[index]] if index in lying else None
+        if scene.world.seen:
+            if not differs(item, below or scene.ground):
+                return False
+        elif below is not None:
+            if item.colour is not None and item.colour == below.colour:
                 return False
         elif (item.colour, scene.ground) in _LOST:
             return False
@@ -94,15 +98,24 @@ def changed_item(scene: Scene, index: int, way: str, rng: np.random.Generator) -
     """Return the scene with another "colour", "pattern" or "kind" of one item; a kind that is not there yet."""
     item = scene.items[index]
     if way == "colour":
-        taken = {item.colour} | {colour for colour, ground in _LOST if ground == scene.ground}
-        item = replace(item, colour=str(rng.choice([colour for colour in COLOURS if colour not in taken])))
+        others = [colour for colour in COLOURS if colour != item.colour]
+        if scene.world.seen:
+            changes = ((colour, _replaced(scene, index, replace(item, colour=colour))) for colour in others)
+            others = [colour for colour, changed in changes if told_apart(changed)] or others
+        else:
+            others = [colour for colour in others if (colour, scene.ground) not in _LOST]
+        item = replace(item, colour=str(rng.choice(others)))
     elif way == "pattern":
-        others = [pattern for pattern in (None, *PATTERNS) if pattern != item.pattern]
-        item = replace(item, pattern=others[rng.integers(len(others))])
+        patterns = [pattern for pattern in (None, *PATTERNS) if pattern != item.pattern]
+        item = replace(item, pattern=patterns[rng.integers(len(patterns))])
     else:
         shown = {other.kind for other in scene.items}
         kind = str(rng.choice([kind for kind in KINDS if kind not in shown]))
         item = _of_kind(item, kind, rng)
+    return _replaced(scene, index, item)
+
+
+def _replaced(scene: Scene, index: int, item: Item) -> Scene:
     return replace(scene, items=(*scene.items[:index], item, *scene.items[index + 1 :]))
 
 
@@ -126,14 +139,14 @@ def _with(item: Item, combination: Combination) -> tuple[Item, str]:
     return (replace(item, pattern=word), ground) if word in PATTERNS else (item, ground)
 
 
-def _draw_items(rng: np.random.Generator, count: int, split: Split, difficulty: float) -> list[Item]:
+def _draw_items(rng: np.random.Generator, count: int, split: Split, difficulty: float, world: World) -> list[Item]:
     kinds = [str(kind) for kind in rng.choice(KINDS, size=count, replace=False)]
     if split != "train" and not any(pair[0] == kinds[0] for pair in HELD_BACK[split]):
-        return _draw_items(rng, count, split, difficulty)
+        return _draw_items(rng, count, split, difficulty, world)
     items = []
     for kind in kinds:
         form = kind in FORMS
-        several = int(rng.integers(2, 4)) if rng.random() < 0.12 else 1
+        several = int(rng.integers(2, world.most_copies + 1)) if rng.random() < 0.12 else 1
         size = str(rng.choice(SIZES)) if several == 1 and rng.random() < 0.4 else None
         if several > 1:
             size = "small" if rng.random() < 0.3 else None
@@ -148,6 +161,7 @@ def _draw_items(rng: np.random.Generator, count: int, split: Split, difficulty: 
                 y=0.0,
                 radius=0.0,
                 angle=float(rng.normal(0.0, 0.08)),
+                world=world,
             )
         )
     return items
@@ -165,7 +179,7 @@ def _place(
             partner = int(rng.integers(len(placed)))
             if not any(partner in (r.subject, r.object) and r.name == "on" for r in relations):
                 relation = Relation(index, str(rng.choice(RELATIONS)), partner)
-        spot = _spot(rng, item, placed, relation, relations)
+        spot = _spot(rng, item, len(items), placed, relation, relations)
         if spot is None:
             return None
         kept, moved = spot
@@ -178,11 +192,17 @@ def _place(
 
 
 def _spot(
-    rng: np.random.Generator, item: Item, placed: list[Item], relation: Relation | None, relations: list[Relation]
+    rng: np.random.Generator,
+    item: Item,
+    items: int,
+    placed: list[Item],
+    relation: Relation | None,
+    relations: list[Relation],
 ) -> tuple[Item, Item | None] | None:
-    """The item at a free place, and its partner where that has to grow to carry it."""
+    """The item, one of so many, at a free place, and its partner where that has to grow to carry it."""
+    world = item.world
     for _ in range(30):
-        radius = float(rng.uniform(*(_SEVERAL if item.count > 1 else _RADII[item.size])))
+        radius = float(rng.uniform(*world.radius(item.size, item.count, items)))
         if relation is not None and relation.name == "on":
             base = placed[relation.object]
             taken = any(relation.object in (r.subject, r.object) for r in relations)
@@ -190,14 +210,14 @@ def _spot(
                 return None
             if base.kind == "ring":
                 return None
-            base = replace(base, radius=float(rng.uniform(*_BASE)) if base.size is None else base.radius)
+            base = replace(base, radius=float(rng.uniform(*world.base)) if base.size is None else base.radius)
             base = _inside(base)
-            kept = replace(item, radius=float(rng.uniform(*_UPPER)), x=base.x, y=base.y + 0.1 * base.radius)
+            kept = replace(item, radius=float(rng.uniform(*world.upper)), x=base.x, y=base.y + 0.1 * base.radius)
             others = [other for i, other in enumerate(placed) if i != relation.object]
             return (kept, base) if _free(base, others) else None
         candidate = replace(item, radius=radius)
         left, top, right, bottom = candidate.box
-        width, height = (right - left) / 2 + _EDGE, (bottom - top) / 2 + _EDGE
+        width, height = (right - left) / 2 + world.edge, (bottom - top) / 2 + world.edge
         candidate = replace(
             candidate, x=float(rng.uniform(width, SIDE - width)), y=float(rng.uniform(height, SIDE - height))
         )
@@ -208,15 +228,17 @@ def _spot(
 
 
 def _inside(item: Item) -> Item:
-    least, most = item.radius + _EDGE, SIDE - item.radius - _EDGE
+    reach = item.radius + item.world.edge
+    least, most = reach, SIDE - reach
     return replace(item, x=min(max(item.x, least), most), y=min(max(item.y, least), most))
 
 
 def _free(item: Item, others: list[Item]) -> bool:
     left, top, right, bottom = item.box
+    gap = item.world.gap
     for other in others:
         l2, t2, r2, b2 = other.box
-        if left < r2 + _GAP and l2 < right + _GAP and top < b2 + _GAP and t2 < bottom + _GAP:
+        if left < r2 + gap and l2 < right + gap and top < b2 + gap and t2 < bottom + gap:
             return False
     return True
 

@@ -10,23 +10,28 @@ from torch import Tensor
 from grefine_core.calibration.reference import Reference, ReferencePicture
 from grefine_core.miniature.world import COLOURS, FORMS, THINGS, Split
 
+from . import worlds
 from .generator import make_sample
 from .sample import Sample, as_tensor
+from .worlds import World
 
 FIRST = 3_000_000
 """Of the samples of a split, those from this number on."""
 
 
-def miniature_reference(count: int = 64, split: Split = "validation", first: int = FIRST) -> Reference:
+def miniature_reference(
+    count: int = 64, split: Split = "validation", first: int = FIRST, world: World = worlds.FIRST
+) -> Reference:
     """Clean scenes with what is there, what is not, and colours that are wrong; the same arguments, the same pictures.
 
     Args:
         count: of pictures.
         split: of the samples.
         first: number of the first one.
+        world: of the samples.
     """
-    pictures = tuple(_picture(make_sample(split, first + number, kinds=())) for number in range(count))
-    return Reference(pictures, f"miniature {split} {first} {count}")
+    pictures = tuple(_picture(make_sample(split, first + number, kinds=(), world=world)) for number in range(count))
+    return Reference(pictures, f"miniature {world.name} {split} {first} {count}")
 
 
 def _picture(sample: Sample) -> ReferencePicture:

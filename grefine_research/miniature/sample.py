@@ -32,6 +32,7 @@ class Defect:
         mask: ``(H, W)`` bool, the pixels that are wrong; for alignment defects those that have to change to mend it
             (for a missing item the region of its ancestor; the whole picture if it has none).
         phrase: index of the caption's phrase that is violated; None for perceptual defects.
+        strength: in (0, 1], severity without the share of the picture; 1 for alignment defects.
     """
 
     kind: str
@@ -39,6 +40,7 @@ class Defect:
     severity: float
     mask: NDArray[np.bool_]
     phrase: int | None = None
+    strength: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from grefine_core.miniature.world import COUNTS, FORMS, Combination
+
+from .worlds import FIRST, World
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class Item:
         x, y: centre in pixels, of all copies together.
         radius: half the extent of one copy, in pixels.
         angle: of rotation in radians, clockwise; small, so that a square is no diamond.
+        world: how it is drawn.
     """
 
     kind: str
@@ -31,6 +34,7 @@ class Item:
     y: float
     radius: float
     angle: float = 0.0
+    world: World = field(default=FIRST, repr=False)
 
     @property
     def is_form(self) -> bool:
@@ -74,12 +78,14 @@ class Scene:
         items: in the order in which they are drawn: a later one covers an earlier.
         relations: each item takes part in at most two.
         texture: seed of the ground's texture and of small variations of the looks.
+        world: how the ground is drawn, and what a defect of it is like.
     """
 
     ground: str
     items: tuple[Item, ...]
     relations: tuple[Relation, ...]
     texture: int
+    world: World = field(default=FIRST, repr=False)
 
     @property
     def combinations(self) -> frozenset[Combination]:

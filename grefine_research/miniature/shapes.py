@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+
+from .worlds import World
 
 Distance = Callable[[Any, Any], Any]
 
@@ -46,40 +49,51 @@ def within(first: Distance, second: Distance) -> Distance:
     return lambda u, v: np.maximum(first(u, v), second(u, v))
 
 
-def _star(u: Any, v: Any) -> Any:
-    """Five points: the sector between an outer and an inner corner, mirrored."""
-    angle = np.arctan2(u, -v) % (2 * np.pi / 5)
-    angle = np.minimum(angle, 2 * np.pi / 5 - angle)
-    radius = np.hypot(u, v)
-    x, y = radius * np.sin(angle), radius * np.cos(angle)
-    inner = 0.45
+def star(inner: float) -> Distance:
+    """Five points, the inner corners this far from the middle: the sector between two corners, mirrored."""
     corner = (inner * np.sin(np.pi / 5), inner * np.cos(np.pi / 5))
     across, down = corner[0], corner[1] - 1.0
-    return (x * -down + (y - 1.0) * across) / np.hypot(across, down)
+
+    def distance(u: Any, v: Any) -> Any:
+        angle = np.arctan2(u, -v) % (2 * np.pi / 5)
+        angle = np.minimum(angle, 2 * np.pi / 5 - angle)
+        radius = np.hypot(u, v)
+        x, y = radius * np.sin(angle), radius * np.cos(angle)
+        return (x * -down + (y - 1.0) * across) / np.hypot(across, down)
+
+    return distance
 
 
-def _ring(u: Any, v: Any) -> Any:
-    return np.abs(np.hypot(u, v) - 0.7) - 0.28
+def ring(radius: float, half: float) -> Distance:
+    """A ring, its middle at a radius."""
+    return lambda u, v: np.abs(np.hypot(u, v) - radius) - half
 
 
 def _diamond(u: Any, v: Any) -> Any:
     return (np.abs(u) / 0.72 + np.abs(v) - 1.0) * 0.584
 
 
-FORM_DISTANCES: dict[str, Distance] = {
-    "circle": disc(0, 0, 0.95),
-    "square": box(0, 0, 0.85, 0.85),
-    "triangle": gable(0, -0.95, 0.8, 0.98),
-    "star": _star,
-    "cross": union(box(0, 0, 0.95, 0.32), box(0, 0, 0.32, 0.95)),
-    "ring": _ring,
-    "heart": union(
-        disc(-0.45, -0.38, 0.5),
-        disc(0.45, -0.38, 0.5),
-        lambda u, v: np.maximum(0.777 * np.abs(u) + 0.628 * v - 0.597, -0.2 - v),
-    ),
-    "diamond": _diamond,
-}
+@lru_cache(maxsize=8)
+def _forms(inner: float, arm: float, middle: float, half: float) -> dict[str, Distance]:
+    return {
+        "circle": disc(0, 0, 0.95),
+        "square": box(0, 0, 0.85, 0.85),
+        "triangle": gable(0, -0.95, 0.8, 0.98),
+        "star": star(inner),
+        "cross": union(box(0, 0, 0.95, arm), box(0, 0, arm, 0.95)),
+        "ring": ring(middle, half),
+        "heart": union(
+            disc(-0.45, -0.38, 0.5),
+            disc(0.45, -0.38, 0.5),
+            lambda u, v: np.maximum(0.777 * np.abs(u) + 0.628 * v - 0.597, -0.2 - v),
+        ),
+        "diamond": _diamond,
+    }
+
+
+def form_distance(form: str, world: World) -> Distance:
+    """The distance of a form, as a world has it."""
+    return _forms(world.star, world.cross, *world.ring)[form]
 
 
 @dataclass(frozen=True)

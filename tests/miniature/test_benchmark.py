@@ -234,8 +234,8 @@ def test_all_parts_run_and_write_the_page(models, tmp_path, capsys):
     assert miniature.main([*common, "--scenes", "2"]) == 0
     page = (tmp_path / "miniature.md").read_text(encoding="utf-8")
     content = json.loads((tmp_path / "miniature.json").read_text(encoding="utf-8"))
-    assert list(content["parts"]) == ["language", "perceptual", "alignment", "clean", "refinement"]
-    for title in ("## Targets", "PQ-Map", "AQ-Map", "Mean ranks", "stage 1 only, guard off"):
+    assert list(content["parts"]) == ["language", "perceptual", "alignment", "clean", "ceilings", "refinement"]
+    for title in ("## Targets", "PQ-Map", "AQ-Map", "Mean ranks", "stage 1 only, guard off", "perfect repair"):
         assert title in page
     assert (tmp_path / "miniature_pictures.jpg").is_file()
     clean, measured, refined = (
@@ -282,6 +282,21 @@ def test_nothing_is_chosen_on_test_scenes(capsys):
     with pytest.raises(SystemExit):
         miniature.main(["--sweep", "perceptual"])
     assert "validation" in capsys.readouterr().err
+
+
+def test_the_true_place_is_where_the_picture_differs_from_the_clean_scene():
+    from miniature_parts.cases import Case
+    from miniature_parts.ceilings import true_place
+
+    from grefine_research.miniature.worlds import SECOND
+
+    for kinds in (("technical",), ("alignment",)):
+        case = Case(make_sample("validation", 1, kinds=kinds, world=SECOND))
+        place = true_place(case)[0].numpy() > 0
+        differs = np.abs(case.image - case.clean).amax(-1)[0].numpy() > 0.05
+        assert differs.any()
+        assert (differs <= place).all()
+        assert place.mean() < 0.8
 
 
 def test_choices_are_read_from_beside_the_models(tmp_path):

@@ -108,6 +108,19 @@ def test_the_text_encoder_gives_what_the_unet_was_trained_with(engine, folder, c
     assert expected.std() > 0.5
 
 
+def test_a_text_tower_of_its_own_stands_in_for_clips(folder, tmp_path):
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    clip = load_file(folder / "clip.safetensors")
+    name = "transformer.resblocks.1.ln_1.weight"
+    save_file({name: 2 * clip[name]}, tmp_path / loading.TEXT_FILE)
+    (own, _), (shared, _) = loading.text_tower(tmp_path), loading.text_tower(folder)
+    changed = {each for each, value in own.items() if not torch.equal(value, shared[each])}
+    assert changed == {"text_model.encoder.layers.1.layer_norm1.weight"}
+    model = loading.load_miniature_quality_model(folder=tmp_path)
+    assert torch.equal(model.module.transformer.resblocks[1].ln_1.weight, clip[name].float())
+
+
 def test_every_weight_of_the_text_tower_is_taken(folder):
     clip = load_file(folder / "clip.safetensors")
     tower = text_tower_weights(clip)

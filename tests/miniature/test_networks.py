@@ -42,6 +42,19 @@ def test_file_round_trip(tmp_path, network):
         assert torch.equal(again.state_dict()[name], value.half().float())
 
 
+def test_a_lean_unet_attends_at_the_lower_level_alone(tmp_path):
+    module = networks.build("unet", lean=True)
+    assert {m.heads for m in module.modules() if hasattr(m, "to_q")} == {4}
+    again = networks.load(networks.save(module, tmp_path / "unet.safetensors", "unet"), "unet")
+    assert again.state_dict().keys() == module.state_dict().keys()
+    for lean in (False, True):
+        host, names = networks.host_unet_config(lean), networks.build("unet", lean).state_dict().keys()
+        assert networks.is_lean(names) == lean
+        blocks = {name.split(".transformer_blocks")[0] for name in names if ".transformer_blocks." in name}
+        depths = (host["transformer_depth"], host["transformer_depth_output"], [host["transformer_depth_middle"]])
+        assert sum(map(sum, depths)) == len(blocks)
+
+
 def test_other_tensors_are_refused(tmp_path):
     path = tmp_path / "unet.safetensors"
     save_file({"conv_in.weight": torch.zeros(3)}, path)

@@ -27,27 +27,30 @@ _UNNATURAL = ((0.10, 0.20, 0.95), (0.95, 0.05, 0.90), (0.05, 0.95, 0.90), (0.45,
 
 def broken(image: Array, scene: Scene, rng: np.random.Generator, strength: float) -> tuple[Array, Mask]:
     """One item cut in two, its halves moved apart along the cut."""
-    item = _pick(scene, rng)
+    item = whole = _pick(scene, rng)
+    if scene.world.splits_copies:
+        item = _one_copy(item, rng)
     angle = float(rng.uniform(0, np.pi))
-    shift = item.radius * (0.25 + 0.35 * strength)
+    shift = item.radius * scene.world.defects["shift"](strength)
     slip = (shift * np.cos(angle), shift * np.sin(angle))
-    gap = (-np.sin(angle) * (1.5 + 2.0 * strength), np.cos(angle) * (1.5 + 2.0 * strength))
+    apart = scene.world.defects["gap"](strength)
+    gap = (-np.sin(angle) * apart, np.cos(angle) * apart)
     side = -np.sin(angle) * (_X - item.x) + np.cos(angle) * (_Y - item.y)
-    changed = _erased(image, scene, item)
+    changed = _erased(image, scene, whole, item)
     for half in (-1.0, 1.0):
         dx, dy = half * (slip[0] + gap[0]) / 2, half * (slip[1] + gap[1]) / 2
         layer = changed.copy()
         paint(layer, replace(item, x=item.x + dx, y=item.y + dy))
         kept = (side - (-np.sin(angle) * dx + np.cos(angle) * dy)) * half > 0
         changed = np.where(kept[..., None], layer, changed)
-    return _with_mask(image, _covered(image, changed, scene, item), item)
+    return _with_mask(image, _covered(image, changed, scene, whole), item)
 
 
 def doubled(image: Array, scene: Scene, rng: np.random.Generator, strength: float) -> tuple[Array, Mask]:
     """One item drawn once more over itself, beside its place."""
     item = _pick(scene, rng)
     angle = float(rng.uniform(0, 2 * np.pi))
-    reach = item.radius * (0.4 + 0.5 * strength)
+    reach = item.radius * scene.world.defects["doubled"](strength)
     moved = replace(item, x=item.x + reach * np.cos(angle), y=item.y + reach * np.sin(angle))
     changed = image.copy()
     paint(changed, moved)
@@ -69,8 +72,9 @@ def wrong_part(image: Array, scene: Scene, rng: np.random.Generator, strength: f
         count=1,
         x=x + 0.75 * item.radius * float(np.cos(angle)),
         y=y + 0.75 * item.radius * float(np.sin(angle)),
-        radius=item.radius * (0.4 + 0.25 * strength),
+        radius=item.radius * scene.world.defects["wrong_part"](strength),
         angle=float(rng.uniform(0, np.pi)),
+        world=scene.world,
     )
     changed = image.copy()
     paint(changed, part)
@@ -83,7 +87,7 @@ def wrong_colour(image: Array, scene: Scene, rng: np.random.Generator, strength:
 
     def tinted(pixels: Array) -> Array:
         light = pixels.mean(axis=-1, keepdims=True) + 0.45
-        return pixels + (0.5 + 0.4 * strength) * (np.clip(colour * light, 0.0, 1.0) - pixels)
+        return pixels + scene.world.defects["wrong_colour"](strength) * (np.clip(colour * light, 0.0, 1.0) - pixels)
 
     things = [item for item in scene.items if not item.is_form]
     if things and rng.random() < 0.6:
@@ -94,14 +98,14 @@ def wrong_colour(image: Array, scene: Scene, rng: np.random.Generator, strength:
 
 def wrong_texture(image: Array, scene: Scene, rng: np.random.Generator, strength: float) -> tuple[Array, Mask]:
     """An item, or a part of the ground, with a texture that does not belong there."""
-    share = 0.6 + 0.4 * strength
+    share = scene.world.defects["wrong_texture"](strength)
     if rng.random() < 0.5:
         first, second = (np.asarray(_UNNATURAL[i], np.float32) for i in rng.choice(len(_UNNATURAL), 2, replace=False))
         waves = np.sin(3.0 * smooth_noise(rng, 9, 9) + (_X + _Y) * float(rng.uniform(0.3, 0.6)))
         texture = np.where((waves > 0)[..., None], first, second)
     else:
         other = str(rng.choice([name for name in GROUNDS if name != scene.ground]))
-        texture = draw_ground(other, int(rng.integers(1 << 31)))
+        texture = draw_ground(other, int(rng.integers(1 << 31)), scene.world)
     if rng.random() < 0.5:
         item = _pick(scene, rng)
         mask = _visible(scene, item)
@@ -115,11 +119,17 @@ def _pick(scene: Scene, rng: np.random.Generator) -> Item:
     return scene.items[int(rng.integers(len(scene.items)))]
 
 
-def _erased(image: Array, scene: Scene, item: Item) -> Array:
-    """The picture with the item painted over by the ground and by what lies beneath it."""
-    below = draw_ground(scene.ground, scene.texture)
+def _one_copy(item: Item, rng: np.random.Generator) -> Item:
+    """One of several alike."""
+    x, y = item.centres[int(rng.integers(item.count))]
+    return replace(item, count=1, x=x, y=y)
+
+
+def _erased(image: Array, scene: Scene, whole: Item, item: Item) -> Array:
+    """The picture with an item, one copy of ``whole`` or all of it, painted over by what lies beneath it."""
+    below = draw_ground(scene.ground, scene.texture, scene.world)
     for other in scene.items:
-        if other is not item:
+        if other is not whole:
             paint(below, other)
     alpha = _soft(item_mask(item))[..., None]
     return (image + alpha * (below - image)).astype(np.float32)
@@ -161,7 +171,7 @@ def _visible(scene: Scene, item: Item) -> Mask:
 
 def _ground_region(scene: Scene, rng: np.random.Generator) -> Mask:
     """A region without the pixels of items."""
-    mask = draw_region(rng, blob=True)
+    mask = draw_region(rng, scene.world, blob=True)
     for item in scene.items:
         mask = mask & ~item_mask(item)
     return mask

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from ..draw import draw, item_masks
 from ..layout import sample_scene
 from ..sample import FACTORS
 from ..scene import Scene
+from ..worlds import FIRST, World
 from .contents import ATTRIBUTES, NO_KIND, labels_of
 from .network import CELL, CELLS
 
@@ -69,10 +70,10 @@ class Example:
         return 1.0 - kept
 
 
-def make_example(split: Split, index: int) -> Example:
-    """Make one example; the same two arguments always give the same one."""
+def make_example(split: Split, index: int, world: World = FIRST) -> Example:
+    """Make one example; the same arguments always give the same one."""
     rng = np.random.default_rng([_SEED, SPLITS.index(split), index])
-    scene = sample_scene(rng, split, float(rng.uniform(0.2, 0.8)))
+    scene = sample_scene(rng, split, float(rng.uniform(0.2, 0.8)), world)
     count = int(rng.choice(3, p=_DEFECTS))
     kinds = set(rng.choice(FACTORS, size=count, replace=False))
     image = draw(scene)
@@ -80,9 +81,8 @@ def make_example(split: Split, index: int) -> Example:
     for kind in ("natural", "rational", "technical"):
         if kind in kinds:
             image, defect = defects.add(image, scene, kind, rng, float(rng.uniform(0.2, 0.8)))
-            # The generator's severity grows with the area as well; a place is as bad as the defect is strong.
-            strength = defect.severity / defects.severity(1.0, defect.mask)
-            found.append(Found(kind, strength, defect.severity, defect.mask))
+            # Its severity grows with the area as well; a place is as bad as the defect is strong.
+            found.append(Found(kind, defect.strength, defect.severity, defect.mask))
     severity = np.zeros((len(FACTORS), CELLS, CELLS), np.float32)
     for one in found:
         place = FACTORS.index(one.kind)
@@ -117,19 +117,38 @@ def _coverage(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
 
 
 class ExampleSet:
-    """Many examples as tensors, made once and kept in memory (54 kB each)."""
+    """Many examples as tensors, made once and kept in memory (54 kB each).
 
-    def __init__(self, split: Split, count: int, offset: int = 0) -> None:
+    Args:
+        split: of the examples.
+        count: how many.
+        offset: index of the first one.
+        world: of the examples.
+        passed: what an autoencoder makes of pictures (n, H, W, 3) uint8, in [0, 1]: every third one has passed through
+            it, since what it does to a picture is no defect either.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        count: int,
+        offset: int = 0,
+        world: World = FIRST,
+        passed: Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None = None,
+    ) -> None:
         self.images = torch.empty(count, SIDE, SIDE, 3, dtype=torch.uint8)
         self.severity = torch.empty(count, len(FACTORS), CELLS, CELLS, dtype=torch.uint8)
         self.labels = torch.empty(count, len(LABELS), CELLS, CELLS, dtype=torch.uint8)
         self.ground = torch.empty(count, dtype=torch.long)
         for place in range(count):
-            example = make_example(split, offset + place)
+            example = make_example(split, offset + place, world)
             self.images[place] = torch.from_numpy(example.image)
             self.severity[place] = torch.from_numpy(example.severity)
             self.labels[place] = torch.from_numpy(example.labels)
             self.ground[place] = example.ground
+        if passed is not None:
+            again = passed(self.images[::3].numpy())
+            self.images[::3] = torch.from_numpy(np.rint(255 * again).astype(np.uint8))
 
     def __len__(self) -> int:
         return len(self.images)

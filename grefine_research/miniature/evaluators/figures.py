@@ -13,6 +13,7 @@ from grefine_core.miniature.world import HELD_BACK, KINDS
 
 from ...evaluation.statistics import auroc, spearman
 from ..sample import FACTORS
+from ..worlds import FIRST, World
 from .contents import ATTRIBUTES, ContentsEvaluator, Question
 from .examples import Example, make_example, unsharpen
 from .severity import SeverityEvaluator, inside, overall
@@ -20,7 +21,7 @@ from .severity import SeverityEvaluator, inside, overall
 Floats = NDArray[np.float64]
 
 
-def severity_figures(evaluator: SeverityEvaluator, count: int) -> tuple[dict[str, Any], float]:
+def severity_figures(evaluator: SeverityEvaluator, count: int, world: World = FIRST) -> tuple[dict[str, Any], float]:
     """Figures of the severity evaluator, and its noise: the 95 % quantile of what it sees in clean pictures.
 
     "cells": AUC of cells inside against cells outside; "strength": Spearman's correlation of the mean inside a defect
@@ -33,7 +34,7 @@ def severity_figures(evaluator: SeverityEvaluator, count: int) -> tuple[dict[str
     clean: list[float] = []
     whole: list[float] = []
     totals: list[float] = []
-    for part in _parts(count):
+    for part in _parts(count, world):
         maps = evaluator.maps(_images(part))
         whole += overall(maps).tolist()
         for example, one in zip(part, maps, strict=True):
@@ -62,7 +63,9 @@ def severity_figures(evaluator: SeverityEvaluator, count: int) -> tuple[dict[str
     return {**figures, "picture_srocc": spearman(whole, totals), "clean_mean": float(np.mean(clean))}, noise
 
 
-def contents_figures(evaluator: ContentsEvaluator, count: int) -> tuple[dict[str, Any], float, float]:
+def contents_figures(
+    evaluator: ContentsEvaluator, count: int, world: World = FIRST
+) -> tuple[dict[str, Any], float, float]:
     """Figures of the contents evaluator, the answer from which on it says yes, and by how much slight blur or noise
     moves one of twenty right answers.
 
@@ -74,7 +77,7 @@ def contents_figures(evaluator: ContentsEvaluator, count: int) -> tuple[dict[str
     answers: dict[str, list[tuple[float, bool]]] = {name: [] for name in ("kind", "ground", *ATTRIBUTES, "held_back")}
     barred = HELD_BACK["validation"]
     moved: list[float] = []
-    for part in _parts(count):
+    for part in _parts(count, world):
         moved += _moved(evaluator, part)
         for example, sight in zip(part, evaluator.look(_images(part)), strict=True):
             shown = {item.kind for item in example.scene.items}
@@ -152,9 +155,9 @@ def _attribute_questions(example: Example, rng: np.random.Generator) -> Iterable
                 yield name, Question(item.kind, **{name: asked}), right
 
 
-def _parts(count: int, size: int = 64) -> Iterable[list[Example]]:
+def _parts(count: int, world: World, size: int = 64) -> Iterable[list[Example]]:
     for start in range(0, count, size):
-        yield [make_example("validation", index) for index in range(start, min(count, start + size))]
+        yield [make_example("validation", index, world) for index in range(start, min(count, start + size))]
 
 
 def _images(part: Sequence[Example]) -> torch.Tensor:

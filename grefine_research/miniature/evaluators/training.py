@@ -15,17 +15,21 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from grefine_core.errors import InputError
 from grefine_core.files import write_text, written_whole
 
+from ..worlds import FIRST, WORLDS, World, world_named
 from .contents import NO_KIND, ContentsEvaluator
 from .examples import IGNORE, LABELS, ExampleSet
 from .figures import contents_figures, severity_figures
@@ -71,11 +75,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--profile", choices=sorted(PROFILES), default="cpu")
     parser.add_argument("--out", required=True, metavar="DIR", help="for weights, log and figures")
     parser.add_argument("--judge", choices=sorted(NETWORKS), action="append", help="only this one; default: both")
+    parser.add_argument("--world", choices=tuple(WORLDS), default=FIRST.name)
+    parser.add_argument("--vae", type=Path, help="vae.safetensors that every third training picture passes through")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    train(options.out, options.profile, options.judge or list(NETWORKS), options.seed, options.device)
+    wanted, world = options.judge or list(NETWORKS), world_named(options.world)
+    train(options.out, options.profile, wanted, options.seed, options.device, world=world, vae=options.vae)
     return 0
 
 
@@ -85,6 +92,9 @@ def train(
     evaluators: list[str] | None = None,
     seed: int = 0,
     device: str | torch.device = "cpu",
+    *,
+    world: World = FIRST,
+    vae: Path | None = None,
 ) -> Path:
     """Train evaluators and write weights, ``judges.json`` and ``training.jsonl`` into a folder; goes on where it
     stopped.
@@ -95,6 +105,8 @@ def train(
         evaluators: "severity", "contents"; None for both.
         seed: of weights, order and augmentation.
         device: to train on.
+        world: of the examples.
+        vae: weights of the autoencoder that every third example passes through; None for none.
 
     Returns:
         The folder. Figures are measured once the files of both evaluators are there.
@@ -117,13 +129,23 @@ def train(
             continue
         if examples is None:
             logger.info("Drawing %d training pictures", plan.examples)
-            examples = ExampleSet("train", plan.examples)
+            examples = ExampleSet("train", plan.examples, world=world, passed=_passing(vae))
         network = _train_one(name, plan, examples, place, seed, torch.device(device))
         save_network(network, place / FILES[name])
         _checkpoint(place, name).unlink(missing_ok=True)
     if all((place / file).is_file() for file in FILES.values()):
-        _write_card(place, profile, seed)
+        _write_card(place, profile, seed, world)
     return place
+
+
+def _passing(vae: Path | None) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None:
+    if vae is None:
+        return None
+    from grefine_core.miniature.networks import load
+
+    from ..training.autoencoder import reconstruct
+
+    return partial(reconstruct, load(vae, "vae"))
 
 
 def _train_one(
@@ -209,12 +231,13 @@ def _resume(place: Path, name: str, network: nn.Module, optimizer: torch.optim.O
     return int(state["step"]), float(state["seconds"])
 
 
-def _write_card(place: Path, profile: str, seed: int) -> None:
+def _write_card(place: Path, profile: str, seed: int, world: World) -> None:
     """Measure both on validation scenes and write ``judges.json``."""
     plan = PROFILES[profile]
     card: dict[str, Any] = {
         "profile": {"name": profile, **asdict(plan)},
         "seed": seed,
+        "world": world.name,
         "date": date.today().isoformat(),
         "torch": torch.__version__,
         "threshold": 0.5,
@@ -224,8 +247,8 @@ def _write_card(place: Path, profile: str, seed: int) -> None:
     _write(place / CARD, card)
     evaluators = load_evaluators(place)
     logger.info("Measuring on %d validation pictures", plan.checked)
-    card["severity"], card["noise"] = severity_figures(evaluators.severity, plan.checked)
-    card["contents"], card["threshold"], card["jitter"] = contents_figures(evaluators.contents, plan.checked)
+    card["severity"], card["noise"] = severity_figures(evaluators.severity, plan.checked, world)
+    card["contents"], card["threshold"], card["jitter"] = contents_figures(evaluators.contents, plan.checked, world)
     _write(place / CARD, card)
     logger.info("%s", json.dumps({"severity": card["severity"], "contents": card["contents"]}))
 

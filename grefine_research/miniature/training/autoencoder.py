@@ -1,6 +1,6 @@
 """Train the miniature autoencoder: factor 8, four latent channels, Stable Diffusion's scaling.
 
-    python -m grefine_research.miniature.training.autoencoder --profile cpu --out DIR [--data DIR] [--resume]
+    python -m grefine_research.miniature.training.autoencoder --profile cpu --out DIR [--start FILE] [--resume]
 
 First on random crops of clean training scenes, some of them damaged; then on crops that show items, most of a scene
 being ground, with an eye on their colours; then the decoder alone on whole pictures. There is no adversary: the scenes
@@ -27,10 +27,23 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from grefine_core.miniature.networks import FACTOR, LATENT_CHANNELS, SCALING, build, save
+from grefine_core.miniature.networks import FACTOR, LATENT_CHANNELS, SCALING, build, load, save
 
+from ..worlds import Name, world_named
 from .damage import damage
-from .loop import Journal, Rates, keep_memory, load_checkpoint, noise, run_steps, save_checkpoint, step_seed, today
+from .loop import (
+    Journal,
+    Rates,
+    changed,
+    compiled_in,
+    keep_memory,
+    load_checkpoint,
+    noise,
+    run_steps,
+    save_checkpoint,
+    step_seed,
+    today,
+)
 from .pictures import SEED, cached_pictures
 
 logger = logging.getLogger(__name__)
@@ -51,6 +64,7 @@ class Profile:
         kl: weight of the divergence of the latents, a mean over their elements.
         damaged: share of crops that are damaged.
         compiled: whether the loss is compiled; needs a compiler.
+        world: whose scenes.
     """
 
     steps: int = 7400
@@ -66,6 +80,7 @@ class Profile:
     seed: int = SEED
     device: str = "cpu"
     compiled: bool = True
+    world: Name = "first"
     log_every: int = 50
     validate_every: int = 1000
     checked: int = 64
@@ -73,6 +88,12 @@ class Profile:
 
 _CANDIDATES = 3  # crops of which the most colourful is taken
 
+#: On from shipped weights, in another world.
+_FINE: dict[str, Any] = {"rate": 1e-4, "kl": 1e-6, "focus_from": 0}
+FINE: dict[str, dict[str, Any]] = {
+    "cpu": {**_FINE, "steps": 2400, "whole_from": 1800, "validate_every": 300, "pictures": 6000},
+    "gpu": {**_FINE, "steps": 4000, "whole_from": 3000, "validate_every": 1000, "pictures": 24000, "rate": 2e-4},
+}
 PROFILES = {
     "cpu": Profile(),
     "gpu": Profile(
@@ -184,6 +205,7 @@ def train(
     pictures: Pictures,
     validation: Pictures,
     *,
+    start: str | Path | None = None,
     resume: bool = False,
     stop_at: int | None = None,
 ) -> Path | None:
@@ -194,6 +216,8 @@ def train(
         profile: the settings.
         pictures: training scenes, (n, 128, 128, 3) uint8.
         validation: scenes for the figures in the journal.
+        start: weights to go on from; None for new ones. Its latents have the variance that the scaling expects, which
+            is more than a new one's: ``kl`` has to be smaller, or it would pull them together (``FINE``).
         resume: go on from the checkpoint in ``out``, if there is one.
         stop_at: end, with a checkpoint, after so many steps.
     """
@@ -201,19 +225,20 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(profile.seed)
     device = profile.device
-    autoencoder = build("vae").to(device, memory_format=torch.channels_last).train()
+    autoencoder = load(start, "vae") if start is not None else build("vae")
+    autoencoder = autoencoder.to(device, memory_format=torch.channels_last).train()
     rates = Rates(profile.steps, profile.rate, profile.warmup)
     optimizer = torch.optim.AdamW(autoencoder.parameters(), lr=profile.rate, betas=(0.9, 0.99), weight_decay=1e-4)
-    journal, kept, start = Journal(out / "vae.log.jsonl"), out / "checkpoint.pt", 0
+    journal, kept, first = Journal(out / "vae.log.jsonl"), out / "checkpoint.pt", 0
     if resume and kept.exists():
         state = load_checkpoint(kept)
         autoencoder.load_state_dict(state["autoencoder"])
         optimizer.load_state_dict(state["optimizer"])
-        start = int(state["step"])
-        journal.cut(start)
+        first = int(state["step"])
+        journal.cut(first)
     else:
         journal.path.unlink(missing_ok=True)
-    journal.write(date=today(), training="autoencoder", **asdict(profile), **({"from_step": start} if start else {}))
+    journal.write(date=today(), training="autoencoder", **asdict(profile), **({"from_step": first} if first else {}))
     terms: Callable[..., tuple[Tensor, Tensor]] = loss_terms
     if profile.compiled:
         terms = torch.compile(loss_terms, dynamic=False)
@@ -244,7 +269,7 @@ def train(
         save_checkpoint(kept, step, {"autoencoder": autoencoder.state_dict(), "optimizer": optimizer.state_dict()})
 
     done = run_steps(
-        start, profile.steps, one_step, journal=journal, checkpoint=checkpoint, validate=validate,
+        first, profile.steps, one_step, journal=journal, checkpoint=checkpoint, validate=validate,
         log_every=profile.log_every, validate_every=profile.validate_every, stop_at=stop_at,
     )  # fmt: skip
     return export(autoencoder, out, profile, pictures, validation) if done == profile.steps else None
@@ -277,22 +302,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for weights, journal and checkpoint")
     parser.add_argument("--data", type=Path, help="folder for the drawn pictures; default: OUT/data")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in OUT")
+    parser.add_argument("--start", type=Path, help="weights to go on from, at a lower rate")
     parser.add_argument("--steps", type=int, help="another number of steps, with the same shares")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="other settings of the profile")
+    parser.add_argument("--processes", type=int, default=1, help="that draw")
     parser.add_argument("--no-compile", action="store_true", help="where there is no compiler; about half as fast")
     options = parser.parse_args(arguments)
     keep_memory()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     profile = PROFILES[options.profile]
+    if options.start:
+        profile = replace(profile, **FINE[options.profile])
     if options.steps:
         share = options.steps / profile.steps
         starts = {name: math.ceil(getattr(profile, name) * share) for name in ("focus_from", "whole_from")}
         profile = replace(profile, steps=options.steps, **starts)
     if options.no_compile:
         profile = replace(profile, compiled=False)
+    profile = changed(profile, options.set)
+    world = world_named(profile.world)
     data = options.data or options.out / "data"
-    pictures = cached_pictures(data, profile.pictures)
-    validation = cached_pictures(data, 256, "validation")
-    train(options.out, profile, pictures, validation, resume=options.resume)
+    pictures = cached_pictures(data, profile.pictures, world=world, processes=options.processes)
+    validation = cached_pictures(data, 256, "validation", world=world)
+    with compiled_in(options.out / "compiled"):
+        train(options.out, profile, pictures, validation, start=options.start, resume=options.resume)
 
 
 if __name__ == "__main__":

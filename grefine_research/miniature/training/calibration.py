@@ -27,6 +27,8 @@ from ..generator import make_sample
 from ..reference import miniature_reference
 from ..truth import phrase_truth
 from ..vocabulary import write_vocabulary
+from ..worlds import FIRST as FIRST_WORLD
+from ..worlds import WORLDS, World, world_named
 
 logger = logging.getLogger(__name__)
 
@@ -35,22 +37,25 @@ FIRST = 2_000_000
 _KINDS: tuple[tuple[str, ...], ...] = (("alignment",), (), ("alignment",), ("technical", "alignment"))
 
 
-def calibrate(folder: str | Path, pictures: int = 600) -> Calibration:
+def calibrate(folder: str | Path, pictures: int = 600, world: World = FIRST_WORLD) -> Calibration:
     """Write contrast vocabulary and calibration beside the CLIP and the embeddings of ``folder``; returns the
     calibration.
 
     Args:
         folder: with ``clip.safetensors``, ``clip.json`` and ``pq_embeddings.safetensors``.
         pictures: validation samples, three quarters of them with an alignment defect.
+        world: of the samples.
     """
     folder = Path(folder)
     weights = folder / FILES["clip"]
     write_vocabulary(weights.with_name(f"{weights.stem}.banks.json"))
     model = load_miniature_quality_model(folder=folder)
     with tqdm(total=pictures, unit="picture", desc="bounds") as bar:
-        made = calibrate_with_truth(model, _samples(pictures), lambda done, _: bar.update(done - bar.n) and None)
+        made = calibrate_with_truth(model, _samples(pictures, world), lambda done, _: bar.update(done - bar.n) and None)
     with tqdm(unit="picture", desc="quality") as bar:
-        measured = measure(model, miniature_reference(), progress=lambda done, _: bar.update(done - bar.n) and None)
+        measured = measure(
+            model, miniature_reference(world=world), progress=lambda done, _: bar.update(done - bar.n) and None
+        )
     made = replace(without_alignment(measured, made), pictures=made.pictures, phrases=made.phrases, quantile=None)
     made.save(calibration_path(weights))
     for scoring, bounds in made.bounds.items():
@@ -58,9 +63,9 @@ def calibrate(folder: str | Path, pictures: int = 600) -> Calibration:
     return made
 
 
-def _samples(count: int) -> Iterator[tuple[torch.Tensor, PromptTree, Truth]]:
+def _samples(count: int, world: World) -> Iterator[tuple[torch.Tensor, PromptTree, Truth]]:
     for number in range(count):
-        sample = make_sample("validation", FIRST + number, kinds=_KINDS[number % len(_KINDS)])
+        sample = make_sample("validation", FIRST + number, kinds=_KINDS[number % len(_KINDS)], world=world)
         tree = parse_prompt(sample.caption.prompt)
         yield torch.from_numpy(sample.image), tree, phrase_truth(sample, tree)
 
@@ -70,9 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Set the bounds of AQ-Map for the miniature CLIP.")
     parser.add_argument("--folder", type=Path, required=True, help="of clip.safetensors and pq_embeddings.safetensors")
     parser.add_argument("--pictures", type=int, default=600)
+    parser.add_argument("--world", choices=tuple(WORLDS), default=FIRST_WORLD.name)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    calibrate(options.folder, options.pictures)
+    calibrate(options.folder, options.pictures, world_named(options.world))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ from grefine_core.files import write_text, written_whole
 from grefine_core.miniature.world import SIDE
 
 from ..captions import describe
+from ..source_mark import source_mark
+from ..worlds import FIRST, WORLDS, Name, World
 from .clip_captions import MOST_FACTS, draw_mention, draw_short, facts_of, mentions_defect, with_mention
 from .clip_groups import CLOSEUP, GROUP, draw_closeups, draw_group
 from .clip_swaps import Swap, ask, swaps
@@ -30,12 +32,13 @@ FULLS, SHORTS = 3, 8
 """Captions drawn for every picture, of which a step takes one each."""
 _FULL_LENGTH, _SHORT_LENGTH, _SHORT_FACTS = 76, 32, 2
 _PART = 250
-_WORLD = 3
-"""Counts up when the world or its captions change, so that what was drawn before is not taken for it."""
 _VOCABULARY = 49408
 _STRANGE = 256
 """Tokens that no caption has, put into some as strange words: the tower has to bear words that it never learned."""
-_MOST_MENTIONS = 0.10
+#: Of a picture with a defect, so many of its short captions mention it.
+_MENTIONING: dict[Name, int] = {"first": 1, "second": 5}
+_MOST_MENTIONS: dict[Name, float] = {"first": 0.10, "second": 0.60}
+_SOURCES = tuple(f"training/clip_{part}.py" for part in ("captions", "data", "groups"))
 
 
 @dataclass
@@ -98,7 +101,9 @@ class Batch:
     mentions: float
 
 
-def make_data(folder: str | Path, groups: int, seed: int = 0, processes: int = 2, closeups: bool = False) -> Path:
+def make_data(
+    folder: str | Path, groups: int, seed: int = 0, processes: int = 2, closeups: bool = False, world: World = FIRST
+) -> Path:
     """Draw ``groups`` groups of scenes, or of close-ups, with their captions; what is there already stays.
 
     Returns:
@@ -106,14 +111,16 @@ def make_data(folder: str | Path, groups: int, seed: int = 0, processes: int = 2
         ``captions-*.jsonl`` with the captions in words.
     """
     side = CLOSEUP if closeups else SIDE
-    folder = Path(folder) / f"{'closeups' if closeups else 'clip'}-{_WORLD}-{seed}-{groups}"
+    folder = (
+        Path(folder) / f"{'closeups' if closeups else 'clip'}-{world.name}-{source_mark(*_SOURCES)}-{seed}-{groups}"
+    )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "images.u8"
     if not path.exists():
         with written_whole(path) as scratch:
             np.memmap(scratch, np.uint8, "w+", shape=(groups * GROUP, side, side, 3)).flush()
     starts = [start for start in range(0, groups, _PART) if not (folder / f"part-{start:06d}.npz").exists()]
-    tasks = [(str(folder), start, min(groups, start + _PART), groups, seed, closeups) for start in starts]
+    tasks = [(str(folder), start, min(groups, start + _PART), groups, seed, closeups, world.name) for start in starts]
     if tasks and processes > 1:
         with multiprocessing.get_context("spawn").Pool(processes) as pool:
             for done, _ in enumerate(pool.imap_unordered(_make_part, tasks)):
@@ -124,13 +131,13 @@ def make_data(folder: str | Path, groups: int, seed: int = 0, processes: int = 2
     return folder
 
 
-def load_data(*folders: Path) -> tuple[ClipData, ...]:
+def load_data(*folders: Path, world: World = FIRST) -> tuple[ClipData, ...]:
     """Read what :func:`make_data` wrote; all tokens are numbered anew, alike for all folders.
 
     Raises:
-        InputError: not drawn to the end, or more than 10 % of the captions mention a defect.
+        InputError: not drawn to the end, or more of the captions mention a defect than may.
     """
-    read = [_read(folder) for folder in folders]
+    read = [_read(folder, world) for folder in folders]
     used = np.unique(np.concatenate([[0], *(part[name].ravel() for _, part in read for name in ("fulls", "shorts"))]))
     numbers = np.zeros(_VOCABULARY, np.uint16)
     numbers[used] = np.arange(len(used), dtype=np.uint16)
@@ -154,7 +161,7 @@ def load_data(*folders: Path) -> tuple[ClipData, ...]:
     )
 
 
-def _read(folder: Path) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
+def _read(folder: Path, world: World) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
     parts = [dict(np.load(part)) for part in sorted(folder.glob("part-*.npz"))]
     side = CLOSEUP if folder.name.startswith("closeups") else SIDE
     shape = (sum(len(part["fulls"]) for part in parts), side, side, 3)
@@ -165,8 +172,9 @@ def _read(folder: Path) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
     share, faulty = (float(joined[name].mean()) for name in ("mentions", "faulty"))
     told = f"{shape[0]} pictures, {faulty:.2%} with a defect, {share:.2%} of the captions mention one"
     logger.info("%s", told)
-    if share > _MOST_MENTIONS:
-        raise InputError(f"{folder}: {told}; at most {_MOST_MENTIONS:.0%} may.")
+    most = _MOST_MENTIONS[world.name]
+    if share > most:
+        raise InputError(f"{folder}: {told}; at most {most:.0%} may.")
     return np.memmap(path, np.uint8, "r", shape=shape), joined
 
 
@@ -282,12 +290,12 @@ def _numbered(table: dict[int, Swap], numbers: NDArray[np.uint16]) -> dict[int, 
     }
 
 
-def _make_part(task: tuple[str, int, int, int, int, bool]) -> None:
+def _make_part(task: tuple[str, int, int, int, int, bool, Name]) -> None:
     """Draw the groups from ``start`` to ``end`` into the files of a folder."""
     from open_clip.tokenizer import SimpleTokenizer
 
     torch.set_num_threads(1)
-    name, start, end, groups, seed, closeups = task
+    name, start, end, groups, seed, closeups, world = task
     side = CLOSEUP if closeups else SIDE
     folder = Path(name)
     tokenizer = SimpleTokenizer()
@@ -304,7 +312,7 @@ def _make_part(task: tuple[str, int, int, int, int, bool]) -> None:
     }
     lines = []
     for index in range(start, end):
-        drawn, rng = (draw_closeups if closeups else draw_group)(index, seed)
+        drawn, rng = (draw_closeups if closeups else draw_group)(index, seed, WORLDS[world])
         for number, picture in enumerate(drawn):
             row = (index - start) * GROUP + number
             images[index * GROUP + number] = picture.image
@@ -312,8 +320,9 @@ def _make_part(task: tuple[str, int, int, int, int, bool]) -> None:
             shorts = [draw_short(picture.scene, rng) for _ in range(SHORTS)]
             if picture.fault:
                 fulls = [with_mention(text, picture.fault, rng) for text in fulls]
-                # The other short ones go on about what is shown: few captions in all may mention a defect.
-                shorts[0] = draw_mention(picture.fault, rng)
+                # The other short ones go on about what is shown.
+                mentioning = range(_MENTIONING[world])
+                shorts[: len(mentioning)] = [draw_mention(picture.fault, rng) for _ in mentioning]
             for column, text in enumerate(fulls):
                 part["fulls"][row, column] = _tokens(tokenizer, text, _FULL_LENGTH)
             for column, short in enumerate(shorts):

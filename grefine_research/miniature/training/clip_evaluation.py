@@ -27,6 +27,7 @@ from ..draw import item_masks
 from ..generator import make_sample
 from ..sample import FACTORS, Sample
 from ..scene import Item
+from ..worlds import FIRST, World
 from .clip_captions import MENTIONS, facts_of, phrase_bits
 
 BLOCKS = (3, 4, 5, 6)
@@ -43,14 +44,14 @@ class Samples:
     defective: dict[str, tuple[Sample, ...]]
 
 
-@lru_cache(maxsize=2)
-def validation_samples(count: int = 64, defective: int = 96) -> Samples:
+def validation_samples(count: int = 64, defective: int = 96, world: World = FIRST) -> Samples:
     """``count`` clean, matching validation samples, and ``defective`` ones of each factor."""
     return Samples(
-        tuple(make_sample("validation", index, kinds=()) for index in range(count)),
+        tuple(make_sample("validation", index, kinds=(), world=world) for index in range(count)),
         {
             factor: tuple(
-                make_sample("validation", index, kinds=(factor,), difficulty=0.3) for index in range(defective)
+                make_sample("validation", index, kinds=(factor,), difficulty=0.3, world=world)
+                for index in range(defective)
             )
             for factor in FACTORS
         },

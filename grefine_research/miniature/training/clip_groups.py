@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from grefine_core.miniature.world import COLOURS, FORMS, GROUNDS, PATTERNS, SIDE, SIZES, THINGS
 
-from .. import defects, layout
+from .. import defects
 from ..draw import draw
 from ..layout import changed_item, fits, sample_scene, without
 from ..scene import Item, Scene
+from ..worlds import FIRST, Name, World
 
 GROUP = 4
 """Pictures in a group."""
@@ -20,6 +21,8 @@ CLOSEUP = 72
 """Side of close-ups in pixels: those that a step sees, and 4 on each side to move them by."""
 #: Kinds of the one defect that each group has, in turn; the rational ones are the hardest to see.
 _FAULTS = ("rational", "technical", "natural", "rational", "technical", "natural", "rational")
+#: Pictures of a group that have a defect.
+FAULTY: dict[Name, int] = {"first": 1, "second": 2}
 _SEED = 20261122
 _WAYS = ("colour", "pattern", "kind", "remove", "size", "count", "swap", "ground")
 _SHARES = (0.24, 0.14, 0.14, 0.14, 0.1, 0.08, 0.12, 0.04)
@@ -40,14 +43,14 @@ class Drawn:
     fault: str | None
 
 
-def draw_group(index: int, seed: int = 0) -> tuple[list[Drawn], np.random.Generator]:
+def draw_group(index: int, seed: int = 0, world: World = FIRST) -> tuple[list[Drawn], np.random.Generator]:
     """Draw group ``index``: a training scene, and others that differ from it in one thing each.
 
     Returns:
         The pictures, and the generator for their captions.
     """
     rng = np.random.default_rng([_SEED, seed, index])
-    base = sample_scene(rng, "train", float(rng.uniform(0.0, 1.0)))
+    base = sample_scene(rng, "train", float(rng.uniform(0.0, 1.0)), world)
     scenes = [base]
     while len(scenes) < GROUP:
         changed = change(base, rng)
@@ -55,13 +58,17 @@ def draw_group(index: int, seed: int = 0) -> tuple[list[Drawn], np.random.Genera
             scenes.append(changed)
     images = [draw(scene) for scene in scenes]
     faults: list[str | None] = [None] * GROUP
-    # The last picture is the first one with a defect.
-    image, defect = defects.add(images[0], base, _FAULTS[index % len(_FAULTS)], rng, float(rng.uniform(0.0, 0.6)))
-    scenes[-1], images[-1], faults[-1] = base, image, defect.name
+    # The last picture is the first one with a defect; one before it is of a scene that is else not shown.
+    scenes[-1] = base
+    for number in range(FAULTY[world.name]):
+        at, kind = GROUP - 1 - number, _FAULTS[(index + 3 * number) % len(_FAULTS)]
+        drawn = images[0] if number == 0 else images[at]
+        images[at], defect = defects.add(drawn, scenes[at], kind, rng, float(rng.uniform(0.0, 0.6)))
+        faults[at] = defect.name
     return [Drawn(*parts) for parts in zip(scenes, map(_bytes, images), faults, strict=True)], rng
 
 
-def draw_closeups(index: int, seed: int = 0) -> tuple[list[Drawn], np.random.Generator]:
+def draw_closeups(index: int, seed: int = 0, world: World = FIRST) -> tuple[list[Drawn], np.random.Generator]:
     """Draw group ``index`` of close-ups: one item each, cut out of a training scene of nothing else.
 
     The four differ in the kind of their item alone, or, less often, in its colour or pattern.
@@ -72,13 +79,14 @@ def draw_closeups(index: int, seed: int = 0) -> tuple[list[Drawn], np.random.Gen
     rng = np.random.default_rng([_SEED, seed, index, 1])
     while True:
         kind = str(rng.choice(FORMS)) if rng.random() < 0.8 else str(rng.choice(THINGS))
-        size, radius = (None, rng.uniform(15.0, 25.0)) if rng.random() < 0.7 else ("small", rng.uniform(12.0, 14.5))
+        middling, small = world.closeups
+        size, radius = (None, rng.uniform(*middling)) if rng.random() < 0.7 else ("small", rng.uniform(*small))
         form = kind in FORMS
         colour = str(rng.choice(list(COLOURS))) if form else None
         pattern = str(rng.choice(PATTERNS)) if form and rng.random() < 0.4 else None
         y, x = (float(at) for at in SIDE / 2 + rng.uniform(-6.0, 6.0, 2))
-        item = Item(kind, colour, pattern, size, 1, y, x, float(radius))
-        base = Scene(str(rng.choice(GROUNDS)), (item,), (), int(rng.integers(1 << 31)))
+        item = Item(kind, colour, pattern, size, 1, y, x, float(radius), world=world)
+        base = Scene(str(rng.choice(GROUNDS)), (item,), (), int(rng.integers(1 << 31)), world)
         if fits(base, "train"):
             break
     scenes = [base]
@@ -122,7 +130,7 @@ def change(scene: Scene, rng: np.random.Generator) -> Scene | None:
     elif index in tied and any(r.name == "on" and index in (r.subject, r.object) for r in scene.relations):
         return None
     else:
-        changed = _replaced(scene, index, _resized(item, rng) if way == "size" else _recounted(item, rng))
+        changed = _replaced(scene, index, (_resized if way == "size" else _recounted)(item, len(scene.items), rng))
         changed = changed if changed is not None and _has_room(changed, index) else None
     return changed if changed is not None and fits(changed, "train") else None
 
@@ -143,19 +151,20 @@ def _swapped(scene: Scene, index: int, rng: np.random.Generator) -> Scene | None
     return _replaced(changed, other, replace(second, colour=first.colour, pattern=first.pattern))
 
 
-def _resized(item: Item, rng: np.random.Generator) -> Item:
+def _resized(item: Item, items: int, rng: np.random.Generator) -> Item:
     size = str(rng.choice([size for size in SIZES if size != item.size]))
     if item.count > 1:
         return item
-    return replace(item, size=size, radius=float(rng.uniform(*layout._RADII[size])))
+    return replace(item, size=size, radius=float(rng.uniform(*item.world.radius(size, 1, items))))
 
 
-def _recounted(item: Item, rng: np.random.Generator) -> Item:
-    count = int(rng.choice([count for count in (1, 2, 3) if count != item.count]))
+def _recounted(item: Item, items: int, rng: np.random.Generator) -> Item:
+    counts = range(1, item.world.most_copies + 1)
+    count = int(rng.choice([count for count in counts if count != item.count]))
     if count == 1:
-        return replace(item, count=1, size="small", radius=float(rng.uniform(*layout._RADII["small"])))
+        return replace(item, count=1, size="small", radius=float(rng.uniform(*item.world.radius("small", 1, items))))
     small = "small" if item.size == "small" else None
-    return replace(item, count=count, size=small, radius=float(rng.uniform(*layout._SEVERAL)))
+    return replace(item, count=count, size=small, radius=float(rng.uniform(*item.world.copies)))
 
 
 def _replaced(scene: Scene, index: int, item: Item) -> Scene:

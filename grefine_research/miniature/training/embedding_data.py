@@ -6,7 +6,6 @@ samples, when the finished maps are scored.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import multiprocessing
 from collections.abc import Iterator, Sequence
@@ -26,6 +25,8 @@ from ...evaluation.statistics import auroc
 from ...training import Targets
 from ..generator import make_sample
 from ..sample import FACTORS
+from ..source_mark import source_mark
+from ..worlds import FIRST, WORLDS, Name, World
 
 logger = logging.getLogger(__name__)
 
@@ -41,21 +42,24 @@ class Pictures:
     """Samples 0 … count - 1 of a split, in ``part-*.npz`` of a folder; parts that are missing are drawn.
 
     Args:
-        folder: for all splits and counts; a part has its own difficulty in its name, and what the generator makes of
-            its first sample: after a change of the generator parts are drawn anew.
+        folder: for all splits and counts; a part has world, difficulty and a mark of the generator's code in its name:
+            after a change of the generator parts are drawn anew.
         split: of the samples.
         count: how many.
         difficulty: of the samples.
         processes: that draw; 1 draws in this process.
+        world: of the samples.
     """
 
-    def __init__(self, folder: Path, split: Split, count: int, difficulty: float = 0.5, processes: int = 2) -> None:
+    def __init__(
+        self, folder: Path, split: Split, count: int, difficulty: float = 0.5, processes: int = 2, world: World = FIRST
+    ) -> None:
         self.count = count
-        stem = f"{split}-{difficulty:g}-{_generator_now(split, difficulty)}"
+        stem = f"{world.name}-{split}-{difficulty:g}-{source_mark()}"
         self.keys = [f"{stem}/{index}" for index in range(count)]
         folder.mkdir(parents=True, exist_ok=True)
         tasks = [
-            (folder / f"{stem}-{start:06d}-{min(PART, count - start)}.npz", split, difficulty, start)
+            (folder / f"{stem}-{start:06d}-{min(PART, count - start)}.npz", split, difficulty, start, world.name)
             for start in range(0, count, PART)
         ]
         self.parts = [task[0] for task in tasks]
@@ -103,30 +107,22 @@ class Pictures:
         return Targets({"overall": mos, **factors} if overall else factors, mos)
 
 
-def _generator_now(split: Split, difficulty: float) -> str:
-    """Changes with what the generator draws."""
-    digest = hashlib.blake2b(digest_size=4)
-    for index in range(3):
-        sample = make_sample(split, index, difficulty=difficulty)
-        digest.update(np.rint(255 * sample.image).astype(np.uint8).tobytes())
-        digest.update(repr([round(sample.severity(name), 4) for name in FACTORS]).encode())
-    return digest.hexdigest()
-
-
-def _draw_part(task: tuple[Path, Split, float, int]) -> None:
+def _draw_part(task: tuple[Path, Split, float, int, Name]) -> None:
     """Draw one part; the file is there as a whole or not at all."""
-    path, split, difficulty, start = task
+    path, split, difficulty, start, world = task
     count = int(path.stem.rsplit("-", 1)[1])
     images, severity = [], []
     for index in range(start, start + count):
-        sample = make_sample(split, index, difficulty=difficulty)
+        sample = make_sample(split, index, difficulty=difficulty, world=WORLDS[world])
         images.append(np.rint(255 * sample.image).astype(np.uint8))
         severity.append([sample.severity(name) for name in FACTORS])
     with written_whole(path) as scratch:
         np.savez(scratch, images=np.stack(images), severity=np.asarray(severity, np.float32))
 
 
-def map_figures(model: QualityModel, count: int, difficulty: float = 0.5, start: int = 1_000_000) -> dict[str, float]:
+def map_figures(
+    model: QualityModel, count: int, difficulty: float = 0.5, start: int = 1_000_000, world: World = FIRST
+) -> dict[str, float]:
     """Score the defect map of perceptual defects against their masks, on validation samples that nothing else uses.
 
     Args:
@@ -134,6 +130,7 @@ def map_figures(model: QualityModel, count: int, difficulty: float = 0.5, start:
         count: samples.
         difficulty: of the samples.
         start: index of the first one.
+        world: of the samples.
 
     Returns:
         ``iou``: mean over defective pictures at 0.5; ``iou_best`` and ``threshold``: the same at the threshold that
@@ -144,7 +141,7 @@ def map_figures(model: QualityModel, count: int, difficulty: float = 0.5, start:
 
     maps, truths, scores, labels = [], [], [], []
     for index in range(start, start + count):
-        sample = make_sample("validation", index, difficulty=difficulty)
+        sample = make_sample("validation", index, difficulty=difficulty, world=world)
         found = perceptual_quality(model, torch.from_numpy(sample.image)[None])
         truth = np.zeros(sample.image.shape[:2], bool)
         for defect in sample.defects:

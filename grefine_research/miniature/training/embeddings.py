@@ -30,6 +30,8 @@ from ...training import PromptTuningOptions, TunedPrompts, build_features, tune_
 from ...training.fingerprint import model_fingerprint
 from ...training.prompt_tuning import AFTERWARDS
 from ...training.settings import parse_settings
+from ..source_mark import source_mark
+from ..worlds import FIRST, WORLDS, World, world_named
 from .embedding_data import Pictures, map_figures
 from .loop import today
 
@@ -70,6 +72,7 @@ def train_embeddings(
     blocks: int = DEFAULT_BLOCKS,
     map_samples: int = 200,
     processes: int = 2,
+    world: World = FIRST,
     arguments: Mapping[str, Any] | None = None,
 ) -> TunedPrompts:
     """Draw, encode, train, and write ``pq_embeddings.safetensors`` with ``pq_embeddings.training.json``.
@@ -85,6 +88,7 @@ def train_embeddings(
         blocks: last blocks with V-V attention.
         map_samples: validation samples that score the maps at the end; 0 for none.
         processes: that draw.
+        world: of the samples.
         arguments: noted in the log.
     """
     from tqdm import tqdm
@@ -93,10 +97,10 @@ def train_embeddings(
     clip, _ = load_clip(clip_file)
     data = []
     for split, count in (("train", pictures), ("validation", validation)):
-        drawn = Pictures(work / "pictures", split, count, difficulty, processes)  # type: ignore[arg-type]
+        drawn = Pictures(work / "pictures", split, count, difficulty, processes, world)  # type: ignore[arg-type]
         with tqdm(total=count, desc=f"encoding {split}", unit="picture", mininterval=5, disable=None) as bar:
             features = build_features(
-                work / f"features-{split}-{blocks}",
+                work / f"features-{world.name}-{split}-{blocks}",
                 clip,
                 drawn.keys,
                 drawn.read,
@@ -113,13 +117,14 @@ def train_embeddings(
             bar.update(entry["epoch"] - bar.n)
             bar.set_postfix(loss=f"{entry['loss']:.4f}", srocc=f"{entry['monitor']:.4f}")
 
+        settings = (trained, pictures, validation, overall, difficulty, blocks, world.name, source_mark())
+        name = _name(clip, *settings)
         found = tune_prompts(
             clip,
             *data[0],
             options,
             validation=data[1],
-            checkpoint=work
-            / f"checkpoint-{_name(clip, trained, pictures, validation, overall, difficulty, blocks)}.safetensors",
+            checkpoint=work / f"checkpoint-{name}.safetensors",
             epoch_end=epoch_end,
         )
     out.mkdir(parents=True, exist_ok=True)
@@ -127,7 +132,7 @@ def train_embeddings(
     found.save(target, {"grefine": "miniature PQ embeddings", "seed": str(options.seed), "date": today()})
     figures: dict[str, float] = dict(found.figures)
     if map_samples:
-        scored = map_figures(QualityModel(clip, target, blocks=blocks), map_samples, difficulty)
+        scored = map_figures(QualityModel(clip, target, blocks=blocks), map_samples, difficulty, world=world)
         figures |= {f"scenes {name}": value for name, value in scored.items()}
     log = {
         "date": today(),
@@ -169,6 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--blocks", type=int, default=DEFAULT_BLOCKS, help="last blocks with V-V attention")
     parser.add_argument("--overall", choices=("joint", "own"), default="own", help="how the overall factor learns")
     parser.add_argument("--processes", type=int, default=2, help="that draw")
+    parser.add_argument("--world", choices=tuple(WORLDS), default=FIRST.name)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="other options of the prompt tuning")
     chosen = parser.parse_args(arguments)
@@ -188,6 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         blocks=chosen.blocks,
         map_samples=chosen.map_samples,
         processes=chosen.processes,
+        world=world_named(chosen.world),
         arguments={name: value for name, value in noted.items() if name not in ("clip", "out", "work")},
     )
 

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..worlds import Name, world_named
 from .clip_data import ClipData, draw_batch, load_data, make_data
 from .clip_files import CONFIG, export, export_guide
 from .clip_guide import Guide
@@ -47,6 +48,7 @@ class Profile:
         seed: decides everything.
         validate_every: steps between two validations.
         device: "cpu" or "cuda".
+        world: whose pictures.
     """
 
     groups: int = 16000
@@ -62,6 +64,7 @@ class Profile:
     seed: int = 0
     validate_every: int = 600
     device: str = "cpu"
+    world: Name = "first"
 
 
 PROFILES = {
@@ -211,7 +214,8 @@ def train(
         from .clip_evaluation import evaluate_guide, validation_samples
 
         trainer.guide.eval()
-        figures = evaluate_guide(trainer.guide, trainer.model(), validation_samples())
+        samples = validation_samples(world=world_named(profile.world))
+        figures = evaluate_guide(trainer.guide, trainer.model(), samples)
         trainer.guide.train()
         return figures
 
@@ -235,8 +239,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     keep_memory()
     profile = changed(PROFILES[options.profile], options.set)
     folder = options.data or options.out.parent / "data" / "clip"
-    scenes = make_data(folder, profile.groups, 0, options.processes)
-    data, closeups = load_data(scenes, make_data(folder, profile.closeups, 0, options.processes, closeups=True))
+    world = world_named(profile.world)
+    scenes, near = (
+        make_data(folder, groups, 0, options.processes, closeups=closeups, world=world)
+        for groups, closeups in ((profile.groups, False), (profile.closeups, True))
+    )
+    data, closeups = load_data(scenes, near, world=world)
     file = train(profile, data, closeups, options.out, resume=options.resume)
     logger.info("written: %s", file)
 

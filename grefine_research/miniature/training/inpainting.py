@@ -1,10 +1,12 @@
 """Train the miniature inpainting model: Stable Diffusion 1.5's kind, nine channels, noise prediction.
 
     python -m grefine_research.miniature.training.inpainting --profile cpu --clip clip.safetensors --vae vae.safetensors
-        --out DIR [--data DIR] [--resume]
+        --out DIR [--start FILE] [--data DIR] [--resume]
 
 It learns from clean training scenes alone: their latents, the latents of what random masks leave of them, their
 captions through the frozen text half of the miniature CLIP, every tenth caption left out for classifier-free guidance.
+With ``texts`` the text half learns with it and is written to DIR/text_encoder.safetensors, all but its tokens: what
+tells pictures apart is not what paints them.
 Close-ups of one item come first, and again every few steps: a quarter of a scene's area, so four times as many a step.
 Writes DIR/unet.safetensors (an average over the last steps' weights), DIR/unet.log.jsonl and DIR/checkpoint.pt.
 """
@@ -15,6 +17,7 @@ import argparse
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +26,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from grefine_core.miniature.networks import SCHEDULER_CONFIG, build, load, save
+from grefine_core.miniature.loading import TEXT_FILE
+from grefine_core.miniature.networks import SCHEDULER_CONFIG, build, learning_states, load, save
+from grefine_core.models.files import write_tensors
 
+from ..worlds import Name, world_named
 from .latents import Latents, cached_closeups, cached_latents, tokenize
 from .loop import (
     Averaged,
     Journal,
     Rates,
     changed,
+    compiled_in,
     keep_memory,
     load_checkpoint,
     noise,
@@ -65,6 +72,9 @@ class Profile:
         coarse: weight of the error of means over 4×4 latents: of all errors those are the ones that change a ground's
             colour, and among sixteen times as many others they hardly count.
         compiled: whether the loss is compiled; needs a compiler.
+        lean: whether the UNet attends at 8×8 latents alone.
+        texts: learning rate of its own text tower, as a share of the UNet's; 0 leaves it CLIP's.
+        world: whose scenes.
     """
 
     steps: int = 12500
@@ -86,11 +96,20 @@ class Profile:
     seed: int = SEED
     device: str = "cpu"
     compiled: bool = True
+    lean: bool = False
+    texts: float = 0.0
+    world: Name = "first"
     log_every: int = 50
     validate_every: int = 1000
     checked: int = 128
 
 
+#: On from weights of another world: forms are known, so few steps with close-ups come first.
+_FINE: dict[str, Any] = {"rate": 3e-4, "first": 200, "again": 3, "texts": 0.25}
+FINE: dict[str, dict[str, Any]] = {
+    "cpu": {**_FINE, "steps": 20_000, "pictures": 6000, "views": 9000, "closeups": 6000},
+    "gpu": {**_FINE, "steps": 4000, "pictures": 24000, "views": 12000, "closeups": 6000, "rate": 6e-4},
+}
 PROFILES = {
     "cpu": Profile(),
     "gpu": Profile(
@@ -176,6 +195,7 @@ def train(
     clip: nn.Module,
     *,
     resume: bool = False,
+    start: str | Path | None = None,
     stop_at: int | None = None,
     notes: dict[str, str] | None = None,
 ) -> Path | None:
@@ -187,7 +207,8 @@ def train(
         latents: of the training views.
         closeups: of the training close-ups.
         validation: of validation views, for the figures in the journal.
-        clip: the miniature CLIP, an open_clip module; it stays as it is.
+        clip: the miniature CLIP, an open_clip module; it stays as it is, unless ``texts`` lets its text half learn.
+        start: weights of a UNet to go on from; a lean one leaves out what it does not have.
         resume: go on from the checkpoint in ``out``, if there is one.
         stop_at: end, with a checkpoint, after so many steps.
         notes: go into the metadata of the weights.
@@ -197,29 +218,43 @@ def train(
     torch.manual_seed(profile.seed)
     device = profile.device
     clip = clip.to(device).eval()
-    empty, states_of = tokenize([""])[0], TextCache(clip)
-    unet = build("unet").to(device, memory_format=torch.channels_last).train()
+    empty = tokenize([""])[0]
+    tower = _text_half(clip.requires_grad_(False)).requires_grad_(profile.texts > 0)
+    states_of = partial(learning_states, clip) if profile.texts else TextCache(clip)
+    unet = build("unet", profile.lean)
+    if start is not None:
+        unet.load_state_dict({**unet.state_dict(), **_fitting(load(start, "unet"), unet)})
+    unet = unet.to(device, memory_format=torch.channels_last).train()
     if device == "cpu":
         plain_attention(unet)
     rates = Rates(profile.steps, profile.rate, profile.warmup)
-    optimizer = torch.optim.AdamW(unet.parameters(), lr=profile.rate, betas=(0.9, 0.99), weight_decay=1e-2)
-    average = Averaged(unet, profile.average)
-    journal, kept, start = Journal(out / "unet.log.jsonl"), out / "checkpoint.pt", 0
+    groups = [(unet, 1.0), *([(tower, profile.texts)] if profile.texts else [])]
+    optimizer = torch.optim.AdamW(
+        [{"params": list(part.parameters()), "share": share} for part, share in groups],
+        lr=profile.rate,
+        betas=(0.9, 0.99),
+        weight_decay=1e-2,
+    )
+    average, told = Averaged(unet, profile.average), Averaged(tower, profile.average)
+    journal, kept, first = Journal(out / "unet.log.jsonl"), out / "checkpoint.pt", 0
     if resume and kept.exists():
         state = load_checkpoint(kept)
         unet.load_state_dict(state["unet"])
         optimizer.load_state_dict(state["optimizer"])
         average.shadow = {name: value.to(device) for name, value in state["average"].items()}
-        start = int(state["step"])
-        journal.cut(start)
+        if profile.texts:
+            tower.load_state_dict(state["tower"])
+            told.shadow = {name: value.to(device) for name, value in state["told"].items()}
+        first = int(state["step"])
+        journal.cut(first)
     else:
         journal.path.unlink(missing_ok=True)
-    journal.write(date=today(), training="inpainting", **asdict(profile), **({"from_step": start} if start else {}))
+    journal.write(date=today(), training="inpainting", **asdict(profile), **({"from_step": first} if first else {}))
     loss: Callable[..., Tensor] = torch.compile(loss_of, dynamic=False) if profile.compiled else loss_of
 
     def prepared(batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         inputs = torch.cat([batch.noisy, batch.mask, batch.masked], dim=1)
-        states = states_of(batch.tokens)
+        states = states_of(batch.tokens.to(device))
         inputs = inputs.to(device, memory_format=torch.channels_last)
         return inputs, batch.times.to(device), states, batch.unit.to(device), batch.weight.to(device)
 
@@ -229,16 +264,19 @@ def train(
         source, count = (closeups, 4 * profile.batch) if near_by else (latents, profile.batch)
         values = prepared(draw_batch(source, profile, empty, rng, count))
         for group in optimizer.param_groups:
-            group["lr"] = rates.at(step)
+            group["lr"] = group["share"] * rates.at(step)
         error = loss(unet, *values, profile.coarse)
         optimizer.zero_grad(set_to_none=True)
         error.backward()
         torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
+        if profile.texts:
+            torch.nn.utils.clip_grad_norm_(tower.parameters(), 1.0)
+            told.update(step)
         optimizer.step()
         average.update(step)
         return {"loss": error, "loss_of_closeups" if near_by else "loss_of_scenes": error}
 
-    checked = build("unet").to(device).eval()
+    checked = build("unet", profile.lean).to(device).eval()
 
     @torch.no_grad()
     def validated() -> float:
@@ -256,10 +294,10 @@ def train(
 
     def checkpoint(step: int) -> None:
         parts = {"unet": unet.state_dict(), "optimizer": optimizer.state_dict(), "average": average.shadow}
-        save_checkpoint(kept, step, parts)
+        save_checkpoint(kept, step, {**parts, "tower": tower.state_dict(), "told": told.shadow})
 
     done = run_steps(
-        start, profile.steps, one_step, journal=journal, checkpoint=checkpoint, validate=validate,
+        first, profile.steps, one_step, journal=journal, checkpoint=checkpoint, validate=validate,
         log_every=profile.log_every, validate_every=profile.validate_every, stop_at=stop_at,
     )  # fmt: skip
     if done < profile.steps:
@@ -267,7 +305,23 @@ def train(
     figure = validated()
     journal.write(step=done, validation_loss_of_export=figure)
     notes = {"date": today(), "seed": str(profile.seed), "steps": str(done), "loss": f"{figure:.4f}", **(notes or {})}
+    if profile.texts:
+        write_tensors(out / TEXT_FILE, {name: value.half() for name, value in told.shadow.items()}, notes)
     return save(checked, out / "unet.safetensors", "unet", notes)
+
+
+def _text_half(clip: Any) -> nn.Module:
+    """What learns of the text tower, under its own names: all but the tokens, and the projection, which is not used."""
+    half = nn.Module()
+    half.transformer, half.ln_final = clip.transformer, clip.ln_final
+    half.positional_embedding = clip.positional_embedding
+    return half
+
+
+def _fitting(source: nn.Module, target: nn.Module) -> dict[str, Tensor]:
+    """The tensors of ``source`` that ``target`` has as well."""
+    wanted = target.state_dict()
+    return {name: value for name, value in source.state_dict().items() if name in wanted}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -280,8 +334,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--vae", type=Path, required=True, help="vae.safetensors")
     parser.add_argument("--out", type=Path, required=True, help="folder for weights, journal and checkpoint")
     parser.add_argument("--data", type=Path, help="folder for pictures and latents; default: OUT/data")
+    parser.add_argument("--start", type=Path, help="unet.safetensors to go on from, its text tower as well")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in OUT")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="other settings of the profile")
+    parser.add_argument("--processes", type=int, default=1, help="that draw")
     parser.add_argument("--no-compile", action="store_true", help="where there is no compiler; about half as fast")
     parser.add_argument("--prepare", action="store_true", help="only draw and encode the pictures; needs no CLIP")
     options = parser.parse_args(arguments)
@@ -289,21 +345,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error("--clip is needed, except with --prepare")
     keep_memory()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    profile = changed(PROFILES[options.profile], options.set)
+    profile = PROFILES[options.profile]
+    profile = changed(replace(profile, **FINE[options.profile]) if options.start else profile, options.set)
     profile = replace(profile, compiled=profile.compiled and not options.no_compile)
     data = options.data or options.out / "data"
     autoencoder = load(options.vae, "vae").to(profile.device)
-    given: dict[str, Any] = {"device": profile.device, "compiled": profile.compiled}
-    pictures = cached_pictures(data, profile.pictures)
-    latents = cached_latents(data, autoencoder, pictures, profile.views, **given)
-    closeups = cached_closeups(data, autoencoder, profile.closeups, **given)
+    world = world_named(profile.world)
+    given: dict[str, Any] = {"device": profile.device, "compiled": profile.compiled, "world": world}
+    pictures = cached_pictures(data, profile.pictures, world=world, processes=options.processes)
+    with compiled_in(data / "compiled"):
+        latents = cached_latents(data, autoencoder, pictures, profile.views, **given)
+        closeups = cached_closeups(data, autoencoder, profile.closeups, **given)
     given["compiled"] = False
-    known = cached_pictures(data, 256, "validation")
+    known = cached_pictures(data, 256, "validation", world=world)
     validation = cached_latents(data, autoencoder, known, 256, "validation", **given)
     if options.prepare:
         return
     clip, _ = load_clip(options.clip)
-    train(options.out, profile, latents, closeups, validation, clip, resume=options.resume)
+    with compiled_in(options.out / "compiled"):
+        train(options.out, profile, latents, closeups, validation, clip, start=options.start, resume=options.resume)
 
 
 if __name__ == "__main__":

@@ -21,13 +21,14 @@ from grefine_core.files import write_text
 from grefine_core.miniature.networks import FACTOR, LATENT_CHANNELS, LATENT_SIDE, SCALING, TEXT_LENGTH, pad_with_end
 from grefine_core.miniature.world import Split
 
+from ..source_mark import source_mark
+from ..worlds import FIRST, World
 from .autoencoder import to_network
 from .pictures import SEED
 from .views import CAPTIONS, CLOSEUP_SIDE, View, closeup_at, view_at
 
 logger = logging.getLogger(__name__)
 _CHUNK = 32
-_MARKED = 16
 _NOTED = 32  # chunks between two notes of how far it came
 
 
@@ -88,6 +89,7 @@ def cached_latents(
     split: Split = "train",
     *,
     seed: int = SEED,
+    world: World = FIRST,
     device: str = "cpu",
     compiled: bool = False,
 ) -> Latents:
@@ -96,9 +98,9 @@ def cached_latents(
     What was made with another encoder, of other views, or with another count or seed is not used. An interruption costs
     some views.
     """
-    made_from = {"encoder": _digest(autoencoder), "count": count, "seed": seed}
-    views = partial(view_at, pictures=pictures, split=split, seed=seed)
-    work = _Work(Path(folder) / f"views-{split}-{count}", views, LATENT_SIDE, made_from, len(pictures))
+    made_from = {**_made_from(autoencoder, count, seed, world), "pictures": len(pictures)}
+    views = partial(view_at, pictures=pictures, split=split, seed=seed, world=world)
+    work = _Work(Path(folder) / f"views-{split}-{count}", views, LATENT_SIDE, made_from)
     return work.latents(autoencoder, device, compiled)
 
 
@@ -108,35 +110,34 @@ def cached_closeups(
     count: int,
     *,
     seed: int = SEED,
+    world: World = FIRST,
     device: str = "cpu",
     compiled: bool = False,
 ) -> Latents:
     """Close-ups 0 … ``count`` - 1 of the training split through the encoder, kept as :func:`cached_latents` does."""
-    made_from = {"encoder": _digest(autoencoder), "count": count, "seed": seed}
-    views = partial(closeup_at, seed=seed)
-    work = _Work(Path(folder) / f"closeups-{count}", views, CLOSEUP_SIDE // FACTOR, made_from, count)
+    views = partial(closeup_at, seed=seed, world=world)
+    made_from = _made_from(autoencoder, count, seed, world)
+    work = _Work(Path(folder) / f"closeups-{count}", views, CLOSEUP_SIDE // FACTOR, made_from)
     return work.latents(autoencoder, device, compiled)
 
 
 @dataclass(frozen=True)
 class _Work:
-    """Views to be encoded into the files ``stem``.*; ``of`` is how many pictures they show."""
+    """Views to be encoded into the files ``stem``.*."""
 
     stem: Path
     view: Callable[[int], View]
     side: int
     made_from: dict[str, Any]
-    of: int
 
     def latents(self, autoencoder: Any, device: str, compiled: bool) -> Latents:
         self.stem.parent.mkdir(parents=True, exist_ok=True)
         note = Path(f"{self.stem}.json")
-        made_from = {**self.made_from, "views": self.mark()}
-        count = int(made_from["count"])
+        count = int(self.made_from["count"])
         state = json.loads(note.read_text(encoding="utf-8")) if note.exists() else {}
-        done = int(state["done"]) if state.get("made_from") == made_from else 0
+        done = int(state["done"]) if state.get("made_from") == self.made_from else 0
         if done < count:
-            self.encode(note, made_from, done, autoencoder, device, compiled)
+            self.encode(note, done, autoencoder, device, compiled)
         return self.arrays("r")
 
     def arrays(self, mode: Any) -> Latents:
@@ -152,12 +153,10 @@ class _Work:
             array("tokens", np.uint16, CAPTIONS, TEXT_LENGTH),
         )
 
-    def encode(
-        self, note: Path, made_from: dict[str, Any], done: int, autoencoder: Any, device: str, compiled: bool
-    ) -> None:
+    def encode(self, note: Path, done: int, autoencoder: Any, device: str, compiled: bool) -> None:
         from tqdm import tqdm
 
-        count, seed = int(made_from["count"]), int(made_from["seed"])
+        count, seed = int(self.made_from["count"]), int(self.made_from["seed"])
         arrays = self.arrays("r+" if done else "w+")
 
         def means(batch: Tensor) -> Tensor:
@@ -179,15 +178,13 @@ class _Work:
             arrays.tokens[part] = tokens.view(len(views), CAPTIONS, TEXT_LENGTH).numpy().astype(np.uint16)
             if (number + 1) % _NOTED == 0 or part.stop == count:
                 arrays.flush()
-                write_text(note, json.dumps({"done": part.stop, "made_from": made_from}))
+                write_text(note, json.dumps({"done": part.stop, "made_from": self.made_from}))
 
-    def mark(self) -> str:
-        """Of the first few views."""
-        digest = hashlib.sha256(str(self.of).encode())
-        for index in range(_MARKED):
-            view = self.view(index)
-            digest.update(repr(view.captions).encode() + view.picture.tobytes() + view.mask.tobytes())
-        return digest.hexdigest()
+
+def _made_from(autoencoder: Any, count: int, seed: int, world: World) -> dict[str, Any]:
+    """What tells the views of one encoder, world and code from those of others."""
+    source = source_mark("training/views.py", "training/clip_groups.py", "training/pictures.py", "training/latents.py")
+    return {"encoder": _digest(autoencoder), "count": count, "seed": seed, "world": world.name, "source": source}
 
 
 def _stacked(views: Sequence[View]) -> tuple[Tensor, Tensor]:

@@ -10,9 +10,12 @@ import ctypes
 import json
 import logging
 import math
+import os
+import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -27,6 +30,7 @@ from grefine_core.files import write_text, written_whole
 logger = logging.getLogger(__name__)
 #: Numbers of settings in glibc's malloc.h.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
+_COMPILED = "TORCHINDUCTOR_CACHE_DIR"
 
 
 def changed(profile: Any, changes: Sequence[str]) -> Any:
@@ -87,6 +91,31 @@ def keep_memory() -> None:
         return
     for setting, value in ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, (1 << 31) - 1), (_TOP_PAD, 1 << 28)):
         mallopt(setting, value)
+
+
+@contextmanager
+def compiled_in(folder: Path) -> Iterator[None]:
+    """Let torch.compile keep what it compiles in a folder of this training's own.
+
+    A compiler that is killed leaves half a library behind, which every later run would fail to load. So a file marks
+    the folder as in use; where an earlier run did not end by itself, what it compiled is dropped.
+    """
+    mark = folder / "in-use"
+    if mark.exists():
+        logger.info("%s: the run before was cut off; it is compiled anew", folder)
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    before = os.environ.get(_COMPILED)
+    os.environ[_COMPILED] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_COMPILED]
+        else:
+            os.environ[_COMPILED] = before
+    mark.unlink()
 
 
 def today() -> str:
@@ -165,7 +194,7 @@ def run_steps(
 
     sums: dict[str, Tensor] = {}
     counts: Counter[str] = Counter()
-    count, since, kept_at = 0, time.monotonic(), time.monotonic()
+    count, since, kept_at, spent = 0, time.monotonic(), time.monotonic(), time.process_time()
     end = steps if stop_at is None else min(steps, stop_at)
     for step in tqdm(range(start, end), initial=start, total=steps, mininterval=10, disable=None):
         for name, value in one_step(step).items():
@@ -176,8 +205,8 @@ def run_steps(
         if done % log_every == 0 or done == end:
             pace = count / max(1e-9, time.monotonic() - since)
             means = {name: float(value) / counts[name] for name, value in sums.items()}
-            journal.write(step=done, steps_per_s=pace, **means)
-            sums, counts, count, since = {}, Counter(), 0, time.monotonic()
+            journal.write(step=done, steps_per_s=pace, core_s=time.process_time() - spent, **means)
+            sums, counts, count, since, spent = {}, Counter(), 0, time.monotonic(), time.process_time()
         if validate is not None and (done % validate_every == 0 or done == steps):
             validate(done)
             since = time.monotonic()

@@ -24,6 +24,7 @@ from ..captions import describe, describe_partly
 from ..draw import item_mask
 from ..grounds import smooth_noise
 from ..scene import Item, Scene
+from ..worlds import FIRST, WORLDS, Name, World
 from .clip_groups import CLOSEUP, GROUP, Drawn, draw_closeups
 from .pictures import SEED, scene_at
 
@@ -54,10 +55,12 @@ class View:
     captions: tuple[str, ...]
 
 
-def view_at(index: int, pictures: NDArray[np.uint8], split: Split = "train", seed: int = SEED) -> View:
+def view_at(
+    index: int, pictures: NDArray[np.uint8], split: Split = "train", seed: int = SEED, world: World = FIRST
+) -> View:
     """Draw one view; the same arguments always give the same one. ``pictures`` are those of ``cached_pictures``."""
     place = index % len(pictures)
-    scene, rng = scene_at(place, split, seed)
+    scene, rng = scene_at(place, split, seed, world)
     rng = np.random.default_rng([int(rng.integers(1 << 62)), index])
     captions = _captions(scene, rng, split)
     picture, box = pictures[place], (0, 0, SIDE)
@@ -68,12 +71,12 @@ def view_at(index: int, pictures: NDArray[np.uint8], split: Split = "train", see
     return View(picture, draw_mask(scene, box, rng), captions)
 
 
-def closeup_at(index: int, seed: int = SEED) -> View:
+def closeup_at(index: int, seed: int = SEED, world: World = FIRST) -> View:
     """Draw one close-up; the same arguments always give the same one.
 
     Four in a row differ in one thing: mostly in the kind of the item.
     """
-    drawn = _closeups(index // GROUP, seed)[index % GROUP]
+    drawn = _closeups(index // GROUP, seed, world.name)[index % GROUP]
     scene = drawn.scene
     rng = np.random.default_rng([seed, index, 1])
     captions = _captions(scene, rng, "train")
@@ -93,8 +96,8 @@ def _captions(scene: Scene, rng: np.random.Generator, split: Split) -> tuple[str
 
 
 @lru_cache(maxsize=2)
-def _closeups(index: int, seed: int) -> list[Drawn]:
-    return draw_closeups(index, seed)[0]
+def _closeups(index: int, seed: int, world: Name) -> list[Drawn]:
+    return draw_closeups(index, seed, WORLDS[world])[0]
 
 
 def draw_mask(scene: Scene, box: tuple[int, int, int], rng: np.random.Generator) -> Mask:

@@ -33,6 +33,7 @@ from grefine_research.miniature.training.clip_loss import (
 )
 from grefine_research.miniature.training.clip_swaps import Swap, ask
 from grefine_research.miniature.training.clip_towers import Towers, all_but_one
+from grefine_research.miniature.worlds import SECOND
 
 from ...tiny_models.clip import build_embeddings
 
@@ -400,3 +401,46 @@ def test_evaluation_of_the_guide_gives_the_same_figures(both):
 def test_settings_keep_their_types():
     changed = loop.changed(PROFILE, ["steps=7", "rate=1e-4", "device=cuda"])
     assert changed == replace(PROFILE, steps=7, rate=1e-4, device="cuda")
+
+
+def test_a_whole_model_goes_on_with_its_text_tower(tmp_path, data):
+    from open_clip.model import CLIP
+
+    torch.manual_seed(0)
+    export(CLIP(**TINY), TINY, tmp_path / "start", {})
+    changes = {"texts": True, "local": 1.0, "presence": 1.0, "word": 1.0, "whole_word": 1.0, "steps": 2}
+    profile = replace(PROFILE, **changes)
+    given = {"start": tmp_path / "start", "evaluate": False}
+    whole = training.train(profile, data, None, tmp_path / "whole", **given)
+    training.train(profile, data, None, tmp_path / "parts", stop_at=1, **given)
+    parts = load_file(training.train(profile, data, None, tmp_path / "parts", resume=True, **given))
+    made, before = load_file(whole), load_file(tmp_path / "start" / "clip.safetensors")
+    for name, value in made.items():
+        torch.testing.assert_close(value, parts[name], rtol=0, atol=2e-3)
+    moved = {name for name, value in made.items() if not torch.equal(value, before[name])}
+    assert "token_embedding.weight" not in moved
+    assert any(name.startswith("visual.transformer") for name in moved)
+    assert any(name.startswith("transformer") for name in moved)
+    lines = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
+    assert {"local", "presence", "word", "whole_word"} <= lines[-1].keys()
+
+
+def test_a_model_that_goes_on_starts_from_what_it_knew_of_patches(tmp_path, data):
+    from open_clip.model import CLIP
+
+    torch.manual_seed(0)
+    export(CLIP(**TINY), TINY, tmp_path, {})
+    trainer = training.Trainer(replace(PROFILE, rate=0.0), data, None, tmp_path)
+    assert abs(float(trainer.step(0)["patches"])) < 1e-3
+    with pytest.raises(InputError, match="guide"):
+        training.Trainer(PROFILE, data, None)
+
+
+def test_captions_of_the_second_world_mention_more_defects(tmp_path):
+    (found,) = clip_data.load_data(clip_data.make_data(tmp_path, 8, processes=1, world=SECOND), world=SECOND)
+    assert 0.35 <= float(found.mentions.mean()) <= 0.60
+    with pytest.raises(InputError, match="10%"):
+        clip_data.load_data(clip_data.make_data(tmp_path, 8, processes=1, world=SECOND))
+    faults = [picture.fault for picture in draw_group(1, world=SECOND)[0]]
+    assert faults[:2] == [None, None]
+    assert None not in faults[2:]

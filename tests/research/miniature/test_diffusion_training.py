@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -12,8 +14,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from grefine_core.miniature import networks
+from grefine_core.miniature.loading import TEXT_FILE
 from grefine_core.miniature.world import HELD_BACK
-from grefine_research.miniature.training import autoencoder, inpainting
+from grefine_research.miniature.training import autoencoder, inpainting, loop
+from grefine_research.miniature.training import pictures as drawing
 from grefine_research.miniature.training.clip_groups import GROUP, draw_closeups
 from grefine_research.miniature.training.damage import damage
 from grefine_research.miniature.training.latents import (
@@ -26,6 +30,7 @@ from grefine_research.miniature.training.latents import (
 from grefine_research.miniature.training.pictures import SEED, cached_pictures, scene_at
 from grefine_research.miniature.training.text_cache import TextCache
 from grefine_research.miniature.training.views import CAPTIONS, CLOSEUP_SIDE, closeup_at, view_at
+from grefine_research.miniature.worlds import FIRST, SECOND
 
 from ...tiny_models.naming import even_scale, fill_by_name
 
@@ -128,10 +133,20 @@ def test_pictures_are_drawn_once_and_go_on(tmp_path, pictures):
     assert np.array_equal(cached_pictures(tmp_path, 6), pictures)
 
 
-def test_training_shows_nothing_held_back():
+def test_pictures_drawn_in_parts_are_those_drawn_at_once(tmp_path, pictures, monkeypatch):
+    monkeypatch.setattr(drawing, "_CHUNK", 4)
+    assert np.array_equal(cached_pictures(tmp_path, 6), pictures)
+    other = cached_pictures(tmp_path, 6, world=SECOND)
+    assert not np.array_equal(other, pictures)
+    assert np.array_equal(cached_pictures(tmp_path, 6, processes=2, world=SECOND), other)
+    assert len(list(tmp_path.glob("*.u8"))) == 2
+
+
+@pytest.mark.parametrize("world", [FIRST, SECOND])
+def test_training_shows_nothing_held_back(world):
     held = HELD_BACK["validation"] | HELD_BACK["test"]
     for index in range(60):
-        assert not scene_at(index)[0].combinations & held
+        assert not scene_at(index, world=world)[0].combinations & held
 
 
 def test_views(pictures):
@@ -323,7 +338,9 @@ def figures(path):
     """The lines of a journal without dates, paces and settings."""
     entries = [json.loads(line) for line in path.read_text().splitlines()]
     return [
-        {key: value for key, value in entry.items() if key != "steps_per_s"} for entry in entries if "date" not in entry
+        {key: value for key, value in entry.items() if key not in ("steps_per_s", "core_s")}
+        for entry in entries
+        if "date" not in entry
     ]
 
 
@@ -345,3 +362,64 @@ def test_errors_of_means_cost_more_than_those_that_cancel():
     assert loss(lifted, 0.0) == pytest.approx(loss(cancelling, 0.0))
     assert loss(cancelling, 0.25) == pytest.approx(0.01)
     assert loss(lifted, 0.25) == pytest.approx(0.01 * (1 + 0.25 * 16))
+
+
+# On from the models of another world
+
+
+def test_the_autoencoder_goes_on_from_weights(tmp_path, pictures, untrained):
+    start = networks.save(untrained, tmp_path / "start.safetensors", "vae")
+    still = replace(SMALL, rate=0.0, steps=1, focus_from=0, whole_from=1)
+    made = autoencoder.train(tmp_path / "on", still, pictures, pictures, start=start)
+    assert made is not None
+    again, before = (autoencoder.reconstruct(networks.load(file, "vae"), pictures) for file in (made, start))
+    assert np.abs(again - before).mean() < 2e-3
+
+
+def test_the_painter_learns_with_a_text_tower_of_its_own(tmp_path, latents, closeups, clip):
+    torch.manual_seed(0)
+    start = networks.save(networks.build("unet"), tmp_path / "start.safetensors", "unet")
+    profile = replace(SMALL_UNET, texts=1.0, world="second")
+    given = (latents, closeups, latents)
+    before = {name: value.clone() for name, value in clip.state_dict().items()}
+    whole = inpainting.train(tmp_path / "whole", profile, *given, copy.deepcopy(clip), start=start)
+    inpainting.train(tmp_path / "parts", profile, *given, copy.deepcopy(clip), start=start, stop_at=3)
+    parts = inpainting.train(tmp_path / "parts", profile, *given, copy.deepcopy(clip), start=start, resume=True)
+    assert_same_weights(whole, parts)
+    texts = [load_file(tmp_path / name / TEXT_FILE) for name in ("whole", "parts")]
+    assert texts[0].keys() < before.keys()
+    assert not any(name.startswith(("visual.", "token_embedding", "text_projection")) for name in texts[0])
+    for name, value in texts[0].items():
+        torch.testing.assert_close(value, texts[1][name], rtol=0, atol=1e-3)
+    assert any((value.float() - before[name]).abs().max() > 1e-4 for name, value in texts[0].items())
+
+
+def test_a_lean_painter_keeps_what_it_has_of_another(tmp_path, latents, closeups, clip):
+    torch.manual_seed(0)
+    start = networks.save(networks.build("unet"), tmp_path / "start.safetensors", "unet")
+    profile = replace(SMALL_UNET, rate=0.0, steps=1, lean=True)
+    made = load_file(inpainting.train(tmp_path / "lean", profile, latents, closeups, latents, clip, start=start))
+    kept = load_file(start)
+    assert made.keys() < kept.keys()
+    assert {name.split(".attentions")[0] for name in kept.keys() - made.keys()} == {"down_blocks.0", "up_blocks.1"}
+    torch.testing.assert_close(made["conv_in.weight"], kept["conv_in.weight"])
+
+
+def test_what_a_killed_compiler_left_is_dropped(tmp_path, monkeypatch):
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    folder = tmp_path / "compiled"
+
+    def killed():
+        with loop.compiled_in(folder):
+            assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(folder)
+            (folder / "half.so").write_text("ha")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        killed()
+    assert "TORCHINDUCTOR_CACHE_DIR" not in os.environ
+    with loop.compiled_in(folder):
+        assert not (folder / "half.so").exists()
+        (folder / "whole.so").write_text("whole")
+    with loop.compiled_in(folder):
+        assert (folder / "whole.so").exists()

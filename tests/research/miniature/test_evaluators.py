@@ -18,6 +18,7 @@ from grefine_research.miniature.evaluators.figures import best_threshold
 from grefine_research.miniature.evaluators.severity import inside, overall
 from grefine_research.miniature.evaluators.training import train
 from grefine_research.miniature.sample import FACTORS
+from grefine_research.miniature.worlds import SECOND
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,17 @@ def test_a_batch_is_mirrored_with_its_truth():
     for place in range(8):
         own = examples.labels[place, 0].long()
         assert torch.equal(batch["labels"][place, 0], own) or torch.equal(batch["labels"][place, 0], own.flip(-1))
+
+
+def test_every_third_example_has_passed_through_the_autoencoder():
+    plain, passed = (
+        ExampleSet("train", 7, world=SECOND),
+        ExampleSet("train", 7, world=SECOND, passed=lambda u: 0 * u / 255),
+    )
+    changed = [bool((passed.images[place] == 0).all()) for place in range(7)]
+    assert changed == [True, False, False, True, False, False, True]
+    assert torch.equal(plain.images[1], passed.images[1])
+    assert torch.equal(plain.severity, passed.severity)
 
 
 def test_answers_need_kind_and_attributes_in_one_place():
