@@ -44,9 +44,13 @@ class PhraseQuality:
     map: Tensor | None = field(default=None, compare=False, repr=False)
     """Similarity of every patch to the phrase, (h, w) float32 in [0, 1]: patch resolution, not the picture's."""
     ratio: float = 1.0
-    """q = min(as_i / β_p, an_i / β_n), at least 0 and not clamped: good pictures differ in it. 1 where not measured."""
+    """q = min(m_i / β_p, an_i / β_n), at least 0 and not clamped: good pictures differ in it. 1 where not measured. By
+    the other formulas as_i takes the place of m_i."""
     measured: bool = True
     """False for what there is no measuring of (style, or words of another language): it counts as matched."""
+    modifier_score: float | None = None
+    """m_i in [0, 1]: how well its modifiers fit, whatever is known of its noun; None where it has none, or where this
+    was not asked apart from as_i."""
 
     @property
     def bounded(self) -> float:
@@ -133,3 +137,6 @@ class Measurement:
     """Similarity map of every phrase (h, w) in [0, 1]."""
     grid: tuple[int, int]
     """(h, w)."""
+    modifiers: tuple[float | None, ...] | None = None
+    """m_i of every phrase, None of one that has no modifiers or is not measured; None of all: they are not known apart
+    from as_i."""

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..alignment.calibration import EVIDENCE, SCORINGS, Scoring
-from ..alignment.scoring import Similarities, head_score, local_scores, phrase_score, places
+from ..alignment.scoring import Similarities, head_score, local_scores, modifier_score, phrase_score, places
 from ..alignment.texts import EMPTY, PhraseTexts, phrase_texts
 from ..clip.embeddings import FACTORS
 from ..clip.preprocess import normalise, preprocess
@@ -73,8 +73,10 @@ class Phrases:
     """an of what is not there, and whether it would be no surprise."""
     wrong: tuple[float, ...] = ()
     """as of what is there, described wrongly."""
-    whole_heads: tuple[float, ...] = ()
-    """an of the same phrases as ``wholes``."""
+    described: tuple[float, ...] = ()
+    """m, of the modifiers whatever is known of the thing, of what is there and as described."""
+    misdescribed: tuple[float, ...] = ()
+    """m of what is there, described wrongly."""
 
 
 @dataclass(frozen=True)
@@ -408,9 +410,10 @@ def _phrases(
             cosines = places(directions @ patches.T, patches, evidence.share) @ chosen.T
             at_places = [dict(zip(names, values, strict=True)) for values in cosines.tolist()]
 
-        def sorted_out(scores: Sequence[tuple[float, float]]) -> Phrases:
-            """(as, an) of all phrases, in their order."""
+        def sorted_out(scores: Sequence[tuple[float, float]], modifiers: Sequence[float | None]) -> Phrases:
+            """(as, an) and m of all phrases, in their order."""
             whole, head = ([log_odds(score[place]) for score in scores] for place in (0, 1))
+            fitting = [None if score is None else log_odds(score) for score in modifiers]
             counts = (len(own.heads), len(own.wholes), len(own.absent), len(own.wrong))
             ends = list(accumulate(counts, initial=0))
             absent = zip(head[ends[2] : ends[3]], (related for _, related in own.absent), strict=True)
@@ -419,7 +422,8 @@ def _phrases(
                 tuple(whole[ends[1] : ends[2]]),
                 tuple(absent),
                 tuple(whole[ends[3] :]),
-                tuple(head[ends[1] : ends[2]]),
+                tuple(score for score in fitting[ends[1] : ends[2]] if score is not None),
+                tuple(score for score in fitting[ends[3] :] if score is not None),
             )
 
         found: dict[str, Phrases] = {}
@@ -428,11 +432,12 @@ def _phrases(
             for phrase in phrases:
                 head = head_score(phrase, similarity, tau, scoring)
                 plain.append((phrase_score(phrase, head, similarity, tau, scoring), head))
-            found[scoring] = sorted_out(plain)
+            found[scoring] = sorted_out(plain, [modifier_score(phrase, similarity, tau, scoring) for phrase in phrases])
             if evidence is not None:
-                pairs = zip(phrases, at_places, strict=True)
+                pairs = list(zip(phrases, at_places, strict=True))
                 found[local(scoring)] = sorted_out(
-                    [local_scores(phrase, similarity, place, tau, scoring, evidence) for phrase, place in pairs]
+                    [local_scores(phrase, similarity, place, tau, scoring, evidence) for phrase, place in pairs],
+                    [modifier_score(phrase, similarity, tau, scoring, place, evidence) for phrase, place in pairs],
                 )
         return found
 

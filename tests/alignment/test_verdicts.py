@@ -179,6 +179,48 @@ def test_what_reaches_its_bound_matches(balloon_tree, head, whole, defect):
     assert verdict.defect == defect
 
 
+def test_modifiers_are_judged_apart_from_their_noun(balloon_tree):
+    """β_p may be above β_n: as, which is never above an, would call a faint thing wrongly described then."""
+    maps, bounds = [torch.ones(2, 2), torch.ones(2, 2)], Bounds(0.2, 0.4)
+    scores = [(0.3, 0.3), (0.9, 0.9)]
+
+    def said(modifiers, formula="bounded"):
+        found = classify_phrases(balloon_tree.phrases, scores, maps, bounds, formula=formula, modifiers=modifiers)
+        return found[0].defect, found[0].ratio, found[0].modifier_score
+
+    assert said([0.5, None]) == ("none", pytest.approx(0.5 / 0.4), 0.5)
+    assert said([0.3, None]) == ("modifier", pytest.approx(0.3 / 0.4), 0.3)
+    assert said([None, None]) == ("none", pytest.approx(0.3 / 0.2), None)
+    # The others have as alone, as has whoever does not know m.
+    for known, formula in (([0.5, None], "paper"), ([0.5, None], "released"), (None, "bounded")):
+        assert said(known, formula) == ("modifier", pytest.approx(0.3 / 0.4), None)
+
+
+def test_a_bare_noun_is_not_described_wrongly(planted):
+    model = planted([GOOD])
+    for scoring in ("contrast", "softmax"):
+        calibration = Calibration({way: Bounds(0.001, 1.0) for way in ("contrast", "softmax")})
+        found = alignment_quality(
+            model, model.picture(0), "a balloon, a red balloon", scoring=scoring, calibration=calibration
+        )
+        bare, red = found.phrases[0]
+        assert (bare.defect, bare.modifier_score) == ("none", None)
+        assert red.defect == "modifier"
+        assert red.modifier_score is not None
+
+
+def test_a_colour_is_told_though_the_thing_is_faint(planted):
+    """One thing among many: an is low, and as with it whatever its colour; m is not."""
+    model = planted([("red balloon castle mountain river forest", "bridge tower cat")], temperature=20.0)
+    right, wrong = (
+        alignment_quality(model, model.picture(0), prompt, calibration=Calibration()).phrases[0][0]
+        for prompt in ("a red balloon", "a green balloon")
+    )
+    assert right.score == pytest.approx(right.head_score)  # capped
+    assert right.modifier_score > 1.2 * wrong.modifier_score
+    assert right.modifier_score > 0.5 > wrong.modifier_score
+
+
 def test_bounds_where_none_were_measured():
     assert Calibration().bounds == {"contrast": Bounds(0.8, 0.3), "softmax": Bounds(0.5, 0.5)}
 
