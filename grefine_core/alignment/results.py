@@ -65,6 +65,14 @@ class PhraseQuality:
         return "style" if self.phrase.is_style else "unmeasured"
 
     @property
+    def deciding(self) -> float:
+        """The score that the verdict speaks of, in [0, 1]: an_i of a thing that is not there, m_i of one that is not as
+        described (as_i where m_i was not asked), as_i of what matches."""
+        if self.defect == "noun":
+            return self.head_score
+        return self.score if self.defect == "none" or self.modifier_score is None else self.modifier_score
+
+    @property
     def matched(self) -> bool:
         """Whether nothing has to be done for this phrase."""
         return self.defect == "none"
