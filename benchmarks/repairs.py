@@ -194,10 +194,11 @@ class Bench:
             if not place.whole:
                 (was,) = reader.read([cropped(case.image[0], place)], case.prompt)
                 (now,) = reader.read([cropped(changed[0], place)], case.prompt)
+            beside = (place.unnamed(was), place.unnamed(now))
             pairs = {
                 "region": [(place.quality(was), place.quality(now))],
                 "perceptual": [(before.perceptual, after.perceptual)],
-                "unnamed": [pair for pair in ((place.unnamed(was), place.unnamed(now)),) if None not in pair],
+                "unnamed": [] if beside[0] is None or beside[1] is None else [(beside[0], beside[1])],
                 "phrase": [pair for pair in zip(before.phrases, after.phrases, strict=True) if pair[0] < 1.0],
             }
             for name, values in pairs.items():
