@@ -40,12 +40,11 @@ def _line(quality: PhraseQuality, phrases: Sequence[PhraseQuality], include_styl
     said = f"{text}: {IN_WORDS[quality.verdict]}"
     if not quality.measured:
         return said
+    said = f"{said} ({quality.deciding:.2f})"
     if quality.defect == "none":
-        return f"{said} ({quality.score:.2f})"
+        return said
     place = "the whole picture" if quality.region is None else f"the region of '{phrases[quality.region].phrase.text}'"
-    if quality.defect == "noun":
-        return f"{said} ({quality.head_score:.2f}), to be drawn in {place}"
-    return f"{said} ({quality.score:.2f}), to be redrawn in {place}"
+    return f"{said}, to be {'drawn' if quality.defect == 'noun' else 'redrawn'} in {place}"
 
 
 #: The key in a node's `ui`.
@@ -96,7 +95,7 @@ def phrases(verdicts: Sequence[PhraseQuality], words: str) -> Iterator[Line]:
         if verdict.phrase.is_style or not verdict.measured:
             yield line(verdict.phrase.text, "faint", chip=True, title=told)
         else:
-            text = f"{verdict.phrase.text} {verdict.score:.2f}"
+            text = f"{verdict.phrase.text} {verdict.deciding:.2f}"
             yield line(text, _PHRASE_KINDS[verdict.defect], chip=True, title=told)
 
 

@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 SMALLEST_BOUND = 1e-3
 """A bound of zero would be divided by, and would match everything."""
+MODIFIERS = 0.4
+"""Of the share of good ones that may fail by their nouns, what may fail by their modifiers on top: CLIP tells these far
+less well, so that as much again would bring many false verdicts for few right ones."""
 
 CalibrationProgress = Callable[[int, int | None], None]
 Truth = Sequence[Defect | None]
@@ -52,7 +55,8 @@ def calibrate(
         model: the quality model; its own calibration is not used and not changed.
         samples: (picture (H, W, 3) or (1, H, W, 3), prompt) of pictures that show what their prompts say. Prompts
             without content phrases are passed over.
-        quantile: share of matched phrases to be taken for unmatched, above 0 and below 1.
+        quantile: share of matched phrases to be taken for unmatched, above 0 and below 1; of what has modifiers 0.4
+            times as much by these, where they are judged apart from their nouns (with ``evidence``).
         progress: called with (done, total or None) after each picture; may raise to stop.
         temperature: τ of the scores; None for the model's own.
         made_on: date for the file; today without it.
@@ -86,10 +90,17 @@ def calibrate(
         for way, measured in found.items():
             for one in measured:
                 heads[way] += [score[1] for score in one.scores if score is not None]
-                phrases[way] += [score[0] for score in one.scores if score is not None]
+                phrases[way] += _of_phrases(way, one)
     if not heads[ways[0]]:
         raise InputError("samples: no prompt with anything to see in it; give pictures together with their prompts.")
-    bounds = {way: Bounds(_quantile(heads[way], quantile), _quantile(phrases[way], quantile)) for way in ways}
+    bounds = {
+        way: Bounds(
+            _quantile(heads[way], quantile),
+            # Without a modifier in any of the pictures this one is never asked.
+            _quantile(phrases[way] or heads[way], quantile if way[1] is None else MODIFIERS * quantile),
+        )
+        for way in ways
+    }
     return Calibration(
         bounds=_of_picture(bounds),
         local=_of_places(bounds),
@@ -140,7 +151,7 @@ def calibrate_with_truth(
     """
     choice(scoring, "scoring", SCORINGS)
     ways = _ways(model, evidence if syntax else None)
-    known: dict[_Way, list[tuple[Defect, float, float]]] = {way: [] for way in ways}
+    known: dict[_Way, list[tuple[Defect, float | None, float]]] = {way: [] for way in ways}
     pictures = 0
     for done, sample in _counted(samples, progress):
         picture, tree, truth = _with_truth(sample, done)
@@ -148,8 +159,12 @@ def calibrate_with_truth(
         if not syntax:
             truth = _of_whole(truth)
         for way, (one,) in _measure_all(model, picture, [tree], ways, temperature, syntax).items():
-            pairs = zip(truth, one.scores, strict=False)
-            known[way] += [(true, *score) for true, score in pairs if true is not None and score is not None]
+            fitting = one.modifiers if way[1] is not None else None
+            known[way] += [
+                (true, score[0] if fitting is None else fitting[place], score[1])
+                for place, (true, score) in enumerate(zip(truth, one.scores, strict=False))
+                if true is not None and score is not None
+            ]
     bounds = {way: best_bounds(known[way], way[0], syntax) for way in ways}
     return Calibration(
         bounds=_of_picture(bounds),
@@ -181,12 +196,13 @@ def best_bound(unmatched: Sequence[float], matched: Sequence[float]) -> tuple[fl
     return float(bounds[best]), float(f1[best])
 
 
-def best_bounds(known: Sequence[tuple[Defect, float, float]], scoring: str, syntax: bool = True) -> Bounds:
-    """Bounds of one way of scoring from (truth, as_i, an_i) of every phrase; see :func:`calibrate_with_truth`."""
+def best_bounds(known: Sequence[tuple[Defect, float | None, float]], scoring: str, syntax: bool = True) -> Bounds:
+    """Bounds of one way of scoring from (truth, as_i, an_i) of every phrase; see :func:`calibrate_with_truth`. m_i in
+    the place of as_i where modifiers are judged apart, None of a phrase that has none."""
     missing = [head for true, _, head in known if true == "noun"]
     there = [head for true, _, head in known if true != "noun"]
-    other = [whole for true, whole, _ in known if true == "modifier"]
-    matched = [whole for true, whole, _ in known if true == "none"]
+    other = [whole for true, whole, _ in known if true == "modifier" and whole is not None]
+    matched = [whole for true, whole, _ in known if true == "none" and whole is not None]
     lacking = [
         name
         for name, scores in (("matched", matched), ("noun unmatched", missing), ("modifier unmatched", other))
@@ -208,6 +224,13 @@ def _ways(model: QualityModel, evidence: LocalEvidence | None) -> list[_Way]:
     """Everything that bounds are measured for."""
     kinds = [None] if evidence is None or not evidence.needed or encoder_of(model) else [None, evidence]
     return [(scoring, kind) for kind in kinds for scoring in SCORINGS]
+
+
+def _of_phrases(way: _Way, one: Measurement) -> list[float]:
+    """What β_p is a bound of: m_i of phrases with modifiers, as the verdicts ask, else as_i of all."""
+    if way[1] is not None and one.modifiers is not None:
+        return [score for score in one.modifiers if score is not None]
+    return [score[0] for score in one.scores if score is not None]
 
 
 def _of_picture(bounds: Mapping[_Way, Bounds]) -> dict[str, Bounds]:

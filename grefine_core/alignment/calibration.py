@@ -123,6 +123,9 @@ class Noise:
     """Logarithm of the unclamped PS."""
     phrase: float
     """q of a phrase, the unclamped ratio to its bounds."""
+    unnamed: float = 0.02
+    """Share of a region that shows what the prompt does not name, in [0, 1]. Files from before it was measured have
+    what stands here."""
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -220,25 +223,32 @@ class Calibration:
         """Whether the bounds were measured."""
         return self.pictures > 0
 
-    def for_formula(self, formula: str, phrases: int = 0) -> tuple[Mapping[str, Bounds], LocalEvidence | None]:
-        """The bounds of both ways of scoring that a formula uses for a prompt with so many measured phrases, and what
-        the scores are to be made of."""
+    def for_formula(
+        self, formula: str, phrases: int = 0, described: int | None = None
+    ) -> tuple[Mapping[str, Bounds], LocalEvidence | None]:
+        """The bounds of both ways of scoring that a formula uses for a prompt with so many measured phrases, so many of
+        them with modifiers (None: all), and what the scores are to be made of."""
         if formula != "bounded":
             return self.bounds, None
         evidence = None if self.local is None else self.local.evidence
         if self.by_count:
-            return {scoring: self.bounds_for(scoring, phrases) for scoring in SCORINGS}, evidence
+            return {scoring: self.bounds_for(scoring, phrases, described) for scoring in SCORINGS}, evidence
         return self.bounds if self.local is None else self.local.bounds, evidence
 
-    def bounds_for(self, scoring: Scoring, phrases: int = 0) -> Bounds:
-        """β_n and β_p of a prompt with so many measured phrases; of a usual prompt where nothing is known of that.
+    def bounds_for(self, scoring: Scoring, phrases: int = 0, described: int | None = None) -> Bounds:
+        """β_n of a prompt with so many measured phrases, and β_p of one with so many that have modifiers (None: all of
+        them); of a usual prompt where nothing is known of that.
 
         Between numbers that were measured the stricter neighbour (the larger number) counts.
         """
         table = self.by_count.get(scoring, {})
         if phrases < 1 or not table:
             return self.bounds[scoring] if self.local is None else self.local.bounds[scoring]
-        return table[min((count for count in table if count >= phrases), default=max(table))]
+        noun, phrase = (
+            table[min((count for count in table if count >= number), default=max(table))]
+            for number in (phrases, phrases if described is None else max(1, described))
+        )
+        return Bounds(noun.noun, phrase.phrase)
 
     def trusted(self, what: str) -> bool:
         """Whether verdicts of a kind ("perceptual", "map", "nouns", "modifiers") may open a gate; true where it was not

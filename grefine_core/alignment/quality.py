@@ -157,9 +157,12 @@ def _measured(
     verdicts, scores, logs, maps = [], [], [], []
     for parsed, one, own in zip(trees, measured, each_chosen, strict=True):
         count = sum(score is not None for score in one.scores)
-        bounds = own.for_formula(options.formula, count)[0][options.way]
+        described = count if one.modifiers is None else sum(score is not None for score in one.modifiers)
+        bounds = own.for_formula(options.formula, count, described)[0][options.way]
         judged = parsed if options.syntax else as_one_phrase(parsed, options.include_style)
-        verdict = classify_phrases(judged.phrases, one.scores, one.maps, bounds, options.missing_at, options.formula)
+        verdict = classify_phrases(
+            judged.phrases, one.scores, one.maps, bounds, options.missing_at, options.formula, one.modifiers
+        )
         unclamped = [found.ratio for found in verdict if found.measured]
         verdicts.append(verdict)
         logs.append(log_ratio(unclamped, options.aggregate))
@@ -179,6 +182,7 @@ def _measured(
         phrases=tuple(verdicts),
         prompt_score=torch.tensor([one.prompt for one in measured], dtype=torch.float32, device=pictures.device),
         log_ratio=torch.tensor(logs, dtype=torch.float32, device=pictures.device),
+        unnamed=tuple(one.unnamed for one in measured),
     )
 
 

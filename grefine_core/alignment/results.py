@@ -44,9 +44,13 @@ class PhraseQuality:
     map: Tensor | None = field(default=None, compare=False, repr=False)
     """Similarity of every patch to the phrase, (h, w) float32 in [0, 1]: patch resolution, not the picture's."""
     ratio: float = 1.0
-    """q = min(as_i / β_p, an_i / β_n), at least 0 and not clamped: good pictures differ in it. 1 where not measured."""
+    """q = min(m_i / β_p, an_i / β_n), at least 0 and not clamped: good pictures differ in it. 1 where not measured. By
+    the other formulas as_i takes the place of m_i."""
     measured: bool = True
     """False for what there is no measuring of (style, or words of another language): it counts as matched."""
+    modifier_score: float | None = None
+    """m_i in [0, 1]: how well its modifiers fit, whatever is known of its noun; None where it has none, or where this
+    was not asked apart from as_i."""
 
     @property
     def bounded(self) -> float:
@@ -59,6 +63,14 @@ class PhraseQuality:
         if self.measured:
             return self.defect
         return "style" if self.phrase.is_style else "unmeasured"
+
+    @property
+    def deciding(self) -> float:
+        """The score that the verdict speaks of, in [0, 1]: an_i of a thing that is not there, m_i of one that is not as
+        described (as_i where m_i was not asked), as_i of what matches."""
+        if self.defect == "noun":
+            return self.head_score
+        return self.score if self.defect == "none" or self.modifier_score is None else self.modifier_score
 
     @property
     def matched(self) -> bool:
@@ -87,6 +99,10 @@ class AlignmentQuality:
     log_ratio: Tensor
     """(B,) float32: the logarithm of AS with the phrases' unclamped ratios in it. It tells good pictures apart, which
     all have AS 1: for ranking, training and the guard, not for verdicts. 0 where nothing could be measured."""
+    unnamed: tuple[Tensor | None, ...] | None = field(default=None, compare=False, repr=False)
+    """For each picture how far every place shows things that its prompt does not name rather than those that it does,
+    (h, w) in [0, 1], patch resolution: for the guard, not for verdicts. None where that was not asked (scores against
+    the empty string, another encoder than CLIP)."""
 
     @cached_property
     def measured(self) -> tuple[bool, ...]:
@@ -133,3 +149,8 @@ class Measurement:
     """Similarity map of every phrase (h, w) in [0, 1]."""
     grid: tuple[int, int]
     """(h, w)."""
+    modifiers: tuple[float | None, ...] | None = None
+    """m_i of every phrase, None of one that has no modifiers or is not measured; None of all: they are not known apart
+    from as_i."""
+    unnamed: Tensor | None = None
+    """How far every place shows what the prompt does not name, (h, w) in [0, 1]; None where that was not asked."""

@@ -114,6 +114,49 @@ def phrase_score(
     return min([head, *modifier_scores(texts, similarity, temperature)])
 
 
+def modifier_score(
+    texts: PhraseTexts,
+    picture: Similarities,
+    temperature: float,
+    scoring: Scoring,
+    place: Similarities | None = None,
+    evidence: LocalEvidence | None = None,
+) -> float | None:
+    """m_i: given the thing, is it as described? None of a bare noun, of which nothing more is said.
+
+    What :func:`phrase_score` is made of, without its cap. As as_i ≤ an_i, good pictures with a faint thing pull the
+    bound of as_i down to where a wrong colour is hardly ever below it; m_i leaves the thing out. Contrast: the weakest
+    of its modifiers, each as the share of the phrase against the same noun with others in the modifier's place.
+    Softmax: as_i, which has no cap there.
+
+    Args:
+        texts: of one phrase.
+        picture: text -> cosine similarity with the picture's class feature, in [-1, 1].
+        temperature: τ, as in :func:`head_score`.
+        scoring: "contrast" or "softmax".
+        place: text -> cosine similarity with the mean feature of the phrase's place.
+        evidence: of which of both it is made; None: of the picture.
+
+    Returns:
+        m_i in [0, 1].
+
+    Source: method, section 3.4; G-Refine (arXiv 2404.18343), AQ-Map: adjective unmatched, the thing is there and its
+        modifiers are not; m_i is ours.
+    """
+    if scoring == "softmax":
+        if texts.text == texts.head:
+            return None
+        whole = beats(picture[texts.text], picture[EMPTY], temperature)
+        if place is None or evidence is None:
+            return whole
+        return _joined((whole, beats(place[texts.text], place[EMPTY], temperature)), evidence.modifier)
+    found = modifier_scores(texts, picture, temperature)
+    if place is not None and evidence is not None:
+        pairs = zip(found, modifier_scores(texts, place, temperature), strict=True)
+        found = [_joined(pair, evidence.modifier) for pair in pairs]
+    return min(found, default=None)
+
+
 def modifier_scores(texts: PhraseTexts, similarity: Similarities, temperature: float) -> list[float]:
     """Of every modifier that has others of its kind, the share of the phrase against itself with these in its place."""
     own = similarity[texts.text]
@@ -148,8 +191,8 @@ def local_scores(
     if scoring == "softmax":
         whole = [phrase_score(texts, head, each, temperature, scoring) for each in both]
         return _joined(whole, evidence.modifier), head
-    pairs = zip(*(modifier_scores(texts, each, temperature) for each in both), strict=True)
-    return min([head, *(_joined(pair, evidence.modifier) for pair in pairs)]), head
+    described = modifier_score(texts, picture, temperature, scoring, place, evidence)
+    return head if described is None else min(head, described), head
 
 
 def _joined(both: Sequence[float], evidence: Evidence) -> float:
@@ -277,8 +320,9 @@ def measure(
             similarity = dict(zip(texts, (vectors @ unit[index, 0]).tolist(), strict=True))
             fits = _similarities(collected, patches, vectors, row, empty)
             here = _at_places(collected, fits, patches, vectors, row, options)
-            found[index].scores += phrase_scores(collected, similarity, tau, options.way, here, options.evidence)
+            found[index].add(collected, similarity, tau, options.way, here, options.evidence)
             found[index].maps += _maps(collected, fits, features.grid)
+            found[index].places.add(collected, patches, vectors, row, tau)
             if collected.pieces:
                 whole = _whole_prompt(collected, vectors, row)
                 others = [similarity[text] for text in collected.captions]
@@ -293,19 +337,82 @@ def measure(
 
 
 @dataclass
+class Unnamed:
+    """What places show beside what a prompt names, collected while the prompt is worked through."""
+
+    named: list[Tensor] = field(default_factory=list)
+    """Logits (N,) of the head nouns."""
+    others: dict[str, Tensor] | None = None
+    """The same of nouns that no part of the prompt names, by noun."""
+
+    def add(
+        self, collected: PromptTexts, patches: Tensor, vectors: Tensor, row: Mapping[str, int], temperature: float
+    ) -> None:
+        """Take in further phrases; those without nouns to contrast them with say nothing here."""
+        phrases = [phrase for phrase in collected.phrases if phrase is not None and phrase.nouns]
+        if not phrases:
+            return
+        heads = list(dict.fromkeys(phrase.head for phrase in phrases))
+        self.named += list(temperature * vectors[[row[head] for head in heads]] @ patches.T)
+        common = set.intersection(*(set(phrase.nouns) for phrase in phrases))
+        if self.others is None:
+            nouns = [noun for noun in phrases[0].nouns if noun in common]
+            logits = temperature * vectors[[row[noun] for noun in nouns]] @ patches.T
+            self.others = dict(zip(nouns, logits, strict=True))
+        else:
+            self.others = {noun: logits for noun, logits in self.others.items() if noun in common}
+
+    def map(self, grid: tuple[int, int]) -> Tensor | None:
+        """(h, w) in [0, 1]: at every place the share of nouns that are not named against those that are, on average of
+        each; 0.5 where both fit as well. None where there is nothing to compare.
+
+        Source: ours; as :func:`share`.
+        """
+        if not self.named or not self.others:
+            return None
+        named, others = (
+            torch.stack(list(logits)).float().logsumexp(0) - math.log(len(logits))
+            for logits in (self.named, self.others.values())
+        )
+        return torch.sigmoid(others - named).unflatten(-1, grid)
+
+
+@dataclass
 class Collected:
     """What is known of one picture while its prompt is worked through."""
 
     scores: list[tuple[float, float] | None] = field(default_factory=list)
+    modifiers: list[float | None] = field(default_factory=list)
     maps: list[Tensor | None] = field(default_factory=list)
+    places: Unnamed = field(default_factory=Unnamed)
     prompt: float = 1.0
     whole: Tensor | None = None
     """Map of the prompt as one phrase."""
 
+    def add(
+        self,
+        collected: PromptTexts,
+        similarity: Similarities,
+        temperature: float,
+        scoring: Scoring,
+        at_places: Sequence[Similarities] | None = None,
+        evidence: LocalEvidence | None = None,
+    ) -> None:
+        """The scores of further phrases: as_i and an_i, see :func:`phrase_scores`, and m_i."""
+        self.scores += phrase_scores(collected, similarity, temperature, scoring, at_places, evidence)
+        here = iter(at_places or ())
+        for phrase in collected.phrases:
+            place = None if phrase is None else next(here, None)
+            self.modifiers.append(
+                None if phrase is None else modifier_score(phrase, similarity, temperature, scoring, place, evidence)
+            )
+
     def measurement(self, grid: tuple[int, int], one_phrase: PromptTree | None) -> Measurement:
         """All of it; ``one_phrase``: the prompt as one phrase, where it has no others."""
         if one_phrase is None:
-            return Measurement(tuple(self.scores), self.prompt, tuple(self.maps), grid)
+            return Measurement(
+                tuple(self.scores), self.prompt, tuple(self.maps), grid, tuple(self.modifiers), self.places.map(grid)
+            )
         count = len(one_phrase)
         return Measurement(((self.prompt, 1.0),) * count, self.prompt, (self.whole,) * count, grid)
 

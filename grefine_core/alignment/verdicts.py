@@ -39,6 +39,7 @@ def classify_phrases(
     bounds: Bounds,
     missing_at: MissingAt = "ancestor",
     formula: QualityFormula = "bounded",
+    modifiers: Sequence[float | None] | None = None,
 ) -> tuple[PhraseQuality, ...]:
     """Return the verdict on every phrase of one picture.
 
@@ -52,6 +53,8 @@ def classify_phrases(
             is, or on the whole "image".
         formula: "bounded": the deficit of an unmatched phrase is 1 − r, see :func:`quotient`; otherwise 1 − an_i / β_n
             of a missing noun, 1 − as_i / β_p of a wrong modifier.
+        modifiers: m_i of each phrase, in the place of as_i for the verdict "bounded"; None of a bare noun, which is not
+            described wrongly. None of all: as_i it is.
 
     Returns:
         One verdict for each phrase, in order.
@@ -62,12 +65,15 @@ def classify_phrases(
     known: dict[int, int | None] = {}
     present = [score is not None and score[1] >= bounds.noun for score in scores]
     verdicts = []
-    for index, (phrase, score) in enumerate(zip(phrases, scores, strict=True)):
+    apart = modifiers is not None and formula == "bounded"
+    wholes = [None if score is None else score[0] for score in scores]
+    described: Sequence[float | None] = modifiers if modifiers is not None and apart else wholes
+    for index, (phrase, score, fitting) in enumerate(zip(phrases, scores, described, strict=True)):
         if score is None:
             verdicts.append(PhraseQuality(phrase, 1.0, 1.0, measured=False))
             continue
         whole, head = score
-        found = quotient(score, bounds)
+        found = quotient((fitting, head), bounds)
         defect: Defect = "none"
         deficit, region = 0.0, None
         if not present[index]:
@@ -76,20 +82,33 @@ def classify_phrases(
                 region = index
             elif missing_at == "ancestor":
                 region = ancestor_region(phrases, present, index, known)
-        elif whole < bounds.phrase:
-            defect, deficit, region = "modifier", 1.0 - whole / bounds.phrase, index
+        elif fitting is not None and fitting < bounds.phrase:
+            defect, deficit, region = "modifier", 1.0 - fitting / bounds.phrase, index
         if formula == "bounded":
             deficit = 1.0 - min(1.0, found)
-        verdicts.append(PhraseQuality(phrase, whole, head, defect, deficit, region, maps[index], found))
+        verdicts.append(
+            PhraseQuality(
+                phrase,
+                whole,
+                head,
+                defect,
+                deficit,
+                region,
+                maps[index],
+                found,
+                modifier_score=fitting if apart else None,
+            )
+        )
     return tuple(verdicts)
 
 
-def quotient(score: tuple[float, float], bounds: Bounds) -> float:
-    """q of one phrase, ``min(as_i / β_p, an_i / β_n)``: below 1 exactly where it is unmatched, by its noun or by its
+def quotient(score: tuple[float | None, float], bounds: Bounds) -> float:
+    """q of one phrase, ``min(m_i / β_p, an_i / β_n)``: below 1 exactly where it is unmatched, by its noun or by its
     modifiers.
 
     Args:
-        score: (as_i, an_i), each in [0, 1].
+        score: (m_i, an_i), each in [0, 1]; m_i is None where there are no modifiers, or as_i where they are not judged
+            apart from the noun.
         bounds: β_n and β_p, above 0.
 
     Returns:
@@ -98,7 +117,8 @@ def quotient(score: tuple[float, float], bounds: Bounds) -> float:
     Source: method, sections 3.4 and 3.6; G-Refine (arXiv 2404.18343), AQ-Map: as_i and an_i have a bound each, both
         kinds of defect enter the map, and by the cask effect what is below its bound lowers the score.
     """
-    return min(score[0] / bounds.phrase, score[1] / bounds.noun)
+    noun = score[1] / bounds.noun
+    return noun if score[0] is None else min(score[0] / bounds.phrase, noun)
 
 
 def ancestor_region(

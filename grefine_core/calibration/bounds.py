@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..alignment.calibrate import SMALLEST_BOUND, best_bound
+from ..alignment.calibrate import MODIFIERS, SMALLEST_BOUND, best_bound
 from ..alignment.calibration import (
     BARS,
     EVIDENCE,
@@ -30,13 +30,15 @@ from ..clip.embeddings import FACTORS, PerceptualBounds, cask
 from ..clip.quality_model import PUBLISHED, WORDS
 from ..perceptual import lowest
 from .damage import SIZES
-from .figures import Values, auc_by_picture, log_odds, per_check, share_of, sigmoid, smoothed_quantile, smoothed_share
+from .figures import Values, auc_by_picture, log_odds, per_check, share_of, sigmoid, smoothed_quantile
 from .kinds import OUTSIDE, nearest
 from .measuring import OTHER, Copy, Observed, Phrases, local
 from .notes import notes_of
 
 FAILING = 0.05
-"""Share of good pictures that may fail by one of the two kinds of quality."""
+"""Share of good pictures that may fail by one of the two kinds of quality; of alignment, by its nouns."""
+MISDESCRIBED = MODIFIERS * FAILING
+"""Share of good pictures that may fail by their modifiers alone, on top."""
 COUNTS = (1, 2, 3, 5, 8, 13, 21, 40)
 USUAL = 5
 """Phrases of a prompt where their number is not known."""
@@ -115,28 +117,30 @@ def build(seen: Observed, source: str | None = None, *, made_on: str | None = No
         key: of the files that it was measured with.
 
     Returns:
-        Bounds at which 5 % of good pictures fail, by kind of picture and number of phrases; thresholds, noise, figures
-        with intervals, and notes. What is below its bar opens no gate: its bounds let everything pass.
+        Bounds at which 5 % of good pictures fail, 2 % more by their modifiers, by kind of picture and number of
+        phrases; thresholds, noise, figures with intervals, and notes. What is below its bar opens no gate: its bounds
+        let everything pass.
     """
     used = source or seen.source
     perceptual = _Perceptual.of(seen, used)
     trust = _trust(seen, used, perceptual)
     able = {name: name not in trust or trust[name].low >= bar for name, bar in BARS.items()}
-    alignment = {way: _Alignment.of(phrases, seen.kinds) for way, phrases in seen.phrases.items()}
     way = _verdicts(seen)
+    plain = {name: _Alignment.of(seen.phrases[name], seen.kinds) for name in SCORINGS}
+    alignment = {name: _Alignment.of(each, seen.kinds, apart=True) for name, each in seen.phrases.items()}
     places = EVIDENCE is not None and way != "contrast"
     trust |= _leave_one_out(seen, used, perceptual, alignment[way])
 
     def calibration(kind: str | None) -> Calibration:
-        def tables(key: Callable[[Scoring], str]) -> dict[Scoring, dict[int, Bounds]]:
-            return {scoring: table for scoring in SCORINGS if (table := alignment[key(scoring)].table(kind, able))}
+        def tables(made: Mapping[Scoring, _Alignment]) -> dict[Scoring, dict[int, Bounds]]:
+            return {scoring: table for scoring, each in made.items() if (table := each.table(kind, able))}
 
-        plain, defaults = tables(str), Calibration().bounds
-        by_count = tables(local) if places else plain
+        usual, defaults = tables(plain), Calibration().bounds
+        by_count = tables({scoring: alignment[local(scoring) if places else scoring] for scoring in SCORINGS})
         own: dict[str, Bounds] = {scoring: by_count[scoring][USUAL] for scoring in SCORINGS if scoring in by_count}
         outside = kind == OUTSIDE
         return Calibration(
-            bounds={scoring: plain[scoring][USUAL] if scoring in plain else defaults[scoring] for scoring in SCORINGS},
+            bounds={scoring: usual[scoring][USUAL] if scoring in usual else defaults[scoring] for scoring in SCORINGS},
             local=LocalBounds(EVIDENCE, own) if EVIDENCE is not None and places and own else None,
             by_count=by_count,
             perceptual=perceptual.bounds(kind),
@@ -255,48 +259,31 @@ class _Alignment:
     wholes: _Spread
     best: Mapping[str, float]
     """Log-odds that tell best what is there from what is not, where both are known: bounds are no higher."""
-    described: Sequence[Sequence[tuple[float, float]]] = ()
-    """(as, an) of each picture's phrases with modifiers."""
+    apart: bool = False
+    """Whether ``wholes`` are modifiers by themselves, as the verdicts judge them (m); else as."""
 
     @classmethod
-    def of(cls, phrases: Sequence[Phrases], kinds: Sequence[str]) -> _Alignment:
+    def of(cls, phrases: Sequence[Phrases], kinds: Sequence[str], apart: bool = False) -> _Alignment:
+        right = [each.described if apart else each.wholes for each in phrases]
+        wrong = [each.misdescribed if apart else each.wrong for each in phrases]
         pairs = {
             "noun": ([value for each in phrases for value, _ in each.absent], [v for p in phrases for v in p.heads]),
-            "phrase": ([v for p in phrases for v in p.wrong], [v for p in phrases for v in p.wholes]),
+            "phrase": ([value for each in wrong for value in each], [value for each in right for value in each]),
         }
         best = {name: _best(*sides) for name, sides in pairs.items() if all(sides)}
         return cls(
             _Spread.of([each.heads for each in phrases], kinds),
-            _Spread.of([each.wholes for each in phrases], kinds),
+            _Spread.of(right, kinds),
             best,
-            # Observations of other makes may have no pairs: then modifiers keep their half.
-            [tuple(zip(each.wholes, each.whole_heads, strict=False)) for each in phrases],
+            apart,
         )
 
     def bound(self, which: str, count: int, kind: str | None, without: int | None = None) -> float:
-        """β_n ("noun") or β_p ("phrase"), as log-odds, of prompts with so many phrases."""
-        half, whole = per_check(FAILING, 2 * count), per_check(FAILING, count)
-        phrase = None if self.wholes.empty else self._at(self.wholes, "phrase", half, kind, without)
-        if which == "phrase" and phrase is not None:
-            return phrase
-        # The two checks of a phrase share what may fail. Modifiers seldom need their half, since as_i is held under
-        # an_i, and β_p under β_n: what they leave of it is the nouns'.
-        noun = self._at(self.heads, "noun", half, kind, without)
-        spent = 0.0 if phrase is None else self._by_modifiers(noun, min(phrase, noun), without)
-        return self._at(self.heads, "noun", max(half, whole - spent), kind, without)
-
-    def _at(self, spread: _Spread, which: str, share: float, kind: str | None, without: int | None) -> float:
+        """β_n ("noun") or β_p ("phrase"), as log-odds, of prompts with so many phrases, or so many with modifiers."""
+        spread, failing = (self.heads, FAILING) if which == "noun" else (self.wholes, MISDESCRIBED)
+        share = per_check(failing, count)
         value = spread.loosest(share) if kind == OUTSIDE else spread.bound(share, kind, without)
         return min(value, self.best.get(which, value))
-
-    def _by_modifiers(self, noun: float, phrase: float, without: int | None) -> float:
-        """Share of good phrases with modifiers that fail by these alone."""
-        pairs = [pair for index, each in enumerate(self.described) if index != without for pair in each]
-        if not pairs:
-            return 1.0
-        # Smoothed alike, so that phrases whose as is their an count for nothing.
-        either = smoothed_share([min(whole - phrase, head - noun) for whole, head in pairs], 0.0)
-        return max(0.0, either - smoothed_share([head - noun for _, head in pairs], 0.0))
 
     def table(self, kind: str | None, able: Mapping[str, bool]) -> dict[int, Bounds]:
         if self.heads.empty:
@@ -306,8 +293,10 @@ class _Alignment:
             noun = _bound(sigmoid(self.bound("noun", count, kind))) if able["nouns"] else SMALLEST_BOUND
             phrase = SMALLEST_BOUND
             if able["modifiers"] and not self.wholes.empty:
-                # A bare noun has as = an: a bound above that of nouns would call it there, and wrongly described.
-                phrase = min(_bound(sigmoid(self.bound("phrase", count, kind))), noun if able["nouns"] else 1.0)
+                phrase = _bound(sigmoid(self.bound("phrase", count, kind)))
+                if not self.apart and able["nouns"]:
+                    # A bare noun has as = an: a bound above that of nouns would call it there, and wrongly described.
+                    phrase = min(phrase, noun)
             found[count] = Bounds(noun, phrase)
         return found
 
@@ -384,7 +373,9 @@ def _trust(seen: Observed, source: str, perceptual: _Perceptual) -> dict[str, Fi
         "related nouns": [[value for value, related in each.absent if related] for each in phrases],
     }
     found |= {name: auc_by_picture(heads, values) for name, values in absent.items()}
-    found["modifiers"] = auc_by_picture([list(each.wholes) for each in phrases], [list(each.wrong) for each in phrases])
+    found["modifiers"] = auc_by_picture(
+        [list(each.described) for each in phrases], [list(each.misdescribed) for each in phrases]
+    )
     told = [kind == true for kind, true in zip(seen.kinds, seen.true_kinds, strict=True) if true]
     found["kinds told"] = share_of(sum(told), len(told))
     return {name: figure for name, figure in found.items() if figure is not None}
@@ -426,10 +417,10 @@ def _leave_one_out(seen: Observed, source: str, perceptual: _Perceptual, alignme
             noun = alignment.bound("noun", _counted(count), kind, index)
             nouns.append(all(value >= noun for value in phrases.heads))
             found += [(value < noun, related) for value, related in phrases.absent]
-        if phrases.wholes:
-            phrase = alignment.bound("phrase", _counted(count), kind, index)
-            modifiers.append(all(value >= phrase for value in phrases.wholes))
-            wrong += [value < phrase for value in phrases.wrong]
+        if phrases.described:
+            phrase = alignment.bound("phrase", _counted(len(phrases.described)), kind, index)
+            modifiers.append(all(value >= phrase for value in phrases.described))
+            wrong += [value < phrase for value in phrases.misdescribed]
     shares: dict[str, Iterable[bool]] = {
         "good pictures that pass": passed,
         "good pictures with an empty map": empty,
@@ -461,6 +452,10 @@ def _noise(seen: Observed, source: str, perceptual: _Perceptual, alignment: _Ali
     if len(seen.exchanged) < 3:
         return None
     rises: dict[str, list[float]] = {"region": [], "perceptual": [], "phrase": []}
+    # Something of another picture may well be what the caption does not name.
+    beside = [pair for pair, copy in zip(seen.unnamed, seen.exchanged, strict=False) if pair and copy.name != OTHER]
+    if beside:
+        rises["unnamed"] = [after - before for before, after in beside]
     for copy in seen.exchanged:
         kind = seen.kinds[copy.picture]
         bounds = perceptual.bounds(kind)
@@ -475,14 +470,22 @@ def _noise(seen: Observed, source: str, perceptual: _Perceptual, alignment: _Ali
         for (before_, after_), copy in zip(seen.shifted[_verdicts(seen)], seen.exchanged, strict=True):
             if copy.name == OTHER:
                 continue  # where something of another picture came in, more may be there than before
-            noun = sigmoid(alignment.bound("noun", USUAL, seen.kinds[copy.picture]))
-            pairs = zip(
-                [value for value, _ in before_.absent] + list(before_.heads),
-                [value for value, _ in after_.absent] + list(after_.heads),
-                strict=True,
-            )
-            # Of what is called missing: nothing else can be gained.
-            rises["phrase"] += [(sigmoid(new) - sigmoid(old)) / noun for old, new in pairs if sigmoid(old) < noun]
+            kind = seen.kinds[copy.picture]
+            sides = [
+                (
+                    "noun",
+                    [value for value, _ in before_.absent] + list(before_.heads),
+                    [value for value, _ in after_.absent] + list(after_.heads),
+                )
+            ]
+            if not alignment.wholes.empty:
+                fitting = [each.misdescribed + each.described for each in (before_, after_)]
+                sides.append(("phrase", list(fitting[0]), list(fitting[1])))
+            for which, olds, news in sides:
+                bound = sigmoid(alignment.bound(which, USUAL, kind))
+                pairs = [(sigmoid(old), sigmoid(new)) for old, new in zip(olds, news, strict=True)]
+                # Of what is called missing, or wrongly described: nothing else can be gained.
+                rises["phrase"] += [(new - old) / bound for old, new in pairs if old < bound]
     return Noise(
         **{
             name: max(0.0, smoothed_quantile(values, 0.95)) if len(values) > 2 else 0.0

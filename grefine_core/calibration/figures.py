@@ -59,20 +59,6 @@ def smoothed_quantile(values: Sequence[float] | Values, share: float) -> float:
     return min(found, smoothed(lowest) + spread * float(ndtri(share) - ndtri(lowest)))
 
 
-def smoothed_share(values: Sequence[float] | Values, bound: float) -> float:
-    """The share of a population that lies below ``bound``: :func:`smoothed_quantile` the other way round.
-
-    Args:
-        values: at least one, of any range.
-        bound: in the same range.
-    """
-    from scipy.special import ndtr
-
-    sample = np.asarray(values, dtype=np.float64)
-    width = _width(sample)
-    return float((sample < bound).mean()) if width < _NARROW else float(ndtr((bound - sample) / width).mean())
-
-
 def _width(sample: Values) -> float:
     """Of the kernel that smooths a sample."""
     spread = float(sample.std())

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..alignment.calibration import EVIDENCE, SCORINGS, Scoring
-from ..alignment.scoring import Similarities, head_score, local_scores, phrase_score, places
-from ..alignment.texts import EMPTY, PhraseTexts, phrase_texts
+from ..alignment.scoring import Similarities, Unnamed, head_score, local_scores, modifier_score, phrase_score, places
+from ..alignment.texts import EMPTY, PhraseTexts, PromptTexts, phrase_texts
 from ..clip.embeddings import FACTORS
 from ..clip.preprocess import normalise, preprocess
 from ..clip.quality_model import PUBLISHED, QualityModel
@@ -73,8 +73,10 @@ class Phrases:
     """an of what is not there, and whether it would be no surprise."""
     wrong: tuple[float, ...] = ()
     """as of what is there, described wrongly."""
-    whole_heads: tuple[float, ...] = ()
-    """an of the same phrases as ``wholes``."""
+    described: tuple[float, ...] = ()
+    """m, of the modifiers whatever is known of the thing, of what is there and as described."""
+    misdescribed: tuple[float, ...] = ()
+    """m of what is there, described wrongly."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,9 @@ class Observed:
     model: str = ""
     source: str = PUBLISHED
     """Of the embeddings that the model has."""
+    unnamed: tuple[tuple[float, float] | None, ...] = ()
+    """What a picture's caption does not name, as a share of the exchanged region, before and after each exchange; None
+    where nothing is known of it."""
 
 
 @dataclass
@@ -158,7 +163,7 @@ def observe(
     )
     exchanged = _exchanged(encoder, images, [picture.kind for picture in good], plan.exchanged, round_trip)
     texts = [_texts_of(picture, model) if alignment else _Texts() for picture in good]
-    phrases, shifted = _phrases(model, texts, originals, exchanged)
+    phrases, shifted, unnamed = _phrases(model, texts, originals, exchanged)
     activation = _activation(encoder, model, good, images, classes, plan.activation) if alignment else None
     return Observed(
         kinds,
@@ -176,6 +181,7 @@ def observe(
         len({text for each in texts for text in each}),
         model.name,
         model.embedding_source,
+        unnamed,
     )
 
 
@@ -390,7 +396,11 @@ def local(scoring: Scoring) -> str:
 
 def _phrases(
     model: QualityModel, texts: Sequence[_Texts], originals: Sequence[_Tokens], exchanged: Sequence[tuple[Copy, Tensor]]
-) -> tuple[dict[str, tuple[Phrases, ...]], dict[str, tuple[tuple[Phrases, Phrases], ...]]]:
+) -> tuple[
+    dict[str, tuple[Phrases, ...]],
+    dict[str, tuple[tuple[Phrases, Phrases], ...]],
+    tuple[tuple[float, float] | None, ...],
+]:
     every = list(dict.fromkeys((EMPTY, *(text for each in texts for text in each))))
     vectors = torch.cat([model.text_features(every[start : start + 1024]) for start in range(0, len(every), 1024)])
     row = {text: index for index, text in enumerate(every)}
@@ -408,9 +418,10 @@ def _phrases(
             cosines = places(directions @ patches.T, patches, evidence.share) @ chosen.T
             at_places = [dict(zip(names, values, strict=True)) for values in cosines.tolist()]
 
-        def sorted_out(scores: Sequence[tuple[float, float]]) -> Phrases:
-            """(as, an) of all phrases, in their order."""
+        def sorted_out(scores: Sequence[tuple[float, float]], modifiers: Sequence[float | None]) -> Phrases:
+            """(as, an) and m of all phrases, in their order."""
             whole, head = ([log_odds(score[place]) for score in scores] for place in (0, 1))
+            fitting = [None if score is None else log_odds(score) for score in modifiers]
             counts = (len(own.heads), len(own.wholes), len(own.absent), len(own.wrong))
             ends = list(accumulate(counts, initial=0))
             absent = zip(head[ends[2] : ends[3]], (related for _, related in own.absent), strict=True)
@@ -419,7 +430,8 @@ def _phrases(
                 tuple(whole[ends[1] : ends[2]]),
                 tuple(absent),
                 tuple(whole[ends[3] :]),
-                tuple(head[ends[1] : ends[2]]),
+                tuple(score for score in fitting[ends[1] : ends[2]] if score is not None),
+                tuple(score for score in fitting[ends[3] :] if score is not None),
             )
 
         found: dict[str, Phrases] = {}
@@ -428,20 +440,34 @@ def _phrases(
             for phrase in phrases:
                 head = head_score(phrase, similarity, tau, scoring)
                 plain.append((phrase_score(phrase, head, similarity, tau, scoring), head))
-            found[scoring] = sorted_out(plain)
+            found[scoring] = sorted_out(plain, [modifier_score(phrase, similarity, tau, scoring) for phrase in phrases])
             if evidence is not None:
-                pairs = zip(phrases, at_places, strict=True)
+                pairs = list(zip(phrases, at_places, strict=True))
                 found[local(scoring)] = sorted_out(
-                    [local_scores(phrase, similarity, place, tau, scoring, evidence) for phrase, place in pairs]
+                    [local_scores(phrase, similarity, place, tau, scoring, evidence) for phrase, place in pairs],
+                    [modifier_score(phrase, similarity, tau, scoring, place, evidence) for phrase, place in pairs],
                 )
         return found
 
+    def unnamed(own: _Texts, patches: Tensor, where: Tensor) -> float | None:
+        """The share of some patches that shows what is not named."""
+        seen = Unnamed()
+        seen.add(PromptTexts((), tuple(own.heads)), patches, vectors, row, tau)
+        found = seen.map(model.grid)
+        return None if found is None else float(found.flatten()[where].mean())
+
+    beside = []
+    for copy, patches in exchanged:
+        own = texts[copy.picture]
+        was, now = (unnamed(own, each, copy.patches) for each in (originals[copy.picture].patches, patches))
+        beside.append(None if was is None or now is None else (was, now))
     before = [scored(own, each.classes, each.patches) for own, each in zip(texts, originals, strict=True)]
     after = [(copy.picture, scored(texts[copy.picture], copy.classes, patches)) for copy, patches in exchanged]
     ways = [*SCORINGS, *(local(scoring) for scoring in SCORINGS if evidence is not None)]
     return (
         {way: tuple(each[way] for each in before) for way in ways},
         {way: tuple((before[index][way], each[way]) for index, each in after) for way in ways},
+        tuple(beside),
     )
 
 

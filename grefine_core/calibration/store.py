@@ -17,7 +17,7 @@ FOLDER = "calibrations"
 """Beside the weights, in the user's model folder."""
 CACHE = Path("~/.cache/grefine/calibrations")
 """Where that cannot be written to."""
-VERSION = 2
+VERSION = 3
 """Of how bounds are measured: with another number all are measured anew."""
 
 _HEAD, _SAMPLES, _SAMPLE = 1 << 16, 512, 64

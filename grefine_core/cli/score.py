@@ -62,6 +62,7 @@ def _score(picture: Any, model: Any, arguments: argparse.Namespace) -> dict[str,
                 "text": found.phrase.text,
                 "score": found.score,
                 "head_score": found.head_score,
+                "modifier_score": found.modifier_score,
                 "defect": found.defect,
                 "style": found.phrase.is_style,
             }

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..alignment.options import AlignmentOptions
 from ..alignment.results import Interrupt, Measurement
-from ..alignment.scoring import Collected, as_one_phrase, beats, phrase_scores, prompt_score
+from ..alignment.scoring import Collected, as_one_phrase, beats, prompt_score
 from ..alignment.texts import EMPTY, ContrastVocabulary, PromptTexts, as_contrast_vocabulary, prompt_parts
 from ..alignment.verdicts import region_map
 from ..checks import choice, renamed, whole_number
@@ -72,7 +72,7 @@ def measure_rewards(
                 interrupt()
             texts = list(dict.fromkeys(collected))
             rewards = dict(zip(texts, encoder.read(seen, texts), strict=True))
-            one.scores += phrase_scores(collected, rewards, tau, options.way)
+            one.add(collected, rewards, tau, options.way)
             one.maps += _maps(encoder, seen, collected, options.subtract_empty)
             if collected.pieces:
                 own = _mean(collected, [rewards[text] for text, _ in collected.pieces])

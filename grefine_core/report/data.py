@@ -144,6 +144,7 @@ def _phrase(verdict: PhraseQuality) -> dict[str, Any]:
         "is_style": bool(phrase.is_style),
         "score": _number(verdict.score),
         "head_score": _number(verdict.head_score),
+        "modifier_score": None if verdict.modifier_score is None else _number(verdict.modifier_score),
         "defect": verdict.defect,
         "deficit": _number(verdict.deficit),
         "ratio": _number(verdict.ratio) if verdict.measured else None,

@@ -193,7 +193,7 @@ def _chips(phrases: tuple[PhraseQuality, ...], width: int) -> Image.Image:
         color = _MARKS[_kind(verdict)]
         runs = [Run(verdict.phrase.text)]
         if not verdict.phrase.is_style and verdict.measured:
-            runs.append(Run(f"  {verdict.score:.2f}", (200, 203, 210)))
+            runs.append(Run(f"  {verdict.deciding:.2f}", (200, 203, 210)))
         wide = min(int(sum(text.length(run.text, size) for run in runs)) + 2, width - 24)
         if x and x + wide + 24 > width:
             x, y = 0, y + high + gap

@@ -91,4 +91,7 @@ def test_calibrating_measures_bounds_for_both():
     assert made.local.evidence == EVIDENCE
     assert made.bounds == calibrate(model, samples, evidence=None).bounds
     assert made.local.bounds != made.bounds
+    # Of modifiers by themselves, which are surer here than the nouns; of as, no more than the nouns' bound.
+    assert made.local.bounds["contrast"].phrase > made.bounds["contrast"].phrase
+    assert made.bounds["contrast"].phrase <= made.bounds["contrast"].noun
     assert calibrate(model, samples, evidence=None).local is None

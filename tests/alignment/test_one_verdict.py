@@ -28,9 +28,9 @@ class Told:
 
     name, grid = "told", GRID
 
-    def __init__(self, scores: Scores, prompt: float = 0.5) -> None:
+    def __init__(self, scores: Scores, prompt: float = 0.5, modifiers=None) -> None:
         maps = [None if one is None else torch.linspace(0, 1, 6).reshape(GRID) for one in scores]
-        self._found = Measurement(tuple(scores), prompt, tuple(maps), GRID)
+        self._found = Measurement(tuple(scores), prompt, tuple(maps), GRID, modifiers)
 
     def measure(self, pictures, trees, options, *, interrupt=None):
         return [self._found for _ in trees]
@@ -60,24 +60,28 @@ def pictures(draw):
     return scores, ancestors, bounds
 
 
-def measured(scores: Scores, ancestors: list[int | None], bounds: Bounds, **options):
+def measured(scores: Scores, ancestors: list[int | None], bounds: Bounds, modifiers=None, **options):
     model = PlantedModel([("", "")])
-    model.alignment_encoder = Told(scores)
+    model.alignment_encoder = Told(scores, modifiers=modifiers)
     calibration = Calibration({"contrast": bounds, "softmax": bounds})
     tree = tree_of(len(scores), ancestors)
     return alignment_quality(model, torch.zeros(1, 8, 12, 3), tree=tree, calibration=calibration, **options)
 
 
 @settings(max_examples=500, deadline=None)
-@given(pictures(), st.sampled_from(AGGREGATES))
-def test_score_map_and_verdicts_say_the_same(picture, aggregate):
+@given(pictures(), st.sampled_from(AGGREGATES), st.sampled_from(["as", "apart", "bare"]))
+def test_score_map_and_verdicts_say_the_same(picture, aggregate, described):
     scores, ancestors, bounds = picture
-    found = measured(scores, ancestors, bounds, aggregate=aggregate)
+    known = [None if one is None or described == "bare" else one[0] for one in scores]
+    modifiers = None if described == "as" else tuple(known)
+    if described == "apart":  # as itself is not asked then
+        scores = [None if one is None else (0.0, one[1]) for one in scores]
+    found = measured(scores, ancestors, bounds, modifiers, aggregate=aggregate)
     phrases, score = found.phrases[0], float(found.score[0])
     wrong = [
         index
         for index, one in enumerate(scores)
-        if one is not None and (one[0] < bounds.phrase or one[1] < bounds.noun)
+        if one is not None and (one[1] < bounds.noun or (known[index] is not None and known[index] < bounds.phrase))
     ]
     assert sorted(found.unmatched[0]) == wrong
     assert (score < 1.0) == bool(wrong)
@@ -89,7 +93,7 @@ def test_score_map_and_verdicts_say_the_same(picture, aggregate):
         assert verdict.measured == (one is not None)
         assert verdict.deficit == 1.0 - verdict.bounded
         if one is not None:
-            assert verdict.ratio == quotient(one, bounds)
+            assert verdict.ratio == quotient((known[index], one[1]), bounds)
     assert [phrases[index].deficit for index in found.unmatched[0]] == sorted(
         (phrases[index].deficit for index in wrong), reverse=True
     )

@@ -179,6 +179,67 @@ def test_what_reaches_its_bound_matches(balloon_tree, head, whole, defect):
     assert verdict.defect == defect
 
 
+def test_modifiers_are_judged_apart_from_their_noun(balloon_tree):
+    """β_p may be above β_n: as, which is never above an, would call a faint thing wrongly described then."""
+    maps, bounds = [torch.ones(2, 2), torch.ones(2, 2)], Bounds(0.2, 0.4)
+    scores = [(0.3, 0.3), (0.9, 0.9)]
+
+    def said(modifiers, formula="bounded"):
+        found = classify_phrases(balloon_tree.phrases, scores, maps, bounds, formula=formula, modifiers=modifiers)
+        return found[0].defect, found[0].ratio, found[0].modifier_score
+
+    assert said([0.5, None]) == ("none", pytest.approx(0.5 / 0.4), 0.5)
+    assert said([0.3, None]) == ("modifier", pytest.approx(0.3 / 0.4), 0.3)
+    assert said([None, None]) == ("none", pytest.approx(0.3 / 0.2), None)
+    # The others have as alone, as has whoever does not know m.
+    for known, formula in (([0.5, None], "paper"), ([0.5, None], "released"), (None, "bounded")):
+        assert said(known, formula) == ("modifier", pytest.approx(0.3 / 0.4), None)
+
+
+def test_a_bare_noun_is_not_described_wrongly(planted):
+    model = planted([GOOD])
+    for scoring in ("contrast", "softmax"):
+        calibration = Calibration({way: Bounds(0.001, 1.0) for way in ("contrast", "softmax")})
+        found = alignment_quality(
+            model, model.picture(0), "a balloon, a red balloon", scoring=scoring, calibration=calibration
+        )
+        bare, red = found.phrases[0]
+        assert (bare.defect, bare.modifier_score) == ("none", None)
+        assert red.defect == "modifier"
+        assert red.modifier_score is not None
+
+
+def test_a_colour_is_told_though_the_thing_is_faint(planted):
+    """One thing among many: an is low, and as with it whatever its colour; m is not."""
+    model = planted([("red balloon castle mountain river forest", "bridge tower cat")], temperature=20.0)
+    right, wrong = (
+        alignment_quality(model, model.picture(0), prompt, calibration=Calibration()).phrases[0][0]
+        for prompt in ("a red balloon", "a green balloon")
+    )
+    assert right.score == pytest.approx(right.head_score)  # capped
+    assert right.modifier_score > 1.2 * wrong.modifier_score
+    assert right.modifier_score > 0.5 > wrong.modifier_score
+
+
+def test_what_a_prompt_does_not_name_is_seen_where_it_is(planted):
+    model = planted([("cat", "dog")], temperature=20.0)
+
+    def unnamed(prompt, **options):
+        found = alignment_quality(model, model.picture(0), prompt, calibration=Calibration(), **options)
+        return found.unnamed[0]
+
+    cat = unnamed("a cat")
+    assert cat.shape == (4, 6)
+    assert float(cat[:, :3].max()) < 0.3 < 0.5 < float(cat[:, 3:].min())
+    both = unnamed("a cat and a dog")
+    assert float(both.max()) < 0.5
+    assert unnamed("a cat", scoring="softmax") is None
+    assert unnamed("oil painting, 8k") is None
+    # A prompt that is worked on in parts is one prompt: what one of them names is named.
+    long = ", ".join(["a cat", *(f"a striped cat number {number}" for number in range(400)), "a dog"])
+    assert float(unnamed(long)[:, 3:].max()) < float(cat[:, 3:].min())
+
+
 def test_bounds_where_none_were_measured():
     assert Calibration().bounds == {"contrast": Bounds(0.8, 0.3), "softmax": Bounds(0.5, 0.5)}
 

@@ -48,6 +48,9 @@ def drawn(pictures: int = 64, *, apart: float = 3.0, phrases: float = 5.0, words
             tuple(score(0.0) for _ in range(2)),
             tuple((score(phrases), place % 2 == 0) for place in range(6)),
             tuple(score(phrases) for _ in range(2)),
+            # Modifiers are told closer together than nouns: the lowest of the right ones are above the lowest nouns.
+            tuple(1.0 + 0.4 * score(0.0) for _ in range(2)),
+            tuple(1.0 + 0.4 * score(phrases) for _ in range(2)),
         )
         for _ in kinds
     )

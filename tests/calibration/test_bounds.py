@@ -9,7 +9,6 @@ import pytest
 from grefine_core import Calibration
 from grefine_core.alignment.calibrate import SMALLEST_BOUND
 from grefine_core.calibration.bounds import build, chosen_source
-from grefine_core.calibration.figures import smoothed_quantile, smoothed_share
 from grefine_core.calibration.fingerprint import ActivationFit, TokenRows
 from grefine_core.calibration.notes import finest_size
 from grefine_core.clip.embeddings import FACTORS
@@ -43,8 +42,8 @@ def test_long_prompts_get_looser_bounds(made):
     assert made.bounds_for("contrast") == made.bounds["contrast"]
     assert made.for_formula("bounded", 4)[0]["contrast"] == table[5]
     assert made.for_formula("paper", 4)[0]["contrast"] == made.bounds["contrast"]
-    # What is a bare noun is never called there and wrongly described.
-    assert all(bounds.phrase <= bounds.noun for bounds in table.values())
+    modifiers = [table[count].phrase for count in sorted(table)]
+    assert modifiers == sorted(modifiers, reverse=True)
 
 
 def test_kinds_have_bounds_of_their_own_and_what_is_outside_the_loosest(observed):
@@ -121,6 +120,10 @@ def test_noise_is_how_far_indicators_rise_by_chance(made, observed):
     assert made.noise.perceptual > 0.3
     assert made.noise.phrase == 0.0  # nothing was changed
     assert build(replace(observed, exchanged=())).noise is None
+    assert made.noise.unnamed == 0.02  # nothing is known of it
+    known = build(replace(observed, unnamed=tuple((0.1, 0.1 + 0.01 * number) for number in range(20)))).noise
+    assert known is not None
+    assert known.unnamed == pytest.approx(0.19, abs=0.02)
 
 
 def test_it_is_kept_as_it_is(made, tmp_path):
@@ -137,32 +140,31 @@ def test_it_is_kept_as_it_is(made, tmp_path):
     assert "local" not in content
 
 
-def test_nouns_are_given_what_modifiers_leave_of_the_share_that_may_fail():
-    observed = drawn(phrases=3.0)  # so near that the best bound is above those by the share that may fail
+def test_modifiers_have_bounds_of_their_own(made):
+    verdicts, plain = made.bounds_for("contrast", 5), made.bounds["contrast"]
+    # The nouns' bound is no lid on them, as it is on as, which is never above an.
+    assert verdicts.phrase > verdicts.noun
+    assert plain.phrase <= plain.noun
+    assert made.trust["wrong modifiers found"].value > 0.8
+    assert made.trust["good pictures with all modifiers found"].value >= 0.9
+    assert made.trust["modifiers"].low > 0.9
 
-    def nouns(pairs: str) -> float:
-        """β_n where the phrases with modifiers are as (as, an) of ``pairs``."""
+
+def test_a_phrase_without_modifiers_leaves_the_others_a_stricter_bound(made):
+    few, many = made.bounds_for("contrast", 8, 2), made.bounds_for("contrast", 8, 8)
+    assert few.noun == many.noun
+    assert few.phrase > many.phrase
+    assert made.bounds_for("contrast", 8, 0).phrase == made.bounds_for("contrast", 1).phrase
+    assert made.bounds_for("contrast", 8) == many
+
+
+def test_modifiers_take_nothing_from_nouns(observed):
+    def nouns(by: float) -> float:
+        """β_n where modifiers do better by so much."""
         phrases = {
-            way: tuple(
-                replace(
-                    each,
-                    whole_heads=tuple(value + (0.0 if pairs == "as their nouns" else 9.0) for value in each.wholes),
-                )
-                for each in said
-            )
+            way: tuple(replace(each, described=tuple(value + by for value in each.described)) for each in said)
             for way, said in observed.phrases.items()
         }
         return build(replace(observed, phrases=phrases)).bounds_for("contrast", 5).noun
 
-    half = build(observed).bounds_for("contrast", 5).noun
-    # Where they fail with their nouns only, these have all of it; where modifiers fail alone, what they leave.
-    assert nouns("as their nouns") >= nouns("by themselves") >= half
-    assert nouns("as their nouns") > half + 0.01
-
-
-def test_shares_and_quantiles_are_each_other_the_wrong_way_round():
-    values = [0.1 * number for number in range(50)]
-    for share in (0.04, 0.05, 0.5):
-        assert smoothed_share(values, smoothed_quantile(values, share)) == pytest.approx(share, abs=1e-6)
-    assert smoothed_share([1.0, 1.0], 1.0) == 0.0
-    assert smoothed_share([1.0, 1.0], 1.1) == 1.0
+    assert nouns(-3.0) == nouns(0.0) == nouns(3.0)
