@@ -154,7 +154,7 @@ def _lies(axis: int, plane: tuple[int, int], picture: tuple[int, int], fit: Fit,
     length, side = plane[axis], picture[axis]
     if fit == "cells":
         # A VAE that wants full cells takes them from the middle.
-        dropped = (side % cell) // 2 if length == side // cell else 0
+        dropped = max(0, side - length * cell) // 2
         return -dropped / cell, 1.0 / cell
     cut = 0
     if fit == "center":
