@@ -202,6 +202,14 @@ def network_dtype(device: torch.device) -> torch.dtype:
     return computed if computed in kinds else torch.float32
 
 
+def vae_dtype(device: torch.device) -> torch.dtype:
+    """The type in which a Stable Diffusion VAE computes on `device`, as the host (and its user's flags) would have it.
+
+    Not float16 unless the user says so: some VAEs overflow in it.
+    """
+    return comfy.model_management.vae_dtype(device, [torch.bfloat16, torch.float32])
+
+
 def adopt(owner: Any, module: nn.Module, device: str = "auto") -> None:
     """Give `module`, which belongs to `owner`, to the host's memory manager.
 
@@ -232,6 +240,27 @@ def ready(owner: Any, memory: int = 0) -> None:
     patcher = _patchers.get(owner)
     if patcher is not None:
         comfy.model_management.load_models_gpu([patcher], memory_required=memory, force_full_load=True)
+        _bring_the_rest(patcher)
+
+
+def _bring_the_rest(patcher: comfy.model_patcher.ModelPatcher) -> None:
+    """Load what the host has left behind.
+
+    With --novram it loads next to nothing, whatever is asked for, and brings weights layer by layer while its own
+    layers work. Ours are torch's, which cannot do that: they would compute on the CPU, in a type made for the GPU, or
+    not at all.
+    """
+    device, model = patcher.load_device, patcher.model
+    left = sum(tensor.nbytes for tensor in model.parameters() if tensor.device.type != device.type)
+    if not left:
+        return
+    logger.warning(
+        "The host has left %.1f GB of a model on the CPU (--novram?), whose layers cannot be brought one by one. It is "
+        "loaded onto %s as a whole; if that is too much, choose cpu as the device where it is loaded.",
+        left / 1e9,
+        device,
+    )
+    patcher.load(device, full_load=True)
 
 
 SMALLER = "Give smaller pictures, or fewer at a time."

@@ -136,11 +136,13 @@ class GRefineLoadPASD(io.ComfyNode):
 
         # The host moves models outside of inference mode, too; what was made inside cannot be changed there.
         with torch.inference_mode(False):
+            placed = host.compute_device(device)
             model = load_pasd(
                 folder,
                 stock,
                 personalised=person,
-                dtype=wanted or host.network_dtype(host.compute_device(device)),
+                dtype=wanted or host.network_dtype(placed),
+                vae_dtype=torch.float32 if wanted == torch.float32 else host.vae_dtype(placed),
                 device="cpu",
             )
         return io.NodeOutput(ManagedPasd(model, settings, device))
@@ -207,7 +209,8 @@ def _file_inputs() -> list[Any]:
             "precision",
             options=list(PRECISIONS),
             default="auto",
-            tooltip="auto takes what the host computes in on this device: fp16 on most GPUs, fp32 on the CPU.",
+            tooltip="auto takes what the host computes in on this device: fp16 on most GPUs, fp32 on the CPU. The VAE "
+            "works in the host's type for VAEs.",
         ),
     ]
 
@@ -277,7 +280,7 @@ def _setting_inputs() -> list[Any]:
 
 # The restorer
 
-#: Numbers (of the networks' type) per pixel that are alive at most, both conditions of the guidance in one call:
+#: Numbers (of the networks' types) per pixel that are alive at most, both conditions of the guidance in one call:
 #: 310 and 768 as `benchmarks/pasd.py` counts them, and a quarter more for what it cannot see.
 _DENOISER, _VAE = 390, 960
 
@@ -357,4 +360,5 @@ class ManagedPasd:
         """Bytes that the work needs beside the weights: those of the denoiser or of the VAE, which come in turns."""
         settings, pixels = self.settings, image.shape[1] * image.shape[2]
         tile, whole = (settings.tile_size * self.size_multiple) ** 2, settings.vae_tile_above**2
-        return max(min(pixels, tile) * _DENOISER, min(pixels, whole) * _VAE) * self.model.dtype.itemsize
+        denoiser = min(pixels, tile) * _DENOISER * self.model.dtype.itemsize
+        return max(denoiser, min(pixels, whole) * _VAE * self.model.vae.dtype.itemsize)

@@ -6,9 +6,10 @@ conditioning; the host loads, offloads and evicts. Only library functions of the
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import comfy.model_base
@@ -21,12 +22,15 @@ import node_helpers
 import torch
 from torch import Tensor
 
+from ..grefine_core.refine.crops import Place
 from ..grefine_core.refine.protocols import Progress
-from . import inputs, latents, supir_patches
+from . import inputs, latents, patch_crop
+from .conditioning_crop import Cutter
 from .host import check_interrupted, explained
 from .latents import with_soft_mask
 from .schedule import SamplingPlan, check_sampler, plan_sampling
 from .tiles import blend, feather, plan_tiles
+from .window import Window
 
 logger = logging.getLogger(__name__)
 
@@ -179,6 +183,60 @@ def _sampler(plan: SamplingPlan, report: _Report) -> Any:
     return comfy.samplers.KSAMPLER(run, {}, plan.sampler.inpaint_options)
 
 
+@dataclass(frozen=True)
+class Follows:
+    """How what hangs on the models follows the crops and tiles of a picture.
+
+    Attributes:
+        whole_references: reference latents stay those of the whole picture.
+        number, count: which of how many pictures it is, for hints that were made of all of them.
+    """
+
+    whole_references: bool = False
+    number: int = 0
+    count: int = 1
+    #: Pictures of latents of the whole, by their place in memory, with what they were made of.
+    _drawn: dict[tuple[Any, ...], tuple[Tensor, Tensor]] = field(default_factory=dict, compare=False, repr=False)
+
+    def window(self, place: Place) -> Window:
+        """What is sampled of a crop."""
+        return Window.of(place, self.number, self.count)
+
+    def cut(self, models: HostModels, window: Window | None, latent: Tensor, name: str, advice: str) -> HostModels:
+        """The models with everything cut that lies over the whole picture; the very same if there is nothing.
+
+        latent: of what is sampled. name: of the node's input that the model came from. advice: if memory runs out.
+
+        Raises:
+            InputError: something cannot be cut.
+        """
+        if window is None:
+            return models
+        vae, cell = models.vae, window.size[0] // latent.shape[-2]
+
+        def pixels(values: Tensor) -> Tensor | None:
+            if (
+                values.shape[1] != latent.shape[1]
+                or values.ndim != latent.ndim
+                or values[0, 0].numel() != (values.shape[-2] * values.shape[-1])
+            ):
+                return None  # of another VAE, or a film
+            key = (values.data_ptr(), tuple(values.shape), values.stride())
+            if key not in self._drawn:
+                self._drawn[key] = (values, _decoded(vae, values, advice))
+            return self._drawn[key][1]
+
+        cutter = Cutter(window, cell, self.whole_references, pixels, lambda image: _encoded(vae, image, advice))
+        model = patch_crop.follow(models.model, window, cell, name)
+        positive, negative = (
+            cutter.conditioning(given, name)
+            for given, name in ((models.positive, "positive"), (models.negative, "negative"))
+        )
+        if model is models.model and positive is models.positive and negative is models.negative:
+            return models
+        return replace(models, model=model, positive=positive, negative=negative)
+
+
 #: Share of a tile's side that it has in common with its neighbour.
 _OVERLAP = 0.125
 #: The restorer does not go below tiles of this many pixels when memory is short.
@@ -190,14 +248,30 @@ class HostInpainter:
     """`grefine_core.refine.protocols.Inpainter` on the host's samplers, for one picture.
 
     Inpainting models (nine channels, Flux Fill) get the mask and the picture with neutral grey under it through the
-    conditioning; every model gets the denoise mask. Soft masks are sampled by differential diffusion. A ControlNet's
-    hint, made for the whole picture, is fitted to the crop by the host.
+    conditioning; every model gets the denoise mask. Soft masks are sampled by differential diffusion. What was made for
+    the whole picture (hints, areas, masks, references, patches) is cut to the crop.
     """
 
-    def __init__(self, models: HostModels, settings: SamplerSettings, *, min_side: int = 512, native_side: int = 1024):
+    def __init__(
+        self,
+        models: HostModels,
+        settings: SamplerSettings,
+        *,
+        min_side: int = 512,
+        native_side: int = 1024,
+        follows: Follows | None = None,
+    ) -> None:
         self.models, self.settings = models, settings
         self.size_multiple = latents.size_multiple(models.vae)
         self.min_side, self.native_side = min_side, native_side
+        self.follows = follows or Follows()
+        self.window: Window | None = None
+
+    def at(self, place: Place) -> HostInpainter:
+        """The engine for one crop; see `grefine_core.refine.protocols.placed`."""
+        engine = copy.copy(self)
+        engine.window = self.follows.window(place)
+        return engine
 
     def inpaint(
         self,
@@ -212,9 +286,9 @@ class HostInpainter:
         progress: Progress | None = None,
     ) -> Tensor:
         """Repaint the masked part of a crop; see the protocol."""
-        models = self.models
-        latent = _encoded(models.vae, image, _SMALLER_CROPS)
-        latents.check_channels(latent, models.model)
+        latent = _encoded(self.models.vae, image, _SMALLER_CROPS)
+        latents.check_channels(latent, self.models.model)
+        models = self.follows.cut(self.models, self.window, latent, "model", _SMALLER_CROPS)
         cells = latents.mask_cells(mask, latent)
         model = with_soft_mask(models.model) if latents.is_soft(cells) else models.model
         positive, negative = models.positive, models.negative
@@ -249,10 +323,31 @@ class HostRestorer:
     #: Pictures are restored at their own scale, however small.
     min_side = 1
 
-    def __init__(self, models: HostModels, settings: SamplerSettings, *, tile_size: int = 1024) -> None:
+    def __init__(
+        self,
+        models: HostModels,
+        settings: SamplerSettings,
+        *,
+        tile_size: int = 1024,
+        follows: Follows | None = None,
+    ) -> None:
         self.models, self.settings = models, settings
         self.size_multiple = latents.size_multiple(models.vae)
         self.tile_size = max(self.size_multiple, tile_size // self.size_multiple * self.size_multiple)
+        self.follows = follows or Follows()
+        self.window: Window | None = None
+
+    def of_picture(self, number: int, count: int) -> HostRestorer:
+        """The engine for one of several pictures that a hint was made for each of."""
+        engine = copy.copy(self)
+        engine.follows = Follows(self.follows.whole_references, number, count)
+        return engine
+
+    def at(self, place: Place) -> HostRestorer:
+        """The engine for one picture; see `grefine_core.refine.protocols.placed`."""
+        engine = copy.copy(self)
+        engine.window = self.follows.window(place)
+        return engine
 
     def restore(
         self,
@@ -282,25 +377,24 @@ class HostRestorer:
         self, image: Tensor, side: int, strength: float, steps: int, seed: int, progress: Progress | None
     ) -> Tensor:
         overlap = max(1, round(side * _OVERLAP / self.size_multiple)) * self.size_multiple
-        cell = self.size_multiple
-        tiles = plan_tiles((image.shape[1], image.shape[2]), side, overlap)
+        size = (image.shape[1], image.shape[2])
+        window = self.window or Window.whole_of(size)
+        tiles = plan_tiles(size, side, overlap)
         parts = []
         for index, tile in enumerate(tiles):
-            sides = (tile.top // cell, tile.left // cell, tile.bottom // cell, tile.right // cell)
-            whole = (image.shape[1] // cell, image.shape[2] // cell)
-            model = supir_patches.fitted(self.models.model, supir_patches.Part(*sides, whole=whole))
+            shown = window.tile((tile.top, tile.left, tile.bottom, tile.right))
             report = _share_of(progress, index * steps, len(tiles) * steps)
             part = tile.cut(image)
-            parts.append(self._restore_tile(model, part, strength, steps, tile_seed(seed, index), report))
-        weights = [feather(tile, overlap, (image.shape[1], image.shape[2])) for tile in tiles]
+            parts.append(self._restore_tile(shown, part, strength, steps, tile_seed(seed, index), report))
+        weights = [feather(tile, overlap, size) for tile in tiles]
         return blend(tiles, parts, weights, image)
 
     def _restore_tile(
-        self, model: Any, image: Tensor, strength: float, steps: int, seed: int, progress: Progress | None
+        self, window: Window, image: Tensor, strength: float, steps: int, seed: int, progress: Progress | None
     ) -> Tensor:
-        models = replace(self.models, model=model)
-        latent = _encoded(models.vae, image, _SMALLER_TILES)
-        latents.check_channels(latent, models.model)
+        latent = _encoded(self.models.vae, image, _SMALLER_TILES)
+        latents.check_channels(latent, self.models.model)
+        models = self.follows.cut(self.models, window, latent, "restorer", _SMALLER_TILES)
         positive, negative = models.positive, models.negative
         if takes_picture(models.model):
             everywhere = torch.ones_like(image[..., 0])
@@ -349,11 +443,18 @@ def takes_picture(model: Any) -> bool:
 
 
 def _with_picture(positive: Any, negative: Any, known: Tensor, where: Tensor) -> tuple[Any, Any]:
+    """The conditionings with the masked picture, but for entries that have a picture of another kind there.
+
+    What a model for edits, depth or edges is shown comes without a mask.
+    """
     values = {"concat_latent_image": known, "concat_mask": where}
-    return (
-        node_helpers.conditioning_set_values(positive, values),
-        node_helpers.conditioning_set_values(negative, values),
-    )
+
+    def shown(entry: Any) -> Any:
+        if entry[1].get("concat_latent_image") is not None and entry[1].get("concat_mask") is None:
+            return entry
+        return node_helpers.conditioning_set_values([entry], values)[0]
+
+    return [shown(entry) for entry in positive], [shown(entry) for entry in negative]
 
 
 def _share_of(progress: Progress | None, before: int, total: int) -> Progress | None:

@@ -30,7 +30,7 @@ from .io_types import (
     plan_input,
     second_opinion_input,
 )
-from .sampling import LARGEST_CFG, HostInpainter, HostModels, sampler_settings
+from .sampling import LARGEST_CFG, Follows, HostInpainter, HostModels, sampler_settings
 
 #: An input of a node that takes lists.
 Values = Sequence[object]
@@ -146,6 +146,18 @@ def seed_input() -> Any:
         max=2**64 - 1,
         control_after_generate=True,
         tooltip="Same seed, same inputs: the same picture. Several pictures get seeds derived from it.",
+    )
+
+
+def references_input() -> Any:
+    """The optional `whole_references` of nodes that work with a model of the host's."""
+    return io.Boolean.Input(
+        "whole_references",
+        default=False,
+        optional=True,
+        tooltip="Reference latents of the picture's own size are cut like the picture. On: every crop or tile is shown "
+        "all of them. References of another size always stay whole.",
+        **known(io.Boolean.Input, advanced=True),
     )
 
 
@@ -363,20 +375,23 @@ class GRefineStage1Inpaint(io.ComfyNode):
             "or an ordinary one. Outside of the composite mask every byte stays as it was.",
             search_aliases=["inpaint", "detailer", "refine", "crop and stitch"],
             is_input_list=True,
-            inputs=stage1_inputs(
-                [
-                    io.Model.Input(
-                        "model", lazy=True, tooltip="Inpainting models and ordinary ones. Loaded only if needed."
-                    ),
-                    io.Conditioning.Input(
-                        "positive", lazy=True, tooltip="The emphasised prompt, encoded: one, or one per picture."
-                    ),
-                    io.Conditioning.Input("negative", lazy=True, tooltip="One, or one per picture."),
-                    io.Vae.Input("vae", lazy=True, tooltip="The model's VAE. Loaded only if needed."),
-                ],
-                sampler_inputs(),
-                [judged_prompt_input()],
-            ),
+            inputs=[
+                *stage1_inputs(
+                    [
+                        io.Model.Input(
+                            "model", lazy=True, tooltip="Inpainting models and ordinary ones. Loaded only if needed."
+                        ),
+                        io.Conditioning.Input(
+                            "positive", lazy=True, tooltip="The emphasised prompt, encoded: one, or one per picture."
+                        ),
+                        io.Conditioning.Input("negative", lazy=True, tooltip="One, or one per picture."),
+                        io.Vae.Input("vae", lazy=True, tooltip="The model's VAE. Loaded only if needed."),
+                    ],
+                    sampler_inputs(),
+                    [judged_prompt_input()],
+                ),
+                references_input(),
+            ],
             outputs=stage1_outputs(),
         )
 
@@ -409,6 +424,7 @@ class GRefineStage1Inpaint(io.ComfyNode):
         attempts: Values | None = None,
         keep: Values | None = None,
         second_opinion: Values | None = None,
+        whole_references: Values | None = None,  # noqa: ARG003 - the host passes all inputs
     ) -> list[str]:
         """Ask for the models if any picture has something to be repaired."""
         stage = shared_stage1.look(
@@ -461,6 +477,7 @@ class GRefineStage1Inpaint(io.ComfyNode):
         attempts: Values | None = None,
         keep: Values | None = None,
         second_opinion: Values | None = None,
+        whole_references: Values | None = None,
     ) -> io.NodeOutput:
         """Repaint all pictures that have something to be repaired."""
         stage = shared_stage1.take(
@@ -492,8 +509,13 @@ class GRefineStage1Inpaint(io.ComfyNode):
             inputs.single(scheduler, "scheduler"),
         )
 
+        whole = inputs.flag(inputs.single(whole_references or [False], "whole_references"), "whole_references")
+
         def engine(place: int) -> HostInpainter:
             models = HostModels(unet, wanted[place], unwanted[place], autoencoder)
-            return HostInpainter(models, settings, min_side=stage.min_side, native_side=stage.native_side)
+            follows = Follows(whole, place, count)
+            return HostInpainter(
+                models, settings, min_side=stage.min_side, native_side=stage.native_side, follows=follows
+            )
 
         return io.NodeOutput(*stage.refine(engine))

@@ -28,8 +28,8 @@ from .io_types import (
     diagnosis_input,
     plan_input,
 )
-from .sampling import LARGEST_CFG, HostModels, HostRestorer, sampler_settings
-from .stage1 import Values, sampler_inputs, seed_input
+from .sampling import LARGEST_CFG, Follows, HostModels, HostRestorer, sampler_settings
+from .stage1 import Values, references_input, sampler_inputs, seed_input
 
 _TILE = (64, 8192)
 
@@ -71,6 +71,7 @@ class GRefineRestorerFromModel(io.ComfyNode):
                     "short.",
                     **known(io.Int.Input, advanced=True),
                 ),
+                references_input(),
             ],
             outputs=[
                 RestorerType.Output("restorer", display_name="restorer", tooltip="For Stage-2 Restore."),
@@ -88,10 +89,13 @@ class GRefineRestorerFromModel(io.ComfyNode):
         sampler_name: str,
         scheduler: str,
         tile_size: int,
+        whole_references: bool = False,
     ) -> io.NodeOutput:
         """Put them together; nothing is loaded or run yet."""
         return io.NodeOutput(
-            restorer_from_model(model, positive, negative, vae, cfg, sampler_name, scheduler, tile_size)
+            restorer_from_model(
+                model, positive, negative, vae, cfg, sampler_name, scheduler, tile_size, whole_references
+            )
         )
 
 
@@ -104,6 +108,7 @@ def restorer_from_model(
     sampler_name: object,
     scheduler: object,
     tile_size: object,
+    whole_references: object = False,
     *,
     place: Placement | None = None,  # noqa: ARG001 - the host places its models itself
 ) -> HostRestorer:
@@ -120,7 +125,8 @@ def restorer_from_model(
     )
     settings = sampler_settings(cfg, sampler_name, scheduler)
     side = inputs.whole_number(tile_size, "tile_size", *_TILE)
-    return HostRestorer(models, settings, tile_size=side)
+    follows = Follows(inputs.flag(whole_references, "whole_references"))
+    return HostRestorer(models, settings, tile_size=side, follows=follows)
 
 
 RESTORERS.register(
@@ -155,12 +161,14 @@ class Stage2:
                 "keep_color": self.keep_color,
             }
             seed = second_stage_seed(self.seeds[place])
-            judging = self.judging
+            judging, restorer = self.judging, restorers[place]
+            if isinstance(restorer, HostRestorer):
+                restorer = restorer.of_picture(place, len(self.work.pictures))
             if judging is None:
-                return stage2(picture, restorers[place], seed=seed, progress=report, **options)
+                return stage2(picture, restorer, seed=seed, progress=report, **options)
 
             def paint(drawn: int, part: Progress | None) -> Tensor:
-                return stage2(picture, restorers[place], seed=drawn, progress=part, **options)
+                return stage2(picture, restorer, seed=drawn, progress=part, **options)
 
             tried[place] = repair_whole(
                 picture,

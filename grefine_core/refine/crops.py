@@ -80,6 +80,16 @@ class CropPlan:
         return self.padded != self.sample
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where the crop that an engine is given lies in the user's picture."""
+
+    size: tuple[int, int]
+    """(height, width) of the picture."""
+    crop: CropPlan
+    """What was cut out of it, and the size that it is sampled at."""
+
+
 def plan_crop(
     region: Box,
     picture: tuple[int, int],

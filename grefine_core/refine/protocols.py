@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..regions import RegionOptions
-from .crops import CropOptions
+from .crops import CropOptions, Place
 
 # Options, grouped by the step that they belong to; defaults are those of the steps themselves
 
@@ -125,7 +125,7 @@ def capabilities_of(engine: object) -> Capabilities:
 
 @runtime_checkable
 class Inpainter(Protocol):
-    """Repaints the masked part of one crop.
+    """Repaints the masked part of one crop. May have a method ``at``, see ``placed``.
 
     Attributes:
         size_multiple: both sides of every crop are multiples of this many pixels.
@@ -177,7 +177,7 @@ class Inpainter(Protocol):
 
 @runtime_checkable
 class Restorer(Protocol):
-    """Mildly redraws a whole picture.
+    """Mildly redraws a whole picture. May have a method ``at``, see ``placed``.
 
     Attributes:
         size_multiple: both sides of every picture are multiples of this many pixels (the stage pads).
@@ -224,6 +224,17 @@ def resolve_engine(engine: Engine | Callable[[], Engine], method: str) -> Engine
     if not hasattr(candidate, method):
         raise TypeError(f"{type(candidate).__name__} has no method {method!r}: it is no engine for this stage.")
     return cast(Engine, candidate)
+
+
+def placed(engine: Engine, place: Place) -> Engine:
+    """The engine for one crop (or, in stage 2, for one whole picture).
+
+    What an engine was given for the whole picture, such as the hint of a ControlNet, has to follow the crop. An engine
+    with such things has a method ``at(place)`` that returns the engine for what lies there; others are returned as they
+    are.
+    """
+    at = getattr(engine, "at", None)
+    return engine if at is None else cast(Engine, at(place))
 
 
 # Progress: one count of denoiser calls over many engine calls and both stages

@@ -22,6 +22,7 @@ from .crops import (
     Box,
     CropOptions,
     CropPlan,
+    Place,
     Region,
     RegionCrop,
     Regions,
@@ -38,6 +39,7 @@ from .protocols import (
     attempt_seed,
     capabilities_of,
     part_of,
+    placed,
     region_seed,
     resolve_engine,
     seeds_for,
@@ -207,7 +209,7 @@ def stage1(
         seen = as_images(cut(pictures[index : index + 1], plan.box) if independent else before, "images")
         sample, mask = to_sample(seen, job.own_denoise(plan.box), plan)
         assert mask is not None
-        new = engine.inpaint(
+        new = placed(engine, Place((result.shape[1], result.shape[2]), plan)).inpaint(
             sample,
             mask,
             prompt=job.prompt,
@@ -414,7 +416,7 @@ def stage2(
         before = as_images(canvas, "images")
         sample, _ = to_sample(before, None, plan)
         logger.info("Stage 2: picture %d sampled at %s", index, plan.sample)
-        new = engine.restore(
+        new = placed(engine, Place((height, width), plan)).restore(
             sample,
             prompt=texts[index],
             strength=strength_each[index],

@@ -110,18 +110,24 @@ class Base:
     scheduler_config: dict[str, Any]
 
 
-def load_base(path: str | Path, dtype: torch.dtype, device: torch.device) -> Base:
+def load_base(path: str | Path, dtype: torch.dtype, device: torch.device, vae_dtype: torch.dtype | None = None) -> Base:
     """Load a base from a diffusers folder or a single checkpoint; its UNet is not read.
+
+    Args:
+        path: of the folder or file.
+        dtype: of the text encoder.
+        device: where both networks go.
+        vae_dtype: of the VAE; None = ``dtype``.
 
     Raises:
         ModelFileError: nothing there, damaged, incomplete, or not Stable Diffusion 1.
     """
     path = Path(path).expanduser()
-    half = dtype == torch.float16
+    vae_dtype = vae_dtype or dtype
     if path.is_dir():
         _check_folder(path)
-        text = Weights.open(weight_files(path / "text_encoder", half=half))
-        vae = Weights.open(weight_files(path / "vae", half=half))
+        text = Weights.open(weight_files(path / "text_encoder", half=dtype == torch.float16))
+        vae = Weights.open(weight_files(path / "vae", half=vae_dtype == torch.float16))
     elif path.is_file():
         text, vae = _parts_of_file(path)
     else:
@@ -129,7 +135,7 @@ def load_base(path: str | Path, dtype: torch.dtype, device: torch.device) -> Bas
     # A single file has no configurations beside it; those of the pack are taken.
     folder = path if path.is_dir() else SD15_CONFIG
     return Base(
-        _vae(vae, read_config(folder / "vae", "vae"), dtype, device),
+        _vae(vae, read_config(folder / "vae", "vae"), vae_dtype, device),
         load_text_encoder(text, read_config(folder / "text_encoder", "text_encoder"), dtype, device),
         load_tokenizer(folder / "tokenizer"),
         _schedule(folder / "scheduler"),
@@ -273,6 +279,7 @@ def load_pasd(
     *,
     personalised: str | Path | None = None,
     dtype: torch.dtype | None = None,
+    vae_dtype: torch.dtype | None = None,
     device: str | torch.device | None = None,
 ) -> PasdModel:
     """Load PASD's UNet and ControlNet, and the text encoder and VAE that they work with.
@@ -288,6 +295,8 @@ def load_pasd(
         personalised: a checkpoint, diffusers folder or UNet whose UNet weights take the place of the stock ones in
             PASD's UNet; what PASD adds stays. To take its text encoder and VAE as well, give it as ``base``, too.
         dtype: float32, float16 or bfloat16; None keeps that of the UNet's file.
+        vae_dtype: of the VAE alone, likewise; None = as the others. In float16 some overflow, and work in float32 then
+            (see ``sampling.Autoencoder``).
         device: where the networks go; None = the GPU if there is one.
 
     Raises:
@@ -295,8 +304,9 @@ def load_pasd(
         ModelFileError: nothing there, several variants, damaged files, another model, or tensors that are missing,
             unknown or of another shape, which are listed.
     """
-    if dtype not in (None, *_TYPES):
-        raise InputError(f"dtype: expected float32, float16 or bfloat16, got {dtype}.")
+    for name, wanted in (("dtype", dtype), ("vae_dtype", vae_dtype)):
+        if wanted not in (None, *_TYPES):
+            raise InputError(f"{name}: expected float32, float16 or bfloat16, got {wanted}.")
     target = _device(device)
     need_diffusers("PASD")
     checkpoint = find_checkpoint(folder)
@@ -315,7 +325,7 @@ def load_pasd(
     if personalised is not None:
         unet = _personalise(unet, personalised, empty_unet, half=half)
 
-    parts = load_base(base, dtype, target)
+    parts = load_base(base, dtype, target, vae_dtype)
     _check_fit(empty_unet, empty_controlnet, parts, base)
     model = PasdModel(
         fill(empty_unet, unet, "PASD's UNet", dtype, target),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 from collections.abc import Callable, Sequence
@@ -29,6 +30,9 @@ __all__ = ["SMALLEST_TILE", "empty_cache", "is_out_of_memory", "smaller_tiles"]
 class Autoencoder:
     """The model's VAE with the library's own tiling, switched on only while it is needed.
 
+    Some VAEs overflow in float16. Where that happens the rest of the picture is done by a copy in float32, which ends
+    with this object.
+
     Args:
         model: its VAE is used, in its own type; what comes out is float32.
         tile_above: pictures with more pixels than a square of this side are tiled, others only once they did not fit.
@@ -37,6 +41,7 @@ class Autoencoder:
 
     def __init__(self, model: PasdModel, tile_above: int, free_memory: Callable[[], None]) -> None:
         self.model, self.tile_above, self.free_memory = model, tile_above, free_memory
+        self._vae: Any = model.vae
 
     @torch.no_grad()
     def encode(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,32 +49,47 @@ class Autoencoder:
 
         Both are scaled to what the UNet sees, and where the pictures are.
         """
-        vae: Any = self.model.vae
-        inputs = (pictures * 2.0 - 1.0).to(vae.device, vae.dtype)
-        found = self._run(lambda: vae.encode(inputs).latent_dist, pictures.shape[-2] * pictures.shape[-1])
-        mean, deviation = (value.to(pictures.device).float() for value in (found.mean, found.std))
+
+        def encoded(vae: Any) -> tuple[Tensor, ...]:
+            found = vae.encode((pictures * 2.0 - 1.0).to(vae.device, vae.dtype)).latent_dist
+            return found.mean, found.std
+
+        found = self._run(encoded, pictures.shape[-2] * pictures.shape[-1])
+        mean, deviation = (value.to(pictures.device).float() for value in found)
         return mean * self.model.latent_scaling, deviation * self.model.latent_scaling
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """The pictures ``(B, 3, 8h, 8w)`` in [0, 1] of scaled latents ``(B, 4, h, w)``."""
-        vae: Any = self.model.vae
-        inputs = (latents.float() / self.model.latent_scaling).to(vae.device, vae.dtype)
-        pixels = latents.shape[-2] * latents.shape[-1] * cell_pixels(self.model) ** 2
-        decoded = self._run(lambda: vae.decode(inputs, return_dict=False)[0], pixels)
-        decoded = decoded.to(latents.device).float()
-        return (decoded / 2.0 + 0.5).clamp(0.0, 1.0)
 
-    def _run(self, work: Callable[[], Any], pixels: int) -> Any:
+        def decoded(vae: Any) -> tuple[Tensor, ...]:
+            inputs = (latents.float() / self.model.latent_scaling).to(vae.device, vae.dtype)
+            return tuple(vae.decode(inputs, return_dict=False)[:1])
+
+        pixels = latents.shape[-2] * latents.shape[-1] * cell_pixels(self.model) ** 2
+        picture = self._run(decoded, pixels)[0].to(latents.device).float()
+        return (picture / 2.0 + 0.5).clamp(0.0, 1.0)
+
+    def _run(self, work: Callable[[Any], tuple[Tensor, ...]], pixels: int) -> tuple[Tensor, ...]:
+        found = self._fitting(work, pixels)
+        if self._vae.dtype == torch.float32 or all(bool(value.isfinite().all()) for value in found):
+            return found
+        logger.warning("PASD's VAE has overflowed in %s; again in float32.", self._vae.dtype)
+        del found
+        with torch.inference_mode(False):  # what is made inside can be changed nowhere else
+            self._vae = copy.deepcopy(self.model.vae).to(torch.float32)
+        return self._fitting(work, pixels)
+
+    def _fitting(self, work: Callable[[Any], tuple[Tensor, ...]], pixels: int) -> tuple[Tensor, ...]:
         if pixels <= self.tile_above**2:
             try:
-                return work()
+                return work(self._vae)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
             self.free_memory()  # outside of the handler: the error holds on to tensors
-        with tiled(self.model.vae):
-            return work()
+        with tiled(self._vae):
+            return work(self._vae)
 
 
 def cell_pixels(model: PasdModel) -> int:

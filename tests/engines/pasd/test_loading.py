@@ -170,6 +170,8 @@ def test_half_precision_is_kept(checkpoint_of, own_checkpoint, base_folder):
     assert torch.equal(model.unet.conv_in.weight, build_pasd(Variant())["unet"].conv_in.weight.half())
     wide = load(own_checkpoint, base_folder, dtype=torch.float32)
     assert (wide.dtype, wide.vae.dtype) == (torch.float32, torch.float32)
+    apart = load(own_checkpoint, base_folder, dtype=torch.float16, vae_dtype=torch.float32)
+    assert (apart.dtype, apart.text_encoder.dtype, apart.vae.dtype) == (torch.float16, torch.float16, torch.float32)
     error = (predict(wide) - predict(load(checkpoint_of(), base_folder))).abs().max()
     assert 0 < error < 0.05
 
@@ -465,7 +467,7 @@ def test_parts_that_do_not_belong_together(own_checkpoint, base_folder, tmp_path
         load(own_checkpoint, folder)
 
 
-@pytest.mark.parametrize("options", [{"dtype": torch.float64}, {"device": "nowhere"}])
+@pytest.mark.parametrize("options", [{"dtype": torch.float64}, {"vae_dtype": torch.int8}, {"device": "nowhere"}])
 def test_options_that_do_not_exist(options, checkpoint_of, base_folder):
     with pytest.raises(InputError, match=next(iter(options))):
         load(checkpoint_of(), base_folder, **options)

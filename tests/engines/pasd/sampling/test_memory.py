@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -120,6 +122,30 @@ def test_the_vae_is_tiled_when_it_does_not_fit(restorer_for, model, monkeypatch)
     with pytest.raises(GRefineError, match="Out of memory"):
         restorer_for().restore(picture, **OPTIONS)
     assert not model.vae.use_tiling
+
+
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_a_vae_that_overflows_works_in_float32(restorer_for, model, monkeypatch, picture, caplog, part):
+    """As some do in half precision: what comes out is what the same weights give in float32."""
+    monkeypatch.setattr(model, "vae", copy.deepcopy(model.vae).to(torch.bfloat16))
+    rounded = copy.deepcopy(model.vae).to(torch.float32)
+    overflowing = type(getattr(model.vae, part))
+    forward = overflowing.forward
+
+    def overflow(self, sample, *arguments, **options):
+        found = forward(self, sample, *arguments, **options)
+        return found if found.dtype == torch.float32 else found * float("nan")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(overflowing, "forward", overflow)
+        with torch.inference_mode():
+            out = restorer_for().restore(picture, **OPTIONS)
+    assert caplog.text.count("overflowed in torch.bfloat16; again in float32") == 1, "for the rest of the picture"
+    assert model.vae.dtype == torch.bfloat16, "the model is left as it was"
+    assert out.isfinite().all()
+    if part == "encoder":
+        monkeypatch.setattr(model, "vae", rounded)
+        torch.testing.assert_close(out, restorer_for().restore(picture, **OPTIONS), rtol=0, atol=1e-3)
 
 
 def _limited(forward, side):
