@@ -152,7 +152,7 @@ def repair(
     masks = match_masks(as_masks(denoise, "denoise"), result, "denoise", "image")
     labels, count = label_regions(masks[0], crop.join if repairs is None else repairs.join)
     engine = resolve_engine(inpainter, "inpaint")
-    placed = _Placed(engine, index)
+    placed = engine if index == 0 else _Placed(engine, index)
     rest = list(range(1, count + 1))
     each = {number: _calls(engine, number, steps, repairs) for number in rest}
     most = max([attempts, *(number for number in wanted.values() if number is not None)])
