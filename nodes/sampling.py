@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import comfy.model_base
 import comfy.model_management
 import comfy.sample
 import comfy.samplers
@@ -22,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ..grefine_core.refine.protocols import Progress
-from . import inputs, latents, supir_patches
+from . import families, inputs, latents, supir_patches
 from .host import check_interrupted, explained
 from .latents import with_soft_mask
 from .schedule import SamplingPlan, check_sampler, plan_sampling
@@ -44,17 +43,40 @@ class SamplerSettings:
     scheduler: str
 
 
-def sampler_settings(cfg: object, sampler_name: object, scheduler: object) -> SamplerSettings:
-    """The three inputs of that name, checked.
+def sampler_settings(
+    cfg: object, sampler_name: object, scheduler: object, model: Any, *, mild: bool = False
+) -> SamplerSettings:
+    """The three inputs of that name, checked; what is left to the model ("auto", a cfg below 0) as suits its family.
+
+    mild: for a restoration.
 
     Raises:
         InputError: cfg out of range, an unknown sampler or scheduler, or a sampler that keeps to no number of calls.
     """
+    family = families.family_of(model)
+    strictness = inputs.number(cfg, "cfg", families.AUTO_NUMBER, LARGEST_CFG)
+    sampler = family.sampler_name if sampler_name == families.AUTO else sampler_name
+    levels = family.scheduler if scheduler == families.AUTO else scheduler
     return SamplerSettings(
-        cfg=inputs.number(cfg, "cfg", 0.0, LARGEST_CFG),
-        sampler_name=check_sampler(sampler_name),
-        scheduler=inputs.choice(scheduler, "scheduler", comfy.samplers.KSampler.SCHEDULERS),
+        cfg=strictness if strictness >= 0.0 else family.mild_cfg if mild else family.cfg,
+        sampler_name=check_sampler(sampler),
+        scheduler=inputs.choice(levels, "scheduler", comfy.samplers.KSampler.SCHEDULERS),
     )
+
+
+def with_guidance(conditioning: Any, guidance: object, model: Any) -> Any:
+    """The conditioning with what the input `guidance` says: a number, or below 0 what suits the model's family where
+    the conditioning has none of its own. None (a workflow that has no such input): as it is.
+
+    Raises:
+        InputError: out of range.
+    """
+    if guidance is None:
+        return conditioning
+    asked = inputs.number(guidance, "guidance", families.AUTO_NUMBER, LARGEST_CFG)
+    if asked >= 0.0:
+        return families.guided(conditioning, asked, anyway=True)
+    return families.guided(conditioning, families.family_of(model).guidance)
 
 
 @dataclass(frozen=True)
@@ -187,17 +209,20 @@ _SMALLER_CROPS, _SMALLER_TILES = "Lower native_side or min_side.", "Lower tile_s
 
 
 class HostInpainter:
-    """`grefine_core.refine.protocols.Inpainter` on the host's samplers, for one picture.
+    """`grefine_core.refine.protocols.PhasedInpainter` on the host's samplers, for one picture.
 
     Inpainting models (nine channels, Flux Fill) get the mask and the picture with neutral grey under it through the
     conditioning; every model gets the denoise mask. Soft masks are sampled by differential diffusion. A ControlNet's
     hint, made for the whole picture, is fitted to the crop by the host.
     """
 
-    def __init__(self, models: HostModels, settings: SamplerSettings, *, min_side: int = 512, native_side: int = 1024):
+    def __init__(self, models: HostModels, settings: SamplerSettings, *, min_side: int = 512, native_side: int = 0):
+        """`native_side` 0: that of the model's family."""
         self.models, self.settings = models, settings
-        self.size_multiple = latents.size_multiple(models.vae)
-        self.min_side, self.native_side = min_side, native_side
+        self.size_multiple = families.size_multiple(models.model, models.vae)
+        self.min_side = min_side
+        self.native_side = native_side or families.family_of(models.model).native_side
+        self._reads_picture = families.reads_picture(models.model)
 
     def inpaint(
         self,
@@ -212,28 +237,66 @@ class HostInpainter:
         progress: Progress | None = None,
     ) -> Tensor:
         """Repaint the masked part of a crop; see the protocol."""
+        encoded = self.encode(image, mask)
+        return self.decode(
+            self.sample(encoded, prompt=prompt, strength=strength, steps=steps, seed=seed, progress=progress)
+        )
+
+    def encode(self, image: Tensor, mask: Tensor, *, index: int = 0) -> _Encoded:  # noqa: ARG002 - made for one picture
+        """The latents of a crop; see the protocol."""
         models = self.models
         latent = _encoded(models.vae, image, _SMALLER_CROPS)
         latents.check_channels(latent, models.model)
         cells = latents.mask_cells(mask, latent)
+        if not self._reads_picture:
+            return _Encoded(latent, cells)
+        known = _encoded(models.vae, latents.hide(image, latents.hard(mask)), _SMALLER_CROPS)
+        where = latents.spread(latents.hard(cells), (image.shape[1], image.shape[2]))
+        return _Encoded(latent, cells, known, where)
+
+    def sample(
+        self,
+        encoded: _Encoded,
+        *,
+        prompt: str,  # noqa: ARG002 - the conditioning holds it
+        strength: float,
+        steps: int,
+        seed: int,
+        index: int = 0,  # noqa: ARG002 - made for one picture
+        progress: Progress | None = None,
+    ) -> Tensor:
+        """The repainted latent; see the protocol."""
+        models, cells = self.models, encoded.cells
         model = with_soft_mask(models.model) if latents.is_soft(cells) else models.model
         positive, negative = models.positive, models.negative
-        if takes_picture(models.model):
-            known = _encoded(models.vae, latents.hide(image, latents.hard(mask)), _SMALLER_CROPS)
-            where = latents.spread(latents.hard(cells), (image.shape[1], image.shape[2]))
-            positive, negative = _with_picture(positive, negative, known, where)
-        sampled = sample(
+        if encoded.known is not None:
+            positive, negative = _with_picture(positive, negative, encoded.known, encoded.where)
+        return sample(
             HostModels(model, positive, negative, models.vae),
             self.settings,
-            latent,
-            latents.noise_mask(cells, latent),
+            encoded.latent,
+            latents.noise_mask(cells, encoded.latent),
             strength=strength,
             steps=steps,
             seed=seed,
             progress=progress,
             hint=_SMALLER_CROPS,
         )
-        return _decoded(models.vae, sampled, _SMALLER_CROPS)
+
+    def decode(self, sampled: Tensor) -> Tensor:
+        """The repainted crop; see the protocol."""
+        return _decoded(self.models.vae, sampled, _SMALLER_CROPS)
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """A crop as a model's latent, with the mask in its cells; for models that read it the picture with the mask hidden,
+    and the mask in pixels."""
+
+    latent: Tensor
+    cells: Tensor
+    known: Tensor | None = None
+    where: Tensor | None = None
 
 
 class HostRestorer:
@@ -251,7 +314,9 @@ class HostRestorer:
 
     def __init__(self, models: HostModels, settings: SamplerSettings, *, tile_size: int = 1024) -> None:
         self.models, self.settings = models, settings
-        self.size_multiple = latents.size_multiple(models.vae)
+        self.size_multiple = families.size_multiple(models.model, models.vae)
+        self._cell = latents.size_multiple(models.vae)
+        self._reads_picture = families.reads_picture(models.model)
         self.tile_size = max(self.size_multiple, tile_size // self.size_multiple * self.size_multiple)
 
     def restore(
@@ -282,7 +347,7 @@ class HostRestorer:
         self, image: Tensor, side: int, strength: float, steps: int, seed: int, progress: Progress | None
     ) -> Tensor:
         overlap = max(1, round(side * _OVERLAP / self.size_multiple)) * self.size_multiple
-        cell = self.size_multiple
+        cell = self._cell
         tiles = plan_tiles((image.shape[1], image.shape[2]), side, overlap)
         parts = []
         for index, tile in enumerate(tiles):
@@ -302,7 +367,7 @@ class HostRestorer:
         latent = _encoded(models.vae, image, _SMALLER_TILES)
         latents.check_channels(latent, models.model)
         positive, negative = models.positive, models.negative
-        if takes_picture(models.model):
+        if self._reads_picture:
             everywhere = torch.ones_like(image[..., 0])
             hidden = _encoded(models.vae, latents.hide(image, everywhere), _SMALLER_TILES)
             positive, negative = _with_picture(positive, negative, hidden, everywhere.unsqueeze(1))
@@ -337,18 +402,7 @@ def tile_seed(seed: int, number: int) -> int:
     return region_seed(seed, number)
 
 
-def takes_picture(model: Any) -> bool:
-    """Whether the network may take a masked picture through the conditioning: inpainting models of every kind do.
-
-    Ordinary UNets say that they do not; other families decide by themselves inside `concat_cond` and ignore it.
-    """
-    inner = model.model
-    if getattr(inner, "concat_keys", ()):
-        return True
-    return type(inner).concat_cond is not comfy.model_base.BaseModel.concat_cond
-
-
-def _with_picture(positive: Any, negative: Any, known: Tensor, where: Tensor) -> tuple[Any, Any]:
+def _with_picture(positive: Any, negative: Any, known: Tensor, where: Tensor | None) -> tuple[Any, Any]:
     values = {"concat_latent_image": known, "concat_mask": where}
     return (
         node_helpers.conditioning_set_values(positive, values),

@@ -17,6 +17,7 @@ from ..grefine_core.refine.protocols import Progress, Restorer, second_stage_see
 from ..grefine_core.refine.stages import stage2
 from . import inputs
 from .attempts import Judging, judging_of, shown_attempts
+from .families import AUTO_NUMBER
 from .host import SMALLER, check_interrupted, explained, known, progress, schema
 from .inputs import MOST_STEPS, Shared, Work
 from .io_types import (
@@ -28,8 +29,8 @@ from .io_types import (
     diagnosis_input,
     plan_input,
 )
-from .sampling import LARGEST_CFG, HostModels, HostRestorer, sampler_settings
-from .stage1 import Values, sampler_inputs, seed_input
+from .sampling import LARGEST_CFG, HostModels, HostRestorer, sampler_settings, with_guidance
+from .stage1 import Values, guidance_input, sampler_inputs, seed_input
 
 _TILE = (64, 8192)
 
@@ -54,11 +55,12 @@ class GRefineRestorerFromModel(io.ComfyNode):
                 io.Vae.Input("vae", tooltip="The model's VAE."),
                 io.Float.Input(
                     "cfg",
-                    default=4.0,
-                    min=0.0,
+                    default=AUTO_NUMBER,
+                    min=AUTO_NUMBER,
                     max=LARGEST_CFG,
                     step=0.1,
-                    tooltip="How strictly the prompt is followed. Lower than for drawing.",
+                    tooltip="How strictly the prompt is followed. Lower than for drawing. -1: as suits the model's "
+                    "family.",
                 ),
                 *sampler_inputs(),
                 io.Int.Input(
@@ -71,6 +73,7 @@ class GRefineRestorerFromModel(io.ComfyNode):
                     "short.",
                     **known(io.Int.Input, advanced=True),
                 ),
+                guidance_input(),
             ],
             outputs=[
                 RestorerType.Output("restorer", display_name="restorer", tooltip="For Stage-2 Restore."),
@@ -88,10 +91,13 @@ class GRefineRestorerFromModel(io.ComfyNode):
         sampler_name: str,
         scheduler: str,
         tile_size: int,
+        guidance: float | None = None,
     ) -> io.NodeOutput:
         """Put them together; nothing is loaded or run yet."""
         return io.NodeOutput(
-            restorer_from_model(model, positive, negative, vae, cfg, sampler_name, scheduler, tile_size)
+            restorer_from_model(
+                model, positive, negative, vae, cfg, sampler_name, scheduler, tile_size, guidance=guidance
+            )
         )
 
 
@@ -105,6 +111,7 @@ def restorer_from_model(
     scheduler: object,
     tile_size: object,
     *,
+    guidance: object = None,
     place: Placement | None = None,  # noqa: ARG001 - the host places its models itself
 ) -> HostRestorer:
     """The host's own model as a restorer.
@@ -114,11 +121,11 @@ def restorer_from_model(
     """
     models = HostModels(
         model,
-        inputs.conditionings([positive], "positive", 1)[0],
-        inputs.conditionings([negative], "negative", 1)[0],
+        with_guidance(inputs.conditionings([positive], "positive", 1)[0], guidance, model),
+        with_guidance(inputs.conditionings([negative], "negative", 1)[0], guidance, model),
         vae,
     )
-    settings = sampler_settings(cfg, sampler_name, scheduler)
+    settings = sampler_settings(cfg, sampler_name, scheduler, model, mild=True)
     side = inputs.whole_number(tile_size, "tile_size", *_TILE)
     return HostRestorer(models, settings, tile_size=side)
 
