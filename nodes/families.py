@@ -71,6 +71,8 @@ _FAMILIES: dict[str, Family] = {
 }
 #: Flux.2 Klein, which takes no guidance number.
 _KLEIN = Family("Flux.2 Klein", cfg=5.0, scheduler="simple")
+#: What networks of various authors call their patch.
+_PATCH = ("patch_size", "patch_spatial", "patch")
 #: Older hosts know Z-Image only as a Lumina 2 of this width.
 _ZIMAGE_WIDTH = 3840
 
@@ -96,10 +98,13 @@ def family_of(model: Any) -> Family:
 def patch_of(model: Any) -> int:
     """How many latent cells of a row the network reads as one; 1 where it does not say."""
     inner = model.model
+    network = getattr(inner, "diffusion_model", None)
     described = getattr(getattr(inner, "model_config", None), "unet_config", None) or {}
-    asked = getattr(getattr(inner, "diffusion_model", None), "patch_size", None) or described.get("patch_size")
+    asked = next(
+        (found for name in _PATCH for found in (getattr(network, name, None), described.get(name)) if found), None
+    )
     if isinstance(asked, list | tuple):
-        asked = asked[-1] if asked else None  # (frames, rows, columns) of video types
+        asked = asked[-1]  # (frames, rows, columns) of video types
     return asked if isinstance(asked, int) and not isinstance(asked, bool) and asked >= 1 else 1
 
 

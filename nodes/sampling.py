@@ -229,7 +229,7 @@ class HostInpainter:
         image: Tensor,
         mask: Tensor,
         *,
-        prompt: str,  # noqa: ARG002 - the conditioning holds it
+        prompt: str,
         strength: float,
         steps: int,
         seed: int,

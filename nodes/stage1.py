@@ -388,21 +388,23 @@ class GRefineStage1Inpaint(io.ComfyNode):
             "or an ordinary one. Outside of the composite mask every byte stays as it was.",
             search_aliases=["inpaint", "detailer", "refine", "crop and stitch"],
             is_input_list=True,
-            inputs=stage1_inputs(
-                [
-                    io.Model.Input(
-                        "model", lazy=True, tooltip="Inpainting models and ordinary ones. Loaded only if needed."
-                    ),
-                    io.Conditioning.Input(
-                        "positive", lazy=True, tooltip="The emphasised prompt, encoded: one, or one per picture."
-                    ),
-                    io.Conditioning.Input("negative", lazy=True, tooltip="One, or one per picture."),
-                    io.Vae.Input("vae", lazy=True, tooltip="The model's VAE. Loaded only if needed."),
-                ],
-                sampler_inputs(),
-                [judged_prompt_input()],
-            )
-            + [guidance_input()],
+            inputs=[
+                *stage1_inputs(
+                    [
+                        io.Model.Input(
+                            "model", lazy=True, tooltip="Inpainting models and ordinary ones. Loaded only if needed."
+                        ),
+                        io.Conditioning.Input(
+                            "positive", lazy=True, tooltip="The emphasised prompt, encoded: one, or one per picture."
+                        ),
+                        io.Conditioning.Input("negative", lazy=True, tooltip="One, or one per picture."),
+                        io.Vae.Input("vae", lazy=True, tooltip="The model's VAE. Loaded only if needed."),
+                    ],
+                    sampler_inputs(),
+                    [judged_prompt_input()],
+                ),
+                guidance_input(),
+            ],
             outputs=stage1_outputs(),
         )
 
