@@ -143,7 +143,7 @@ for count in (1, 2):
 
 
 def test_models_are_loaded_once_a_picture_whatever_the_number_of_regions(host_run):
-    """A card that holds one model at a time: the UNet once a picture, the VAE before and after, shared with the next."""
+    """A card that holds one model: the UNet once a picture, the VAE before and after, which the next one shares."""
     found = run_in_host(host_run, LOADS)
     for count in (1, 2):
         seen = found[str(count)]
