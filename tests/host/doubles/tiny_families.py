@@ -36,7 +36,6 @@ class TinyFamily:
     channels: int = 16
     factor: int = 8
     video: bool = False
-    patch: int = 2
     text: int = _TEXT
     pooled: int | None = None
     extra: Callable[[], dict[str, Any]] = dict
@@ -111,12 +110,17 @@ def _chroma() -> dict[str, Any]:
         "txt_ids_dims": [],
         "vec_in_dim": None,
     }
-    known = {field.name for field in dataclasses.fields(module.ChromaParams)} | {"image_model"}
+    return _known(settings, module.ChromaParams)
+
+
+def _known(settings: dict[str, Any], parameters: Any) -> dict[str, Any]:
+    """Those that this host's network has a parameter for."""
+    known = {field.name for field in dataclasses.fields(parameters)} | {"image_model"}
     return {name: value for name, value in settings.items() if name in known}
 
 
 def _radiance() -> dict[str, Any]:
-    return {
+    settings = {
         **_chroma(),
         "image_model": "chroma_radiance",
         "in_channels": 3,
@@ -132,6 +136,7 @@ def _radiance() -> dict[str, Any]:
         "use_x0": False,
         "use_sequential_txt_ids": False,
     }
+    return _known(settings, import_module("comfy.ldm.chroma_radiance.model").ChromaRadianceParams)
 
 
 def _qwen() -> dict[str, Any]:
@@ -186,25 +191,27 @@ def _hidream() -> dict[str, Any]:
     }
 
 
+def _tokens() -> dict[str, Any]:
+    return {"attention_mask": torch.ones(1, 5, dtype=torch.long)}
+
+
 FAMILIES: dict[str, TinyFamily] = {
-    "SD 1.5": TinyFamily("SD15", lambda: _unet("sd15").unet_config, channels=4, patch=1, text=64),
-    "SDXL": TinyFamily("SDXL", lambda: _unet("sdxl").unet_config, channels=4, patch=1, text=128, pooled=64),
-    "SDXL inpainting": TinyFamily(
-        "SDXL", lambda: _unet("sdxl_inpaint").unet_config, channels=4, patch=1, text=128, pooled=64
-    ),
+    "SD 1.5": TinyFamily("SD15", lambda: _unet("sd15").unet_config, channels=4, text=64),
+    "SDXL": TinyFamily("SDXL", lambda: _unet("sdxl").unet_config, channels=4, text=128, pooled=64),
+    "SDXL inpainting": TinyFamily("SDXL", lambda: _unet("sdxl_inpaint").unet_config, channels=4, text=128, pooled=64),
     "SD 3.5": TinyFamily("SD3", _sd3, pooled=_POOLED),
     "Flux.1": TinyFamily("Flux", lambda: _flux("flux").unet_config, text=64, pooled=64),
     "Flux.1 Fill": TinyFamily("FluxInpaint", lambda: _flux("flux_fill").unet_config, text=64, pooled=64),
-    "Flux.2": TinyFamily("Flux2", lambda: _flux2(True), channels=128, factor=16, patch=1),
-    "Flux.2 Klein": TinyFamily("Flux2", lambda: _flux2(False), channels=128, factor=16, patch=1),
-    "Chroma": TinyFamily("Chroma", _chroma),
-    "Chroma Radiance": TinyFamily("ChromaRadiance", _radiance, channels=3, factor=1, patch=16),
+    "Flux.2": TinyFamily("Flux2", lambda: _flux2(True), channels=128, factor=16),
+    "Flux.2 Klein": TinyFamily("Flux2", lambda: _flux2(False), channels=128, factor=16),
+    "Chroma": TinyFamily("Chroma", _chroma, pooled=_POOLED),
+    "Chroma Radiance": TinyFamily("ChromaRadiance", _radiance, channels=3, factor=1, pooled=_POOLED),
     "Qwen-Image": TinyFamily("QwenImage", _qwen, video=True),
     "Qwen-Image-Edit": TinyFamily(
         "QwenImage", _qwen, video=True, extra=lambda: {"reference_latents": [torch.zeros(1, 16, 1, 8, 8)]}
     ),
-    "Z-Image": TinyFamily("ZImage", lambda: _lumina(True)),
-    "Lumina 2": TinyFamily("Lumina2", lambda: _lumina(False)),
+    "Z-Image": TinyFamily("ZImage", lambda: _lumina(True), extra=_tokens),
+    "Lumina 2": TinyFamily("Lumina2", lambda: _lumina(False), extra=_tokens),
     "HiDream": TinyFamily(
         "HiDream", _hidream, pooled=_POOLED, extra=lambda: {"conditioning_llama3": torch.zeros(1, 2, 5, _TEXT)}
     ),
