@@ -440,14 +440,14 @@ class GRefineRepairInstruction(io.ComfyNode):
             display_name="Repair Instruction",
             category=f"{CATEGORY}/prompt",
             description="Writes what was found as an instruction for models that edit by words (Qwen-Image-Edit, "
-            "Flux.2, Kontext): Add a fish on the green square. Make the star yellow. Keep everything else unchanged.",
+            "Flux.2, Kontext): what is missing, what is not as described, what looks bad, and nothing else.",
             search_aliases=["edit prompt", "instruction", "kontext", "qwen edit"],
             is_input_list=True,
             inputs=[
                 io.Boolean.Input(
                     "keep_rest",
                     default=True,
-                    tooltip="End with: Keep everything else unchanged.",
+                    tooltip="End with the wish that everything else stays as it is.",
                 ),
                 diagnosis_input("From AQ-Map (with PQ-Map's linked into it): what was found in the pictures."),
                 plan_input("From Binarize Map or Refine Plan, in place of the diagnosis."),

@@ -81,9 +81,7 @@ def merge_crops() -> Image.Image:
     merged = merge_regions(scene.image, regions, made)
     panels = [("image", panel(scene.image)), ("repaired 1", panel(made[0])), ("repaired 2", panel(made[1])),
               ("merged_image", panel(merged)), ("what changed, 4 times", _difference(scene.image, merged))]  # fmt: skip
-    return card(
-        [row(panels, 5), faint("The repair is a negative here. Black on the right: not one byte differs.")]
-    )
+    return card([row(panels, 5), faint("The repair is a negative here. Black on the right: not one byte differs.")])
 
 
 def repair_instruction() -> Image.Image:

@@ -222,9 +222,14 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def _look(diagnosis: Diagnosis) -> list[Sentence]:
-    """A sentence for each factor that is below its bound; one for the whole where none is, or none was measured."""
-    failing = [name for name in ("technical", "rational", "natural") if diagnosis.ratios.get(name, 1.0) < 1.0]
-    return [Sentence(TEMPLATES[name], name) for name in failing or ["overall"]]
+    """One sentence: for the factor that is furthest below its bound; for the whole where none is, or none was measured.
+
+    A flaw lowers all of them a little, and to ask for other light because of a blur would change what is right.
+    """
+    measured = {name: diagnosis.ratios.get(name, 1.0) for name in ("technical", "rational", "natural")}
+    worst = min(measured, key=lambda name: measured[name])
+    kind = worst if measured[worst] < 1.0 else "overall"
+    return [Sentence(TEMPLATES[kind], kind)]
 
 
 # Words

@@ -84,10 +84,10 @@ def test_of_a_region_only_its_own_phrases_are_asked_for():
     assert instruct(found, (), bad=True, rest=False) == TEMPLATES["overall"]
 
 
-def test_how_it_looks_is_asked_for_where_it_is_below_its_bar():
+def test_how_it_looks_is_asked_for_where_it_is_below_its_bar_and_only_the_worst_of_it():
     ratios = {"overall": 0.9, "technical": 0.4, "rational": 1.2, "natural": 0.9}
     bad = diagnosis("a red cup", {}, perceptual_score=0.3, ratios=ratios)
-    assert instruct(bad, rest=False) == f"{TEMPLATES['technical']} {TEMPLATES['natural']}"
+    assert instruct(bad, rest=False) == TEMPLATES["technical"]
     fine = diagnosis("a red cup", {}, perceptual_score=0.9)
     assert instruct(fine) == TEMPLATES["nothing"]
 
