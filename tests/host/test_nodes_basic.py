@@ -383,6 +383,24 @@ def test_the_guard_decides_for_each_picture_and_keeps_batches(client, better_and
     assert [json.loads(text)["refused"] for text in run.texts("why")] == [1, 0]
 
 
+@pytest.mark.parametrize("worse", [True, False])
+def test_what_was_enlarged_on_the_way_is_judged_at_its_size_before(client, better_and_worse, worse):
+    """An upscale model in between: what it made comes out as it is, or the old picture at the new size."""
+    good, bad = better_and_worse
+    graph = guarded(client, before=(good if worse else bad,), after=(bad if worse else good,))
+    height, width = as_shown(good).shape[:2]
+    scaled = {"upscale_method": "nearest-exact", "width": 3 * width, "height": 3 * height, "crop": "disabled"}
+    graph["large"] = {"class_type": "ImageScale", "inputs": {"image": ["after", 0], **scaled}}
+    graph["guard"]["inputs"]["after"] = ["large", 0]
+    run = client.run(graph).ok()
+    shown = run.images("kept")[0][..., :3]
+    assert shown.shape[:2] == (3 * height, 3 * width)
+    assert json.loads(run.texts("why")[0])["refused"] == int(worse)
+    enlarged = as_shown(good).repeat(3, 0).repeat(3, 1).astype(int)
+    off = np.abs(shown.astype(int) - enlarged)
+    assert off.max() == 0 if not worse else off.mean() < 20
+
+
 def test_different_pictures_are_no_before_and_after(client):
     graph = guarded(client, before=(1,), after=(2, 3))
     run = client.run(graph)
