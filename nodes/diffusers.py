@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..grefine_core.errors import InputError
 from ..grefine_core.refine.protocols import Inpainter, Progress, capabilities_of
 from . import inputs
+from .families import UNKNOWN
 from .host import (
     DEVICES,
     adopt,
@@ -283,11 +284,13 @@ class GRefineStage1InpaintDiffusers(io.ComfyNode):
         negatives = inputs.prompts(negative_prompt, "negative_prompt", len(pictures))
 
         def engine(place: int) -> _Sized:
-            side = max(stage.min_side, stage.native_side, *pictures.items[place].shape[1:3])
+            native = stage.native_side or loaded.native_side
+            cfg = stage.cfg if stage.cfg >= 0.0 else UNKNOWN.cfg
+            side = max(stage.min_side, native, *pictures.items[place].shape[1:3])
             with explained("bringing the pipeline onto its device", "Choose device cpu in Load Inpaint Pipeline."):
                 ready(loaded, memory=side * side * _BYTES_PER_PIXEL)
-            sampler = LatentSampler(loaded.pipe, guidance_scale=stage.cfg, negative_prompt=negatives[place])
-            return _Sized(DiffusersInpainter(sampler), stage.min_side, stage.native_side)
+            sampler = LatentSampler(loaded.pipe, guidance_scale=cfg, negative_prompt=negatives[place])
+            return _Sized(DiffusersInpainter(sampler), stage.min_side, native)
 
         try:
             return io.NodeOutput(*stage.refine(engine, prompts))

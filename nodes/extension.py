@@ -18,6 +18,7 @@ NODES = {
     "prompt": ("GRefinePromptEmphasis",),
     "plan": ("GRefinePlan",),
     "stage1": ("GRefineStage1Inpaint",),
+    "open_regions": ("GRefineSplitRegions", "GRefineMergeRegions", "GRefineRepairInstruction"),
     "diffusers": ("GRefineLoadInpaintPipeline", "GRefineStage1InpaintDiffusers"),
     "pasd": ("GRefineLoadPASD",),
     "stage2": ("GRefineRestorerFromModel", "GRefineStage2Restore"),

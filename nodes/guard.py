@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from comfy_api.latest import io
+from torch import Tensor
 
 from ..grefine_core.refine.attempts import read_keep
+from ..grefine_core.refine.enlarged import fits, guard_resized
 from ..grefine_core.refine.gains import MAP
 from ..grefine_core.refine.guard import RULES, guard
 from . import host, inputs, preview, report_data
@@ -42,7 +44,7 @@ class GRefineNoHarmGuard(io.ComfyNode):
             search_aliases=["compare images", "keep better image", "rollback"],
             is_input_list=True,
             inputs=[
-                image_input("after", "The changed pictures."),
+                image_input("after", "The changed pictures. Enlarged ones are judged at the size of before."),
                 image_input("before", "What they were made from."),
                 quality_model_input(),
                 prompt_input("What the picture was meant to show: the prompt that AQ-Map was given."),
@@ -126,13 +128,18 @@ class GRefineNoHarmGuard(io.ComfyNode):
     ) -> io.NodeOutput:
         """Judge picture by picture; batches come out as they came in."""
         new = inputs.flatten_images(after, "after", canvas=True)
-        old = inputs.like_images(before, "before", new, "after")
+        old = _before(before, new)
         prompts = [inputs.text(value, "prompt") for value in inputs.per_picture(prompt, "prompt", len(new))]
         margins = [
             inputs.number(value, "tolerance", 0.0, 1.0)
             for value in inputs.per_picture(tolerance, "tolerance", len(new))
         ]
-        masks = inputs.flatten_masks(mask, "mask", new, "after") if inputs.given(mask) else [None] * len(new)
+        # Pictures that were enlarged on the way have masks of their size before.
+        masks = (
+            inputs.flatten_masks(mask, "mask", inputs.Pictures(tuple(old), new.sizes), "before")
+            if inputs.given(mask)
+            else [None] * len(new)
+        )
         name = inputs.text(inputs.single(stage, "stage"), "stage")
         measure = Measure.from_inputs(
             inputs.single(formula, "formula"),
@@ -161,11 +168,10 @@ class GRefineNoHarmGuard(io.ComfyNode):
         kept, texts, lines = [], [], []
         for index, picture in enumerate(new.items):
             report(index, len(new), None)
-            result = guard(
-                old[index],
-                picture,
-                quality,
-                prompts[index],
+            judge = partial(
+                guard,
+                quality=quality,
+                prompt=prompts[index],
                 mask=masks[index],
                 tolerance=margins[index],
                 assess=partial(measure, map_size=MAP if chosen == "gain" else (1, 1)),  # full-size maps are not wanted
@@ -174,7 +180,12 @@ class GRefineNoHarmGuard(io.ComfyNode):
                 second_opinion=second,
                 keep=kept_by_hand[index],
             )
-            kept.append(result.image)
+            if picture.shape[1:3] == old[index].shape[1:3]:
+                result = judge(old[index], picture)
+                kept.append(result.image)
+            else:
+                sized, result = guard_resized(old[index], picture, judge)
+                kept.append(sized)
             texts.append(report_data.write(name, result.entries[0], result.before[0], result.after[0]))
             told = [preview.decision(entry, name) for entry in result.entries[0]]
             lines.append(told or [preview.line("Nothing had changed.", "faint")])
@@ -182,3 +193,15 @@ class GRefineNoHarmGuard(io.ComfyNode):
         return io.NodeOutput(
             [host.to_host(batch, batch.dtype) for batch in new.regroup(kept)], texts, ui=preview.cards(lines)
         )
+
+
+def _before(values: Sequence[object], new: inputs.Pictures) -> list[Tensor]:
+    """One for each picture: of its size, or of another with its proportions.
+
+    Raises:
+        InputError: another number, or other proportions.
+    """
+    old = inputs.flatten_images(values, "before", canvas=True)
+    if len(old) == len(new) and all(fits(one, other) for one, other in zip(old.items, new.items, strict=True)):
+        return list(old.items)
+    return inputs.like_images(values, "before", new, "after")

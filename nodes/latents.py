@@ -20,6 +20,8 @@ NEUTRAL = 0.5
 def size_multiple(vae: Any) -> int:
     """How many pixels one latent cell covers: sides that are no multiple of it would be cropped by the VAE in silence.
 
+    What the network asks for beside it: ``families.size_multiple``.
+
     Raises:
         InputError: the VAE does not say (an audio VAE, or none at all).
     """

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import comfy.model_base
 import comfy.model_management
 import comfy.sample
 import comfy.samplers
@@ -24,7 +23,7 @@ from torch import Tensor
 
 from ..grefine_core.refine.crops import Place
 from ..grefine_core.refine.protocols import Progress
-from . import inputs, latents, patch_crop
+from . import families, inputs, latents, patch_crop
 from .conditioning_crop import Cutter
 from .host import check_interrupted, explained
 from .latents import with_soft_mask
@@ -48,17 +47,40 @@ class SamplerSettings:
     scheduler: str
 
 
-def sampler_settings(cfg: object, sampler_name: object, scheduler: object) -> SamplerSettings:
-    """The three inputs of that name, checked.
+def sampler_settings(
+    cfg: object, sampler_name: object, scheduler: object, model: Any, *, mild: bool = False
+) -> SamplerSettings:
+    """The three inputs of that name, checked; what is left to the model ("auto", a cfg below 0) as suits its family.
+
+    mild: for a restoration.
 
     Raises:
         InputError: cfg out of range, an unknown sampler or scheduler, or a sampler that keeps to no number of calls.
     """
+    family = families.family_of(model)
+    strictness = inputs.number(cfg, "cfg", families.AUTO_NUMBER, LARGEST_CFG)
+    sampler = family.sampler_name if sampler_name == families.AUTO else sampler_name
+    levels = family.scheduler if scheduler == families.AUTO else scheduler
     return SamplerSettings(
-        cfg=inputs.number(cfg, "cfg", 0.0, LARGEST_CFG),
-        sampler_name=check_sampler(sampler_name),
-        scheduler=inputs.choice(scheduler, "scheduler", comfy.samplers.KSampler.SCHEDULERS),
+        cfg=strictness if strictness >= 0.0 else family.mild_cfg if mild else family.cfg,
+        sampler_name=check_sampler(sampler),
+        scheduler=inputs.choice(levels, "scheduler", comfy.samplers.KSampler.SCHEDULERS),
     )
+
+
+def with_guidance(conditioning: Any, guidance: object, model: Any) -> Any:
+    """The conditioning with what the input `guidance` says: a number, or below 0 what suits the model's family where
+    the conditioning has none of its own. None (a workflow that has no such input): as it is.
+
+    Raises:
+        InputError: out of range.
+    """
+    if guidance is None:
+        return conditioning
+    asked = inputs.number(guidance, "guidance", families.AUTO_NUMBER, LARGEST_CFG)
+    if asked >= 0.0:
+        return families.guided(conditioning, asked, anyway=True)
+    return families.guided(conditioning, families.family_of(model).guidance)
 
 
 @dataclass(frozen=True)
@@ -245,7 +267,7 @@ _SMALLER_CROPS, _SMALLER_TILES = "Lower native_side or min_side.", "Lower tile_s
 
 
 class HostInpainter:
-    """`grefine_core.refine.protocols.Inpainter` on the host's samplers, for one picture.
+    """`grefine_core.refine.protocols.PhasedInpainter` on the host's samplers, for one picture.
 
     Inpainting models (nine channels, Flux Fill) get the mask and the picture with neutral grey under it through the
     conditioning; every model gets the denoise mask. Soft masks are sampled by differential diffusion. What was made for
@@ -258,12 +280,15 @@ class HostInpainter:
         settings: SamplerSettings,
         *,
         min_side: int = 512,
-        native_side: int = 1024,
+        native_side: int = 0,
         follows: Follows | None = None,
     ) -> None:
+        """`native_side` 0: that of the model's family."""
         self.models, self.settings = models, settings
-        self.size_multiple = latents.size_multiple(models.vae)
-        self.min_side, self.native_side = min_side, native_side
+        self.size_multiple = families.size_multiple(models.model, models.vae)
+        self.min_side = min_side
+        self.native_side = native_side or families.family_of(models.model).native_side
+        self._reads_picture = families.reads_picture(models.model)
         self.follows = follows or Follows()
         self.window: Window | None = None
 
@@ -278,7 +303,7 @@ class HostInpainter:
         image: Tensor,
         mask: Tensor,
         *,
-        prompt: str,  # noqa: ARG002 - the conditioning holds it
+        prompt: str,
         strength: float,
         steps: int,
         seed: int,
@@ -286,28 +311,68 @@ class HostInpainter:
         progress: Progress | None = None,
     ) -> Tensor:
         """Repaint the masked part of a crop; see the protocol."""
+        encoded = self.encode(image, mask)
+        return self.decode(
+            self.sample(encoded, prompt=prompt, strength=strength, steps=steps, seed=seed, progress=progress)
+        )
+
+    def encode(self, image: Tensor, mask: Tensor, *, index: int = 0) -> _Encoded:  # noqa: ARG002 - made for one picture
+        """The latents of a crop; see the protocol."""
         latent = _encoded(self.models.vae, image, _SMALLER_CROPS)
         latents.check_channels(latent, self.models.model)
+        # Here, for what is cut may have to be encoded again.
         models = self.follows.cut(self.models, self.window, latent, "model", _SMALLER_CROPS)
         cells = latents.mask_cells(mask, latent)
+        if not self._reads_picture:
+            return _Encoded(models, latent, cells)
+        known = _encoded(models.vae, latents.hide(image, latents.hard(mask)), _SMALLER_CROPS)
+        where = latents.spread(latents.hard(cells), (image.shape[1], image.shape[2]))
+        return _Encoded(models, latent, cells, known, where)
+
+    def sample(
+        self,
+        encoded: _Encoded,
+        *,
+        prompt: str,  # noqa: ARG002 - the conditioning holds it
+        strength: float,
+        steps: int,
+        seed: int,
+        index: int = 0,  # noqa: ARG002 - made for one picture
+        progress: Progress | None = None,
+    ) -> Tensor:
+        """The repainted latent; see the protocol."""
+        models, cells = encoded.models, encoded.cells
         model = with_soft_mask(models.model) if latents.is_soft(cells) else models.model
         positive, negative = models.positive, models.negative
-        if takes_picture(models.model):
-            known = _encoded(models.vae, latents.hide(image, latents.hard(mask)), _SMALLER_CROPS)
-            where = latents.spread(latents.hard(cells), (image.shape[1], image.shape[2]))
-            positive, negative = _with_picture(positive, negative, known, where)
-        sampled = sample(
+        if encoded.known is not None:
+            positive, negative = _with_picture(positive, negative, encoded.known, encoded.where)
+        return sample(
             HostModels(model, positive, negative, models.vae),
             self.settings,
-            latent,
-            latents.noise_mask(cells, latent),
+            encoded.latent,
+            latents.noise_mask(cells, encoded.latent),
             strength=strength,
             steps=steps,
             seed=seed,
             progress=progress,
             hint=_SMALLER_CROPS,
         )
-        return _decoded(models.vae, sampled, _SMALLER_CROPS)
+
+    def decode(self, sampled: Tensor) -> Tensor:
+        """The repainted crop; see the protocol."""
+        return _decoded(self.models.vae, sampled, _SMALLER_CROPS)
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """A crop as a model's latent, with the mask in its cells, and the models as they are for it; for models that read it
+    the picture with the mask hidden, and the mask in pixels."""
+
+    models: HostModels
+    latent: Tensor
+    cells: Tensor
+    known: Tensor | None = None
+    where: Tensor | None = None
 
 
 class HostRestorer:
@@ -332,7 +397,8 @@ class HostRestorer:
         follows: Follows | None = None,
     ) -> None:
         self.models, self.settings = models, settings
-        self.size_multiple = latents.size_multiple(models.vae)
+        self.size_multiple = families.size_multiple(models.model, models.vae)
+        self._reads_picture = families.reads_picture(models.model)
         self.tile_size = max(self.size_multiple, tile_size // self.size_multiple * self.size_multiple)
         self.follows = follows or Follows()
         self.window: Window | None = None
@@ -396,7 +462,7 @@ class HostRestorer:
         latents.check_channels(latent, self.models.model)
         models = self.follows.cut(self.models, window, latent, "restorer", _SMALLER_TILES)
         positive, negative = models.positive, models.negative
-        if takes_picture(models.model):
+        if self._reads_picture:
             everywhere = torch.ones_like(image[..., 0])
             hidden = _encoded(models.vae, latents.hide(image, everywhere), _SMALLER_TILES)
             positive, negative = _with_picture(positive, negative, hidden, everywhere.unsqueeze(1))
@@ -431,18 +497,7 @@ def tile_seed(seed: int, number: int) -> int:
     return region_seed(seed, number)
 
 
-def takes_picture(model: Any) -> bool:
-    """Whether the network may take a masked picture through the conditioning: inpainting models of every kind do.
-
-    Ordinary UNets say that they do not; other families decide by themselves inside `concat_cond` and ignore it.
-    """
-    inner = model.model
-    if getattr(inner, "concat_keys", ()):
-        return True
-    return type(inner).concat_cond is not comfy.model_base.BaseModel.concat_cond
-
-
-def _with_picture(positive: Any, negative: Any, known: Tensor, where: Tensor) -> tuple[Any, Any]:
+def _with_picture(positive: Any, negative: Any, known: Tensor, where: Tensor | None) -> tuple[Any, Any]:
     """The conditionings with the masked picture, but for entries that have a picture of another kind there.
 
     What a model for edits, depth or edges is shown comes without a mask.

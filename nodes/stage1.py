@@ -13,10 +13,11 @@ from torch import Tensor
 from ..grefine_core.plan import RepairPlan
 from ..grefine_core.refine.attempts import Attempts, repair
 from ..grefine_core.refine.crops import CropOptions, Regions
-from ..grefine_core.refine.protocols import Inpainter, Progress
+from ..grefine_core.refine.protocols import Inpainter, PhasedInpainter, Progress
 from ..grefine_core.refine.stages import crops_of, stage1
 from . import inputs
 from .attempts import Judging, judging_of, shown_attempts
+from .families import AUTO, AUTO_NUMBER
 from .host import SMALLER, check_interrupted, explained, known, progress, schema
 from .inputs import MOST_STEPS, Shared, Work
 from .io_types import (
@@ -30,12 +31,12 @@ from .io_types import (
     plan_input,
     second_opinion_input,
 )
-from .sampling import LARGEST_CFG, Follows, HostInpainter, HostModels, sampler_settings
+from .sampling import LARGEST_CFG, Follows, HostInpainter, HostModels, sampler_settings, with_guidance
 
 #: An input of a node that takes lists.
 Values = Sequence[object]
 CROP_SIZES: tuple[Literal["source", "native"], ...] = ("source", "native")
-_MIN_SIDE, _NATIVE_SIDE = (16, 4096), (64, 4096)
+_MIN_SIDE, _NATIVE_SIDE = (16, 4096), (0, 4096)
 _CONTEXT = (0.0, 4.0)
 
 
@@ -68,7 +69,13 @@ def stage1_inputs(engine: list[Any], sampling: list[Any], prompts: list[Any]) ->
         ),
         seed_input(),
         io.Float.Input(
-            "cfg", default=6.0, min=0.0, max=LARGEST_CFG, step=0.1, tooltip="How strictly the prompt is followed."
+            "cfg",
+            default=AUTO_NUMBER,
+            min=AUTO_NUMBER,
+            max=LARGEST_CFG,
+            step=0.1,
+            tooltip="How strictly the prompt is followed. -1: as suits the model's family. Distilled models (Turbo, "
+            "Lightning, Schnell) want 1.",
         ),
         *sampling,
         io.Combo.Input(
@@ -88,10 +95,11 @@ def stage1_inputs(engine: list[Any], sampling: list[Any], prompts: list[Any]) ->
         ),
         io.Int.Input(
             "native_side",
-            default=1024,
+            default=0,
             min=_NATIVE_SIDE[0],
             max=_NATIVE_SIDE[1],
-            tooltip="For native: the model's own resolution. 1024 for SDXL and Flux, 512 for SD 1.5.",
+            tooltip="For native: the model's own resolution. 0: as the model says (1024 for SDXL and Flux, 512 for "
+            "SD 1.5).",
             **fine,
         ),
         io.Float.Input(
@@ -162,21 +170,37 @@ def references_input() -> Any:
 
 
 def sampler_inputs() -> list[Any]:
-    """`sampler_name` and `scheduler`: the host's."""
+    """`sampler_name` and `scheduler`: the host's, and what suits the model's family."""
     return [
         io.Combo.Input(
             "sampler_name",
-            options=list(comfy.samplers.KSampler.SAMPLERS),
-            default="euler",
-            tooltip="Samplers that call the model twice a step get half as many steps. dpm_adaptive cannot be used.",
+            options=[AUTO, *comfy.samplers.KSampler.SAMPLERS],
+            default=AUTO,
+            tooltip="auto: as suits the model's family. Samplers that call the model twice a step get half as many "
+            "steps. dpm_adaptive cannot be used.",
         ),
         io.Combo.Input(
             "scheduler",
-            options=list(comfy.samplers.KSampler.SCHEDULERS),
-            default="normal",
-            tooltip="How the noise levels are spaced.",
+            options=[AUTO, *comfy.samplers.KSampler.SCHEDULERS],
+            default=AUTO,
+            tooltip="How the noise levels are spaced. auto: as suits the model's family.",
         ),
     ]
+
+
+def guidance_input() -> Any:
+    """The optional `guidance` input."""
+    return io.Float.Input(
+        "guidance",
+        default=AUTO_NUMBER,
+        min=AUTO_NUMBER,
+        max=LARGEST_CFG,
+        step=0.1,
+        optional=True,
+        tooltip="For models that take it beside the prompt (Flux). -1: as suits the model's family, unless a node has "
+        "set it.",
+        **known(io.Float.Input, advanced=True),
+    )
 
 
 def stage1_outputs() -> list[Any]:
@@ -273,6 +297,7 @@ class Stage1:
                 seed=own["seed"],
                 **common,
                 repairs=[plan],
+                independent=isinstance(inpainter, PhasedInpainter),
             )
 
         images = self.work.run(one, progress())
@@ -338,7 +363,7 @@ def prepare_stage1(
         denoise=work.masks[0],
         composite=work.masks[1] if len(work.masks) > 1 else None,
         seeds=inputs.seeds(seed, len(work.pictures)),
-        cfg=inputs.number(inputs.single(cfg, "cfg"), "cfg", 0.0, LARGEST_CFG),
+        cfg=inputs.number(inputs.single(cfg, "cfg"), "cfg", AUTO_NUMBER, LARGEST_CFG),
         crop=CropOptions(
             crop_size=inputs.choice(inputs.single(crop_size, "crop_size"), "crop_size", CROP_SIZES),
             context=inputs.number(inputs.single(context, "context"), "context", *_CONTEXT),
@@ -391,6 +416,7 @@ class GRefineStage1Inpaint(io.ComfyNode):
                     [judged_prompt_input()],
                 ),
                 references_input(),
+                guidance_input(),
             ],
             outputs=stage1_outputs(),
         )
@@ -425,6 +451,7 @@ class GRefineStage1Inpaint(io.ComfyNode):
         keep: Values | None = None,
         second_opinion: Values | None = None,
         whole_references: Values | None = None,  # noqa: ARG003 - the host passes all inputs
+        guidance: Values | None = None,  # noqa: ARG003 - the host passes all inputs
     ) -> list[str]:
         """Ask for the models if any picture has something to be repaired."""
         stage = shared_stage1.look(
@@ -478,6 +505,7 @@ class GRefineStage1Inpaint(io.ComfyNode):
         keep: Values | None = None,
         second_opinion: Values | None = None,
         whole_references: Values | None = None,
+        guidance: Values | None = None,
     ) -> io.NodeOutput:
         """Repaint all pictures that have something to be repaired."""
         stage = shared_stage1.take(
@@ -501,12 +529,16 @@ class GRefineStage1Inpaint(io.ComfyNode):
             return io.NodeOutput(*stage.untouched())
         count = len(stage.work.pictures)
         unet, autoencoder = inputs.single(model, "model"), inputs.single(vae, "vae")
-        wanted = inputs.conditionings(positive, "positive", count)
-        unwanted = inputs.conditionings(negative, "negative", count)
+        driven = inputs.single(guidance, "guidance") if inputs.given(guidance) else None
+        wanted, unwanted = (
+            [with_guidance(each, driven, unet) for each in inputs.conditionings(values, name, count)]
+            for values, name in ((positive, "positive"), (negative, "negative"))
+        )
         settings = sampler_settings(
             stage.cfg,
             inputs.single(sampler_name, "sampler_name"),
             inputs.single(scheduler, "scheduler"),
+            unet,
         )
 
         whole = inputs.flag(inputs.single(whole_references or [False], "whole_references"), "whole_references")

@@ -17,6 +17,7 @@ from ..grefine_core.refine.protocols import Progress, Restorer, second_stage_see
 from ..grefine_core.refine.stages import stage2
 from . import inputs
 from .attempts import Judging, judging_of, shown_attempts
+from .families import AUTO_NUMBER
 from .host import SMALLER, check_interrupted, explained, known, progress, schema
 from .inputs import MOST_STEPS, Shared, Work
 from .io_types import (
@@ -28,8 +29,8 @@ from .io_types import (
     diagnosis_input,
     plan_input,
 )
-from .sampling import LARGEST_CFG, Follows, HostModels, HostRestorer, sampler_settings
-from .stage1 import Values, references_input, sampler_inputs, seed_input
+from .sampling import LARGEST_CFG, Follows, HostModels, HostRestorer, sampler_settings, with_guidance
+from .stage1 import Values, guidance_input, references_input, sampler_inputs, seed_input
 
 _TILE = (64, 8192)
 
@@ -54,11 +55,12 @@ class GRefineRestorerFromModel(io.ComfyNode):
                 io.Vae.Input("vae", tooltip="The model's VAE."),
                 io.Float.Input(
                     "cfg",
-                    default=4.0,
-                    min=0.0,
+                    default=AUTO_NUMBER,
+                    min=AUTO_NUMBER,
                     max=LARGEST_CFG,
                     step=0.1,
-                    tooltip="How strictly the prompt is followed. Lower than for drawing.",
+                    tooltip="How strictly the prompt is followed. Lower than for drawing. -1: as suits the model's "
+                    "family.",
                 ),
                 *sampler_inputs(),
                 io.Int.Input(
@@ -72,6 +74,7 @@ class GRefineRestorerFromModel(io.ComfyNode):
                     **known(io.Int.Input, advanced=True),
                 ),
                 references_input(),
+                guidance_input(),
             ],
             outputs=[
                 RestorerType.Output("restorer", display_name="restorer", tooltip="For Stage-2 Restore."),
@@ -90,11 +93,21 @@ class GRefineRestorerFromModel(io.ComfyNode):
         scheduler: str,
         tile_size: int,
         whole_references: bool = False,
+        guidance: float | None = None,
     ) -> io.NodeOutput:
         """Put them together; nothing is loaded or run yet."""
         return io.NodeOutput(
             restorer_from_model(
-                model, positive, negative, vae, cfg, sampler_name, scheduler, tile_size, whole_references
+                model,
+                positive,
+                negative,
+                vae,
+                cfg,
+                sampler_name,
+                scheduler,
+                tile_size,
+                whole_references,
+                guidance=guidance,
             )
         )
 
@@ -110,6 +123,7 @@ def restorer_from_model(
     tile_size: object,
     whole_references: object = False,
     *,
+    guidance: object = None,
     place: Placement | None = None,  # noqa: ARG001 - the host places its models itself
 ) -> HostRestorer:
     """The host's own model as a restorer.
@@ -119,11 +133,11 @@ def restorer_from_model(
     """
     models = HostModels(
         model,
-        inputs.conditionings([positive], "positive", 1)[0],
-        inputs.conditionings([negative], "negative", 1)[0],
+        with_guidance(inputs.conditionings([positive], "positive", 1)[0], guidance, model),
+        with_guidance(inputs.conditionings([negative], "negative", 1)[0], guidance, model),
         vae,
     )
-    settings = sampler_settings(cfg, sampler_name, scheduler)
+    settings = sampler_settings(cfg, sampler_name, scheduler, model, mild=True)
     side = inputs.whole_number(tile_size, "tile_size", *_TILE)
     follows = Follows(inputs.flag(whole_references, "whole_references"))
     return HostRestorer(models, settings, tile_size=side, follows=follows)

@@ -16,10 +16,14 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from grefine_core import assess
+from grefine_core.diagnosis import diagnose_pictures
 from grefine_core.miniature.loading import load_choices, load_miniature_inpainter
 from grefine_core.pictures import load_picture
+from grefine_core.prompt.instructions import instruct
 from grefine_core.refine import guard, refine, stage1, stage2
 from grefine_core.refine.color import adain_color, wavelet_color
+from grefine_core.refine.crops import CropSizes
+from grefine_core.refine.open_regions import cut_regions, merge_regions, open_regions
 from grefine_core.report import comparison_sheet
 from grefine_core.report.colors import heatmap
 from grefine_core.report.text import BAD, GOOD, Run
@@ -48,6 +52,47 @@ def _restored(image: Tensor, prompt: str, strength: float, keep_color: bool = Tr
 
 def _difference(before: Tensor, after: Tensor) -> Image.Image:
     return panel(heatmap(((after - before).abs().amax(-1) * 4).clamp(0, 1)))
+
+
+def _split(scene: Scene) -> Any:
+    """The scene's two crops: where they lie, what they show, and their masks."""
+    size = (scene.image.shape[1], scene.image.shape[2])
+    mask = torch.zeros(1, *size)
+    mask[:, 12:52, 12:52] = mask[:, 84:120, 72:120] = 1.0
+    regions = open_regions(size, mask[0], None, CropSizes(8, 48, 64), prompt=scene.prompt)
+    return mask, regions, cut_regions(scene.image, regions)
+
+
+def split_regions() -> Image.Image:
+    """A picture, where its regions lie, and the crops with their masks."""
+    scene = Scene(70)
+    mask, _, crops = _split(scene)
+    panels = [("image, denoise_mask", outlined(scene.image, mask))]
+    panels += [(f"crops {place}", panel(crop)) for place, (crop, _) in enumerate(crops, 1)]
+    panels += [(f"crop_masks {place}", panel(own)) for place, (_, own) in enumerate(crops, 1)]
+    return card([row(panels, 5), faint("Any graph repairs the crops; Merge Regions puts them back.")])
+
+
+def merge_crops() -> Image.Image:
+    """Crops turned into something else entirely, and the picture with them in it."""
+    scene = Scene(70)
+    _, regions, crops = _split(scene)
+    made = [1.0 - crop for crop, _ in crops]
+    merged = merge_regions(scene.image, regions, made)
+    panels = [("image", panel(scene.image)), ("repaired 1", panel(made[0])), ("repaired 2", panel(made[1])),
+              ("merged_image", panel(merged)), ("what changed, 4 times", _difference(scene.image, merged))]  # fmt: skip
+    return card([row(panels, 5), faint("The repair is a negative here. Black on the right: not one byte differs.")])
+
+
+def repair_instruction() -> Image.Image:
+    """What was found in a picture, in the words of a person who asks for a change."""
+    parts = []
+    for index in (70, 74):
+        scene = Scene(index)
+        found = diagnose_pictures(_measure(quality_model(), scene.image, scene.prompt), [scene.prompt])[0]
+        picture = panel(scene.image).resize((160, 160))
+        parts += [row([("image", picture)], 4), line("prompt: ", Run(scene.prompt)), line(Run(instruct(found), GOOD))]
+    return card(parts)
 
 
 def stage1_inpaint() -> Image.Image:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,7 @@ def read_index(folder: Path) -> dict[str, Any]:
     if not isinstance(name, str) or name not in PIPELINES:
         raise ModelFileError(
             f"{file}: {str(name)[:100]} is not supported; expected one of {', '.join(sorted(PIPELINES))}."
+            f"{_steered(str(name), index)}"
         )
     for part, value in index.items():
         if part.startswith("_") or not isinstance(value, list | tuple | dict) or value == [None, None]:
@@ -74,9 +75,25 @@ def read_index(folder: Path) -> dict[str, Any]:
             expected = " or ".join(_CLASSES[part]) if part in _CLASSES else f"no other parts than {', '.join(_CLASSES)}"
             raise ModelFileError(
                 f"{file}: {part} is {named!r:.100}, which is not loaded, as it may be code of its own. "
-                f"Expected {expected}."
+                f"Expected {expected}.{_steered(part, index)}"
             )
     return index
+
+
+#: What steers a model by pictures beside the prompt: in names of pipelines, or as a part of one.
+_STEERING = ("ControlNet", "Adapter", "Kontext", "Edit", "Pix2Pix", "Redux", "controlnet", "adapter", "image_encoder")
+
+
+def _steered(name: str, index: Mapping[str, Any]) -> str:
+    """What to say of a pipeline that is steered by hints or references; nothing of others."""
+    parts = [part for part, value in index.items() if value != [None, None]]
+    if not any(word in each for word in _STEERING for each in (name, *parts)):
+        return ""
+    return (
+        " This engine goes by the prompt alone: ControlNet hints, adapters and reference pictures are not supported. "
+        "Take the model's ordinary or inpainting folder; in ComfyUI the nodes Stage-1 Inpaint and Split Regions take "
+        "them."
+    )
 
 
 def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:

@@ -18,9 +18,9 @@ from ..masks import bounding_box, label_regions
 from ..plan import RepairPlan, region_of
 from ..report.data import GuardEntry
 from ..tensors import as_canvas, as_masks, match_masks
-from .crops import Box, CropOptions, cut
+from .crops import Box, CropOptions, Place, cut
 from .guard import GuardResult
-from .protocols import Inpainter, Progress, attempt_seed, capabilities_of, region_seed, resolve_engine
+from .protocols import Inpainter, Progress, attempt_seed, capabilities_of, placed, region_seed, resolve_engine
 from .stages import stage1
 
 logger = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ def repair(
     masks = match_masks(as_masks(denoise, "denoise"), result, "denoise", "image")
     labels, count = label_regions(masks[0], crop.join if repairs is None else repairs.join)
     engine = resolve_engine(inpainter, "inpaint")
-    placed = _Placed(engine, index)
+    asked = engine if index == 0 else _Placed(engine, index)
     rest = list(range(1, count + 1))
     each = {number: _calls(engine, number, steps, repairs) for number in rest}
     most = max([attempts, *(number for number in wanted.values() if number is not None)])
@@ -198,7 +198,7 @@ def repair(
             result,
             masks,
             composite,
-            placed,
+            asked,
             prompts=prompt,
             strengths=strength,
             steps=steps,
@@ -303,6 +303,10 @@ class _Placed:
         self._engine, self._index = engine, index
         self.size_multiple, self.min_side = engine.size_multiple, engine.min_side
         self.native_side, self.capabilities = engine.native_side, capabilities_of(engine)
+
+    def at(self, place: Place) -> _Placed:
+        """See ``protocols.placed``."""
+        return _Placed(placed(self._engine, place), self._index)
 
     def inpaint(self, image: Tensor, mask: Tensor, **options: Any) -> Tensor:
         """See ``protocols.Inpainter``."""

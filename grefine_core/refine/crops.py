@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from torch import Tensor
 from ..errors import InputError
 from ..masks import label_regions, nearest
 from ..tensors import strips
+
+if TYPE_CHECKING:
+    from ..diagnosis import Diagnosis
 
 #: ``(top, left, bottom, right)`` in pixels, the last two exclusive.
 Box = tuple[int, int, int, int]
@@ -290,6 +293,18 @@ def from_sample(sample: Tensor, plan: CropPlan) -> Tensor:
 
 
 @dataclass(frozen=True)
+class CropSizes:
+    """What is asked of an engine about its sizes, where there is no engine."""
+
+    size_multiple: int = 16
+    """Both sides of a crop are multiples of it."""
+    min_side: int = 512
+    """Its shorter side has at least so many pixels, see ``plan_crop``."""
+    native_side: int = 1024
+    """Side of the square with the model's native area."""
+
+
+@dataclass(frozen=True)
 class RegionCrop:
     """One region of a picture and the crop around it."""
 
@@ -303,6 +318,10 @@ class RegionCrop:
     strength: float
     steps: int
     seed: int
+    phrases: tuple[int, ...] = ()
+    """Indices of the phrases that are mended here, among those of the diagnosis."""
+    bad: bool = False
+    """Whether the picture looks bad here."""
 
 
 @dataclass(frozen=True)
@@ -318,3 +337,5 @@ class Regions:
     """(H, W) in [0, 1]: how much of it is pasted."""
     join: int
     """Regions closer than this many pixels are one."""
+    diagnosis: Diagnosis | None = None
+    """What was found in the picture, where that is known."""

@@ -176,6 +176,37 @@ class Inpainter(Protocol):
 
 
 @runtime_checkable
+class PhasedInpainter(Protocol):
+    """What an ``Inpainter`` may have beside ``inpaint``, which is then the three of these one after the other.
+
+    Where the crops of a picture do not hang on one another, the stage encodes all of them, then samples all, then
+    decodes all: a device that holds one model at a time loads each of them once for a picture, not once for a region.
+    """
+
+    def encode(self, image: Tensor, mask: Tensor, *, index: int = 0) -> Any:
+        """What ``sample`` needs of one crop; arguments as in ``Inpainter.inpaint``. All of a picture's are held."""
+        ...
+
+    def sample(
+        self,
+        encoded: Any,
+        *,
+        prompt: str,
+        strength: float,
+        steps: int,
+        seed: int,
+        index: int = 0,
+        progress: Progress | None = None,
+    ) -> Any:
+        """What ``decode`` needs; arguments as in ``Inpainter.inpaint``. All of a picture's are held."""
+        ...
+
+    def decode(self, sampled: Any) -> Tensor:
+        """The crop with its masked part repainted, ``(1, h, w, 3)`` in [0, 1]."""
+        ...
+
+
+@runtime_checkable
 class Restorer(Protocol):
     """Mildly redraws a whole picture. May have a method ``at``, see ``placed``.
 

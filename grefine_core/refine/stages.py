@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,22 +15,21 @@ from torch import Tensor
 from ..checks import per_picture, whole_number
 from ..errors import InputError
 from ..plan import RepairPlan, region_of
-from ..tensors import as_canvas, as_images, as_masks, match_masks, opaque, painted, strips
-from .color import color_match, match_color
+from ..tensors import as_canvas, as_images, as_masks, match_masks, painted
+from .color import match_color
 from .crops import (
-    Box,
     CropOptions,
     CropPlan,
+    CropSizes,
     Place,
-    Region,
     RegionCrop,
     Regions,
     cut,
     from_sample,
     plan_crop,
-    split_regions,
     to_sample,
 )
+from .jobs import RegionJob, Task, answers, check_answer, paste, region_jobs
 from .protocols import (
     Inpainter,
     Progress,
@@ -64,52 +62,12 @@ def check_steps(value: int) -> int:
     return value
 
 
-def check_answer(answer: object, sample: Tensor, name: str, scale: int = 1) -> Tensor:
-    """What an engine returned, as ``(1, h, w, 3)`` in [0, 1], ``scale`` times the size that it was given."""
-    picture = as_images(answer, f"result of the {name}")
-    if picture.shape != (sample.shape[0], scale * sample.shape[1], scale * sample.shape[2], 3):
-        raise InputError(f"{name}: was given a picture of {tuple(sample.shape)} and returned {tuple(picture.shape)}.")
-    return picture
-
-
 def untouched(given: object, normalised: Tensor) -> bool:
     """Whether ``given`` may be handed back as it is: normalising it changed neither shape nor type."""
     return isinstance(given, Tensor) and given.shape == normalised.shape and given.dtype == normalised.dtype
 
 
 # Stage 1
-
-
-@dataclass(frozen=True)
-class _Job:
-    """One region of one picture that is to be repainted, and the box ``(1, …)`` of all that is not 0 in its masks.
-
-    The masks are made when they are needed, of a crop that holds the box: those of all jobs together would fill the
-    memory where a large mask has many parts.
-    """
-
-    picture: int
-    region: Region
-    box: Box
-    denoise: Tensor
-    composite: Tensor
-    prompt: str
-    strength: float
-    steps: int
-
-    def own_denoise(self, crop: Box) -> Tensor:
-        """What is repainted of this region alone, ``(1, h, w)``."""
-        return self._own(self.denoise, self.region.cores, crop)
-
-    def own_composite(self, crop: Box) -> Tensor:
-        """How strongly it is pasted, ``(1, h, w)``."""
-        return self._own(self.composite, self.region.cells, crop)
-
-    def _own(self, mask: Tensor, numbers: Tensor, crop: Box) -> Tensor:
-        part = cut(mask.unsqueeze(0), crop)
-        if self.region.alone:
-            return part
-        return torch.where(cut(numbers.unsqueeze(0), crop) == self.region.number, part, 0.0)
 
 
 def stage1(
@@ -152,7 +110,8 @@ def stage1(
             then, wherever the picture's own are above 0. The masks have to be the plan's.
         regions: for each picture the numbers of the regions that are repainted, from 1; None = all.
         attempt: from 1; another one gives other noise, whatever was tried before.
-        independent: every region sees the pictures as they came in, not what was painted in the regions before it.
+        independent: every region sees the pictures as they came in, not what was painted in the regions before it. An
+            engine that works in phases (``protocols.PhasedInpainter``) then does each for all regions at once.
 
     Returns:
         Pictures as they came in, of the same channels and floating dtype; the very tensor ``images`` if there was
@@ -179,11 +138,11 @@ def stage1(
     seeds = seeds_for(seed, count)
     crop = crop or CropOptions()
 
-    jobs: list[_Job] = []
+    jobs: list[RegionJob] = []
     for index in range(count):
         if strength_each[index] > 0 and steps_each[index] > 0:
             own = (texts[index], strength_each[index], steps_each[index])
-            jobs += _jobs(index, denoise[index], blend[index], crop.join, own, plans[index], only[index])
+            jobs += region_jobs(index, denoise[index], blend[index], crop.join, own, plans[index], only[index])
     if not jobs:
         return images if untouched(images, pictures) else pictures
 
@@ -191,7 +150,13 @@ def stage1(
     can = capabilities_of(engine)
     total = sum(job.steps if can.steps else 1 for job in jobs)
     result = pictures.clone()
+
+    def seen(job: RegionJob, plan: CropPlan) -> Tensor:
+        shown = pictures if independent else result
+        return as_images(cut(shown[job.picture : job.picture + 1], plan.box), "images")
+
     done = 0
+    tasks = []
     for job in jobs:
         index, calls = job.picture, job.steps if can.steps else 1
         plan = plan_crop(
@@ -205,24 +170,19 @@ def stage1(
         logger.info(
             "Stage 1: picture %d, region %d, crop %s sampled at %s", index, job.region.number - 1, plan.box, plan.sample
         )
-        before = cut(result[index : index + 1], plan.box)
-        seen = as_images(cut(pictures[index : index + 1], plan.box) if independent else before, "images")
-        sample, mask = to_sample(seen, job.own_denoise(plan.box), plan)
-        assert mask is not None
-        new = placed(engine, Place((result.shape[1], result.shape[2]), plan)).inpaint(
-            sample,
-            mask,
-            prompt=job.prompt,
-            strength=job.strength,
-            steps=job.steps,
-            seed=attempt_seed(region_seed(seeds[index], job.region.number - 1), attempt),
-            index=index,
-            progress=part_of(progress, done, calls, total),
+        tasks.append(
+            Task(
+                job,
+                plan,
+                seed=attempt_seed(region_seed(seeds[index], job.region.number - 1), attempt),
+                progress=part_of(progress, done, calls, total),
+            )
         )
-        new = check_answer(new, sample, "inpainter", can.scale).to(result.device)
-        del sample, mask
-        _paste(before, seen, new, job, plan, keep_color)
         done += calls
+    for task, new in answers(engine, tasks, seen, together=independent):
+        old = cut(result[task.job.picture : task.job.picture + 1], task.plan.box)
+        # What was shown is cut again: to hold it for every region would take as much memory as the regions are many.
+        paste(old, seen(task.job, task.plan), new.to(result.device), task.job, task.plan, keep_color)
     return result
 
 
@@ -230,7 +190,7 @@ def crops_of(
     size: tuple[int, int],
     denoise: Tensor,
     composite: Tensor | None,
-    engine: Inpainter,
+    engine: Inpainter | CropSizes,
     *,
     prompt: str,
     strength: float,
@@ -250,7 +210,7 @@ def crops_of(
     """
     crop = crop or CropOptions()
     blend = denoise if composite is None else composite
-    jobs = _jobs(0, denoise, blend, crop.join, (prompt, strength, steps), repairs, None)
+    jobs = region_jobs(0, denoise, blend, crop.join, (prompt, strength, steps), repairs, None)
     return Regions(
         size=size,
         crops=tuple(
@@ -269,82 +229,17 @@ def crops_of(
                 strength=job.strength,
                 steps=job.steps,
                 seed=region_seed(seed, job.region.number - 1),
+                phrases=() if planned is None else planned.phrases,
+                bad=planned is not None and planned.bad,
             )
             for job in jobs
+            for planned in [None if repairs is None else region_of(repairs, job.region.number)]
         ),
         denoise=denoise,
         composite=blend,
         join=crop.join if repairs is None else repairs.join,
+        diagnosis=None if repairs is None else repairs.diagnosis,
     )
-
-
-def _jobs(
-    index: int,
-    denoise: Tensor,
-    composite: Tensor,
-    join: int,
-    own: tuple[str, float, int],
-    plan: RepairPlan | None,
-    only: Collection[int] | None,
-) -> list[_Job]:
-    """``own``: prompt, strength and steps of the picture, where a region has none of its own."""
-    jobs = []
-    for region in split_regions(denoise, join if plan is None else plan.join):
-        planned = None if plan is None else region_of(plan, region.number)
-        prompt, strength, steps = own if planned is None else (planned.prompt, planned.strength, planned.steps)
-        if (only is not None and region.number not in only) or strength <= 0 or steps < 1:
-            continue
-        box = _box(region, composite)
-        if box is not None:
-            jobs.append(_Job(index, region, box, denoise, composite, prompt, strength, steps))
-    return jobs
-
-
-def _box(region: Region, composite: Tensor) -> Box | None:
-    """What holds the region and all that is pasted of it; None if nothing of it would be pasted.
-
-    In strips: every question about a whole large mask would be as large as that.
-    """
-    height, width = composite.shape
-    rows, columns = (torch.zeros(side, dtype=torch.bool, device=composite.device) for side in (height, width))
-    pasted = False
-    for part in strips(height):
-        own = composite[part] > 0
-        if not region.alone:
-            own &= region.cells[part] == region.number
-        pasted = pasted or bool(own.any())
-        own |= region.cores[part] == region.number
-        rows[part] = own.any(dim=1)
-        columns |= own.any(dim=0)
-    if not pasted:
-        return None
-    down, across = torch.nonzero(rows).flatten(), torch.nonzero(columns).flatten()
-    return int(down[0]), int(across[0]), int(down[-1]) + 1, int(across[-1]) + 1
-
-
-def _paste(old: Tensor, seen: Tensor, new: Tensor, job: _Job, plan: CropPlan, keep_color: bool) -> None:
-    """Blend ``new`` as it was sampled into ``old`` ``(1, h, w, 3 or 4)``, a view of the result, which so is written to;
-    nothing where the composite mask is 0. ``seen`` ``(1, h, w, 3)`` is what the engine was shown of it."""
-    top, left, _, right = plan.box
-    parts = [(rows, (top + rows.start, left, top + rows.stop, right)) for rows in strips(plan.size[0])]
-    known = None
-    if keep_color:
-        known = torch.empty(old.shape[:-1], dtype=torch.bool, device=old.device)
-        for rows, part in parts:
-            known[:, rows] = (job.own_denoise(part) == 0) & (job.own_composite(part) == 0)
-        if not bool(known.any()):
-            known = None
-    # Channel by channel and in strips: nothing is as large as a picture, once more.
-    for channel in range(new.shape[-1]):
-        was, now = old[..., channel : channel + 1], from_sample(new[..., channel : channel + 1], plan)
-        color = None if known is None else color_match(now, seen[..., channel : channel + 1], known)
-        for rows, part in parts:
-            weight = job.own_composite(part).unsqueeze(-1)
-            drawn = now[:, rows] if color is None else color(now[:, rows])
-            if old.shape[-1] == 4:
-                drawn = opaque(drawn, old[:, rows, :, 3:], was[:, rows])
-            was[:, rows] = torch.where(weight > 0, was[:, rows] * (1.0 - weight) + drawn * weight, was[:, rows])
-        del now  # before the next one is made
 
 
 # Stage 2
@@ -425,7 +320,7 @@ def stage2(
             index=index,
             progress=part_of(progress, done, calls[index], total),
         )
-        new = from_sample(check_answer(new, sample, "restorer", can.scale).to(pictures.device), plan)
+        new = from_sample(check_answer(new, tuple(sample.shape), "restorer", can.scale).to(pictures.device), plan)
         del sample
         new = match_color(new, before) if keep_color else new
         if not can.strength:

@@ -292,3 +292,24 @@ def test_a_shortage_while_loading_is_no_damaged_file(folder, monkeypatch):
     monkeypatch.setattr("grefine_core.engines.loading.load_unet", full)
     with pytest.raises(RuntimeError, match="not enough memory"):
         load_inpaint_pipeline(folder)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        {"_class_name": "StableDiffusionXLControlNetInpaintPipeline"},
+        {"_class_name": "FluxKontextPipeline"},
+        {"_class_name": "StableDiffusionXLInpaintPipeline", "image_encoder": ["transformers", "CLIPVisionModel"]},
+    ],
+)
+def test_hints_and_references_are_said_not_to_be_supported(tmp_path, index):
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelFileError, match="ControlNet hints, adapters and reference pictures are not supported"):
+        load_inpaint_pipeline(tmp_path)
+
+
+def test_of_another_family_nothing_is_said_about_hints(tmp_path):
+    (tmp_path / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+    with pytest.raises(ModelFileError, match="FluxPipeline is not supported") as refused:
+        load_inpaint_pipeline(tmp_path)
+    assert "ControlNet" not in str(refused.value)

@@ -14,6 +14,7 @@ from grefine_core.clip.embeddings import FACTORS
 from grefine_core.clip.loading import load_quality_model
 from grefine_core.masks import binarize_map, merge_maps
 from grefine_core.perceptual import perceptual_quality
+from grefine_core.refine.crops import resize_images
 
 from ..tiny_models import write_image_reward, write_quality_model
 from .client import PromptRejectedError
@@ -381,6 +382,26 @@ def test_the_guard_decides_for_each_picture_and_keeps_batches(client, better_and
     run = client.run(guarded(client, before=(good, bad), after=(bad, good))).ok()
     assert [np.array_equal(shown[..., :3], as_shown(good)) for shown in run.images("kept")] == [True, True]
     assert [json.loads(text)["refused"] for text in run.texts("why")] == [1, 0]
+
+
+@pytest.mark.parametrize("worse", [True, False])
+def test_what_was_enlarged_on_the_way_is_judged_at_its_size_before(client, better_and_worse, worse):
+    """An upscale model in between: what it made comes out as it is, or the old picture at the new size."""
+    good, bad = better_and_worse
+    graph = guarded(client, before=(good if worse else bad,), after=(bad if worse else good,))
+    height, width = as_shown(good).shape[:2]
+    scaled = {"upscale_method": "nearest-exact", "width": 3 * width, "height": 3 * height, "crop": "disabled"}
+    graph["large"] = {"class_type": "ImageScale", "inputs": {"image": ["after", 0], **scaled}}
+    graph["guard"]["inputs"]["after"] = ["large", 0]
+    run = client.run(graph).ok()
+    shown = run.images("kept")[0][..., :3]
+    assert shown.shape[:2] == (3 * height, 3 * width)
+    assert json.loads(run.texts("why")[0])["refused"] == int(worse)
+    expected = as_shown(good).repeat(3, 0).repeat(3, 1)
+    if worse:  # the old picture, enlarged
+        large = resize_images(as_tensor(picture(good)), (3 * height, 3 * width))[0].numpy()
+        expected = np.clip(255.0 * large, 0, 255).astype(np.uint8)
+    assert np.abs(shown.astype(int) - expected.astype(int)).max() <= 1
 
 
 def test_different_pictures_are_no_before_and_after(client):

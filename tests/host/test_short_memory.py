@@ -129,7 +129,7 @@ for kind, make in {
         ("merged maps", merge, part("nodes.masks"), "merge_maps"),
         ("masks", binarize, part("nodes.masks"), "binarize_map"),
         ("overlay", pq, part("nodes.quality"), "overlay"), ("sheet", report, part("nodes.report"), "comparison_sheet"),
-        ("stage 1, result", stage1, part("grefine_core.refine.stages"), "_paste"),
+        ("stage 1, result", stage1, part("grefine_core.refine.stages"), "paste"),
         ("stage 2, result", stage2, part("nodes.stage2"), "stage2"),
     ):
         if what != "load":

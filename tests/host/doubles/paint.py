@@ -132,7 +132,7 @@ class BlockMeans(nn.Module):
 
 def block_mean_vae(channels: int = 4, factor: int = 8, video: bool = False, journal: str = "") -> Any:
     """A VAE of the host around ``BlockMeans``."""
-    vae = comfy.sd.VAE(sd={"taesd_decoder.1.weight": torch.zeros(64, channels, 3, 3)})
+    vae = comfy.sd.VAE(sd={"taesd_decoder.1.weight": torch.zeros(64, 4, 3, 3)})
     vae.first_stage_model = BlockMeans(channels, factor, journal).eval()
     vae.vae_dtype = torch.float32
     vae.patcher = comfy.model_patcher.ModelPatcher(
