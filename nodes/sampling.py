@@ -365,8 +365,8 @@ class HostInpainter:
 
 @dataclass(frozen=True)
 class _Encoded:
-    """A crop as a model's latent, with the mask in its cells, and the models as they are for it; for models that read it
-    the picture with the mask hidden, and the mask in pixels."""
+    """A crop as a model's latent, its mask in cells, and the models as they are for it; for models that read it the
+    picture with the mask hidden, and the mask in pixels."""
 
     models: HostModels
     latent: Tensor
