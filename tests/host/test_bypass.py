@@ -1,6 +1,7 @@
 """Every node of the templates bypassed or muted, through the real host: the picture goes through, or a message says why.
 
-The graphs are what the editor would queue (`tests/workflows/bypass.py`); models are tiny. `pytest -s` prints the table.
+The graphs are those that the editor would queue (`tests/workflows/bypass.py`), models are tiny. With -s and -m "" the table is
+printed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import pytest
 
 from ..tiny_models.pasd import write_pasd, write_sd15
 from ..workflows.bypass import BYPASSED, MODES, RESULT, Graph, foreseen, in_words, result_nodes
-from .client import HostClient, PromptRejectedError, Run
+from .client import HostClient, Run
 from .template_tools import EMBEDDINGS, WORKFLOWS, of, put_photograph, put_quality_model
 
 #: Of the templates here, what stands for the large models: (node, output) -> double; and settings for a tiny picture.
@@ -172,7 +173,7 @@ def bench(client, models) -> Callable[[str], Bench]:
 def check_all(bench: Bench, nodes: list[str], together: int = 1) -> None:
     for case in bench.cases(nodes, together):
         bench.check(case)
-    print(f"\n{bench.table()}")
+    print(f"\n{bench.table()}")  # noqa: T201 - for -s
 
 
 def test_a_bypassed_plan_turns_no_score_into_a_strength(bench):
