@@ -1,7 +1,7 @@
-"""Every node of the templates bypassed or muted, through the real host: the picture goes through, or a message says why.
+"""Every node of the templates bypassed or muted, in the real host: the picture goes through, or a message says why.
 
-The graphs are those that the editor would queue (`tests/workflows/bypass.py`), models are tiny. With -s and -m "" the table is
-printed.
+The graphs are those that the editor would queue (`tests/workflows/bypass.py`), models are tiny. The slow tests print
+the table with -s.
 """
 
 from __future__ import annotations
