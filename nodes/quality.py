@@ -196,7 +196,7 @@ class GRefineAQMap(io.ComfyNode):
         scoring: str,
         aggregate: str,
         include_style: bool,
-        formula: str = "bounded",
+        formula: str = "paper",  # of workflows that were saved before there was a choice
         measure_anyway: bool = False,
         diagnosis: object = None,
     ) -> io.NodeOutput:
