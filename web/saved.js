@@ -19,7 +19,7 @@ function complete(nodes) {
 }
 
 app.registerExtension({
-  name: "G-Refine.saved",
+  name: "g-refine.saved",
   beforeConfigureGraph(graph) {
     complete(graph.nodes);
     for (const subgraph of graph.definitions?.subgraphs ?? []) complete(subgraph.nodes);
