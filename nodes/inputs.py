@@ -25,6 +25,7 @@ from ..grefine_core.errors import InputError
 from ..grefine_core.plan import RepairPlan
 from ..grefine_core.refine.protocols import Progress, seeds_for
 from ..grefine_core.tensors import as_canvas, as_images, as_masks, match_masks
+from .scores import refuse_scores
 
 __all__ = [
     "MOST_CHARACTERS",
@@ -340,7 +341,9 @@ def json_object(value: object, name: str) -> dict[str, Any]:
     try:
         parsed = json.loads(written)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{name}: is not JSON ({error}). Connect the guard's report.") from error
+        raise InputError(
+            f"{name}: is not JSON ({error}). Connect the guard's report; a guard that is bypassed hands on its prompt."
+        ) from error
     if not isinstance(parsed, dict):
         raise InputError(f"{name}: expected a JSON object, got {_describe(parsed)}. Connect the guard's report.")
     return parsed
@@ -439,11 +442,12 @@ def find_work(
     planned: gives, for each picture, `run`, `strength` and `steps` of its plan, in place of the inputs; None = no plan.
 
     Raises:
-        InputError: wrong types, ranges or counts; the input is named.
+        InputError: wrong types, ranges or counts, or a score for a strength; the input is named.
     """
     pictures = flatten_images(image, "image", canvas=True)
     count = len(pictures)
     runs = [flag(value, "run") for value in per_picture(_filled(run), "run", count)]
+    refuse_scores(_filled(strength), "strength")
     strengths = [number(value, "strength", 0.0, 1.0) for value in per_picture(_filled(strength), "strength", count)]
     calls = [whole_number(value, "steps", 0, MOST_STEPS) for value in per_picture(_filled(steps), "steps", count)]
     for place, own in enumerate([] if planned is None else planned(pictures)):

@@ -17,6 +17,7 @@ from ..grefine_core.regions import MOST_PHRASES, PhraseRegion, RegionOptions, fi
 from . import inputs, preview
 from .host import SMALLER, check_interrupted, explained, known, schema, to_host
 from .io_types import CATEGORY, PlanType, diagnosis_input, score_output
+from .scores import scores
 
 _MAPS = ("map_a", "map_b", "map_c", "map_d")
 _WEIGHTS = ("weight_a", "weight_b", "weight_c", "weight_d")
@@ -239,7 +240,8 @@ class GRefineBinarizeMap(io.ComfyNode):
         denoise, composite = to_host(mask.denoise), to_host(mask.composite)
         both = ((hard + soft).div_(2) for hard, soft in zip(denoise, composite, strict=True))
         lines = map(_plan_lines, areas, plans)
-        return io.NodeOutput(denoise, composite, areas, plans, ui=preview.cards(lines, both))
+        marked = scores(areas, "Binarize Map's area")
+        return io.NodeOutput(denoise, composite, marked, plans, ui=preview.cards(lines, both))
 
 
 def _by_regions(

@@ -32,6 +32,7 @@ from .io_types import (
 )
 from .preview import phrase_lines
 from .quality_model import BATCH, quality_of
+from .scores import scores as marked
 
 
 def _parts(pictures: Tensor) -> Iterator[Tensor]:
@@ -113,9 +114,9 @@ class GRefinePQMap(io.ComfyNode):
             host.to_host(_joined([part.quality_map for part in found])),
             shown,
             drawn,
-            scores,
-            *factors.values(),
-            worst,
+            marked(scores, "PQ-Map's score"),
+            *(marked(values, f"PQ-Map's {name}") for name, values in factors.items()),
+            marked(worst, "PQ-Map's worst_region"),
             _with_maps(diagnoses, "perceptual_map", shown),
             ui=preview.cards((_score_lines(*row) for row in rows), drawn),
         )
@@ -195,7 +196,7 @@ class GRefineAQMap(io.ComfyNode):
         scoring: str,
         aggregate: str,
         include_style: bool,
-        formula: str = "bounded",
+        formula: str = "paper",  # of workflows that were saved before there was a choice
         measure_anyway: bool = False,
         diagnosis: object = None,
     ) -> io.NodeOutput:
@@ -232,7 +233,7 @@ class GRefineAQMap(io.ComfyNode):
         return io.NodeOutput(
             shown,
             drawn,
-            scores,
+            marked(scores, "AQ-Map's score"),
             phrases,
             words,
             _with_maps(tuple(diagnoses), "alignment_map", shown),

@@ -126,7 +126,7 @@ class GRefineQualityReport(io.ComfyNode):
             "stage1_guard": stage1_guard,
             "stage2_guard": stage2_guard,
         }
-        extras = report_data.gather(old, connected)
+        extras = report_data.gather(old, connected, prompts)
         quality = quality_of(inputs.single(quality_model, "quality_model"))
 
         tell = host.progress(len(old))

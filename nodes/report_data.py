@@ -110,6 +110,14 @@ _MAPS = {
 }
 
 
+#: What is said where one of these texts is the prompt.
+_BYPASSED = {
+    "plan_reason": "Refine Plan is bypassed: nothing was planned.",
+    "stage1_guard": "Stage 1 was not guarded: its guard is bypassed.",
+    "stage2_guard": "Stage 2 was not guarded: its guard is bypassed.",
+}
+
+
 @dataclass(frozen=True)
 class Extras:
     """What may be connected beside the pictures, of one picture."""
@@ -119,10 +127,21 @@ class Extras:
     maps: Mapping[str, Tensor] = field(default_factory=dict)
     plan_reason: str | None = None
     guard: tuple[GuardEntry, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def gather(before: inputs.Pictures, connected: Mapping[str, Sequence[object] | None]) -> list[Extras]:
+def gather(
+    before: inputs.Pictures, connected: Mapping[str, Sequence[object] | None], prompts: Sequence[str]
+) -> list[Extras]:
     """Match everything that is connected to the pictures before; one `Extras` for each.
+
+    A node that is bypassed hands on what it was given: where a plan's reason or a guard's report should be stands the
+    prompt then. That is no mistake of the user's; it becomes a note.
+
+    Args:
+        before: the pictures.
+        connected: the optional inputs, by name.
+        prompts: of each picture.
 
     Raises:
         InputError: other numbers of values than pictures (or one for all), or wrong types or sizes.
@@ -144,23 +163,28 @@ def gather(before: inputs.Pictures, connected: Mapping[str, Sequence[object] | N
         for name, shown in _MAPS.items()
         if name in there
     }
-    emphasized, reasons = texts("emphasized_prompt"), texts("plan_reason")
-    guards = {stage: texts(f"stage{stage}_guard") for stage in (1, 2)}
-    return [
-        Extras(
-            emphasized_prompt=emphasized[index],
-            phrases=phrases[index],
-            maps={shown: masks[shown][index][0] for shown in masks},
-            plan_reason=reasons[index],
-            guard=tuple(
-                entry
-                for stage, values in guards.items()
-                if values[index] is not None
-                for entry in read(values[index], f"stage{stage}_guard", stage)
-            ),
+    emphasized, told = texts("emphasized_prompt"), {name: texts(name) for name in _BYPASSED}
+    extras = []
+    for index in range(count):
+        written = {name: values[index] for name, values in told.items()}
+        handed_on = [name for name, text in written.items() if text in (prompts[index], emphasized[index])]
+        written |= dict.fromkeys(handed_on)
+        extras.append(
+            Extras(
+                emphasized_prompt=emphasized[index],
+                phrases=phrases[index],
+                maps={shown: masks[shown][index][0] for shown in masks},
+                plan_reason=written["plan_reason"],
+                guard=tuple(
+                    entry
+                    for stage in (1, 2)
+                    if written[f"stage{stage}_guard"] is not None
+                    for entry in read(written[f"stage{stage}_guard"], f"stage{stage}_guard", stage)
+                ),
+                notes=tuple(_BYPASSED[name] for name in handed_on if told[name][index] is not None),
+            )
         )
-        for index in range(count)
-    ]
+    return extras
 
 
 def build(
@@ -190,7 +214,9 @@ def build(
         guard=extras.guard,
         changed=not torch.equal(before, after.to(before.device)),
         factors_after=_factors(second),
-        notes=tuple(note for note in (extras.plan_reason, not_measured_note(first.alignment.phrases[0])) if note),
+        notes=tuple(
+            note for note in (extras.plan_reason, *extras.notes, not_measured_note(first.alignment.phrases[0])) if note
+        ),
         maps=maps,
         worst_region=float(first.perceptual.worst_region[0]),
         worst_region_after=float(second.perceptual.worst_region[0]),
@@ -230,6 +256,7 @@ def lines(report: Report) -> list[preview.Line]:
         found.append(preview.line("Alignment is not measured.", "faint"))
     found += preview.phrases(report.phrases, phrase_lines(report.phrases))
     found += [preview.decision(entry, f"Stage {entry.stage}") for entry in report.guard]
+    found += [preview.line(note, "warn") for note in _BYPASSED.values() if note in report.notes]
     if not report.changed:
         found.append(preview.line("The picture is as it was.", "faint"))
     return found

@@ -3,7 +3,7 @@
 ``translated_from.json`` keeps a digest of the English text for every translation, so that a text that changed since is
 found. With a translation brought up to date, keep the digests of its language anew:
 
-    python tools/write_node_texts.py --translated de fr
+    python tools/write_node_texts.py --translated fr ja
 
 Names of inputs and outputs are the ids by which errors, help pages and saved workflows know them; only those that the
 host's own nodes have, too, are shown as the host translates them.
@@ -19,7 +19,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 LOCALES = ROOT / "locales"
 DIGESTS = ROOT / "tests" / "nodes" / "translated_from.json"
-LANGUAGES = ("de", "fr", "ja", "ko", "zh")
+#: Of those that ComfyUI can be set to.
+LANGUAGES = ("fr", "ja", "ko", "zh")
 
 
 def nodes(language: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
     python tools/write_node_texts.py                     from the recorded schemas
     python tools/write_node_texts.py --host              record them first, from a ComfyUI that is started for it
     python tools/write_node_texts.py --check             change nothing; end with 1 if a file is out of date
-    python tools/write_node_texts.py --translated de fr  note that these languages were brought up to date
+    python tools/write_node_texts.py --translated fr ja  note that these languages were brought up to date
 
 The ComfyUI is the one of COMFYUI_PATH, around the pack, or at ~/comfy/ComfyUI. Written are: the record
 (``tests/host/object_info.json``), the English texts (``locales/en``), the lists under *Inputs* and *Outputs* of the

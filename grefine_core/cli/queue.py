@@ -79,6 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
                 "images": [str(path) for path in result.images],
                 "titles": result.titles,
                 "texts": result.texts,
+                "lines": result.lines,
                 "missing": [{"node": title, "error": text} for title, text in missing],
                 "error": None if failure is None else str(failure),
             }
@@ -95,10 +96,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def node_progress() -> Iterator[Callable[[QueueProgress], None]]:
-    """A progress bar over a workflow's nodes, with the steps of the one that runs."""
+    """A progress bar over a workflow's nodes, with the steps of the one that runs; lines where nobody sees a bar."""
     from tqdm import tqdm
 
-    with tqdm(desc="Queued", unit="node", disable=None, file=sys.stderr) as bar:
+    if not sys.stderr.isatty():
+        yield _Lines()
+        return
+    with tqdm(desc="Queued", unit="node", file=sys.stderr) as bar:
 
         def progress(now: QueueProgress) -> None:
             bar.total = now.nodes
@@ -108,18 +112,42 @@ def node_progress() -> Iterator[Callable[[QueueProgress], None]]:
         yield progress
 
 
+class _Lines:
+    """Progress for a pipe or a log: a line for every node, and for every quarter of its steps."""
+
+    def __init__(self) -> None:
+        self._told: tuple[str, int, int] | None = None
+
+    def __call__(self, now: QueueProgress) -> None:
+        quarter = 4 * now.step // now.steps if now.steps else 0
+        mark = (now.title, now.nodes_done, quarter)
+        if mark != self._told:
+            self._told = mark
+            steps = f", step {now.step} of {now.steps}" if now.step and now.steps > 1 else ""
+            print(f"{now.nodes_done}/{now.nodes} {now.title}{steps}", file=sys.stderr, flush=True)
+
+
+#: A text of one line that is no longer than this is printed as well: a score, say.
+_SHORT = 120
+
+
 def print_result(result: QueueResult, folder: Path, overwrite: bool = False) -> None:
-    """Say where the pictures lie, and write what nodes showed as text beside them."""
+    """Say what the pack's nodes found and where the pictures lie, and write what nodes showed as text beside them."""
     from ..comfyui.answers import Receiver, titled_name
     from ..plain_text import printable
 
     receiver = Receiver(folder, overwrite)
+    for title, lines in result.lines.items():
+        for line in lines:
+            print(f"{title}: {line}")
     for title, path in zip(result.titles, result.images, strict=True):
         print(f"{title}: {path}")
     for title, texts in result.texts.items():
         for number, text in enumerate(texts):
             name = titled_name(title, f"-{number + 1}.txt" if number else ".txt")
-            print(f"{title}: {receiver.save(name, printable(text).encode())}")
+            path = receiver.save(name, printable(text).encode())
+            short = len(text) <= _SHORT and len(text.splitlines()) == 1
+            print(f"{title}: {text} ({path})" if short else f"{title}: {path}")
 
 
 def parse_override(text: str) -> tuple[tuple[str, str], object]:

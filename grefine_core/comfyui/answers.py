@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,16 +22,21 @@ _LONGEST_TEXT = 2000
 #: Nodes of ComfyUI that give something every time they run; the value is the key under which it is told.
 _ALWAYS_SAVE = {"SaveImage": "images", "SaveAnimatedPNG": "images", "SaveAnimatedWEBP": "images", "PreviewAny": "text"}
 _ALWAYS_PREVIEW = {"PreviewImage": "images", "MaskPreview": "images"}
+#: The key in a node's output under which the pack's nodes say what they found.
+_CARDS = "grefine"
+_MOST_LINES = 500
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What one node showed: texts, and files as the host names them (``filename``, ``subfolder``, ``type``)."""
+    """What one node showed: texts, and files as the host names them (``filename``, ``subfolder``, ``type``); of this
+    pack's nodes also the lines on the node itself."""
 
     node_id: str
     title: str
     texts: tuple[str, ...]
     files: tuple[dict[str, str], ...]
+    lines: tuple[str, ...] = ()
 
 
 def mapping(value: object) -> Mapping[str, Any]:
@@ -89,9 +95,18 @@ def shown(history: Mapping[str, Any], workflow: Workflow) -> list[Shown]:
                 title_of(workflow, node_id),
                 tuple(_writable(text) for text in ([texts] if isinstance(texts, str) else listed(texts))),
                 tuple(files),
+                tuple(_lines(output.get(_CARDS)))[:_MOST_LINES],
             )
         )
     return found
+
+
+def _lines(cards: object) -> Iterator[str]:
+    """The lines on one of the pack's nodes; what stands side by side there is one line here."""
+    for card in map(mapping, listed(cards)):
+        for chip, group in groupby(map(mapping, listed(card.get("lines"))), key=lambda line: bool(line.get("chip"))):
+            texts = [text for text in (words(line.get("text")) for line in group) if text]
+            yield from [" · ".join(texts)] if chip and texts else texts
 
 
 def silent(nodes: list[Shown], workflow: Workflow, previews: bool) -> list[str]:

@@ -70,6 +70,7 @@ class QueueResult:
         images: files that were fetched, in the order of the nodes.
         titles: for each of ``images`` the title of the node that made it.
         texts: what nodes showed as text, by the node's title.
+        lines: what this pack's nodes say on themselves (scores, phrases, decisions), by the node's title.
         node_errors: (title, message) of parts of the graph that the host left out because they were not valid.
         missing: (title, reason) of outputs that are not there: those left out, and those that gave nothing.
     """
@@ -80,6 +81,7 @@ class QueueResult:
     texts: dict[str, list[str]] = field(default_factory=dict)
     node_errors: tuple[tuple[str, str], ...] = ()
     missing: list[tuple[str, str]] = field(default_factory=list)
+    lines: dict[str, list[str]] = field(default_factory=dict)
 
     def check_complete(self) -> None:
         """Raise QueueError if an output is missing, or if there is none at all; it says which, and has this result."""
@@ -279,6 +281,8 @@ def _fetch(
     for node in nodes:
         if node.texts:
             result.texts.setdefault(node.title, []).extend(node.texts)
+        if node.lines:
+            result.lines.setdefault(node.title, []).extend(node.lines)
         for file in node.files:
             if file.get("type") != "output" and not previews:
                 continue

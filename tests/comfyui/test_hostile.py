@@ -220,3 +220,17 @@ def test_texts_replace_no_file(fake_host, tmp_path):
 def test_a_timeout_that_is_none(fake_host, tmp_path, timeout):
     assert queue(fake_host, tmp_path, f"--timeout={timeout}") == 1
     assert fake_host.posted == []
+
+
+def test_lines_on_nodes_are_read_as_far_as_they_are_lines(fake_host, tmp_path, capsys):
+    chips = [{"text": "a cup 0.90", "chip": True}, {"text": "red 0.10", "chip": True}]
+    cards = [
+        {"lines": [{"text": "Score: 1"}, *chips, {"text": "\x1b[1mend"}]},
+        {"lines": [None, 3, {"text": None}, {"text": ["x"]}]},
+        "no card",
+    ]
+    fake_host.history["outputs"] = {"3": {"grefine": 7}, "4": {"text": ["0.75"], "grefine": cards}}
+    assert queue(fake_host, tmp_path) == 3
+    printed = capsys.readouterr().out.splitlines()
+    found = ["Score: 1", "a cup 0.90 · red 0.10", "[1mend", "['x']"]
+    assert printed == [*(f"Report: {line}" for line in found), f"Report: 0.75 ({tmp_path / 'out' / 'Report.txt'})"]

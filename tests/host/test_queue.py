@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,10 @@ from PIL import Image
 from grefine_core.cli import main
 from grefine_core.comfyui.queue import QueueError, QueueProgress, run_workflow
 from grefine_core.errors import Cancelled
+
+from .template_tools import EMBEDDINGS, put_quality_model
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def node(kind: str, title: str, **inputs: object) -> dict:
@@ -148,3 +154,20 @@ def test_the_command_line(host_server, picture, tmp_path, capsys):
     answer = json.loads(capsys.readouterr().out)
     assert answer["texts"] == {"Words": ["a bird"]}
     assert answer["images"][0].startswith(str(tmp_path / "cli" / "other"))
+
+
+def test_scores_and_progress_go_into_a_pipe(host_server, picture, tmp_path, capsys):
+    """Standard error is no terminal here: lines instead of a bar; what was found is on standard output."""
+    put_quality_model(host_server, tmp_path)
+    file = ROOT / "workflows" / "api" / "grefine_score_only.json"
+    arguments = ["queue", str(file), "--server", host_server.url, "--image", str(picture), "--prompt", "a red cup"]
+    assert main([*arguments, "--set", f"Load Quality Model.embeddings={EMBEDDINGS}", "-o", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr()
+    nodes = len(json.loads(file.read_text(encoding="utf-8")))
+    told = re.findall(rf"^(\d+)/{nodes} (.+)$", printed.err, re.MULTILINE)
+    assert {"PQ-Map", "AQ-Map"} <= {title for _, title in told}
+    counts = [int(done) for done, _ in told]
+    assert counts == sorted(counts)
+    assert re.search(r"^PQ-Map: Perceptual score: [01]\.\d{3}$", printed.out, re.MULTILINE)
+    assert re.search(r"^AQ-Map: Alignment score: [01]\.\d{3}$", printed.out, re.MULTILINE)
+    assert re.search(r"^AQ-Map: .*red cup [01]\.\d\d", printed.out, re.MULTILINE)

@@ -68,7 +68,7 @@ def test_what_is_behind_is_named():
     english["GRefineNew"] = {"display_name": "New", "description": "Does something new."}
     english["GRefinePlan"]["description"] += " In another way."
     del english["GRefinePlan"]["inputs"]["area"]
-    lines = translations.behind("de", english)
+    lines = translations.behind("fr", english)
     assert "missing: GRefineNew.description: Does something new." in lines
     assert "too much: GRefinePlan.inputs.area.tooltip" in lines
     assert [line for line in lines if line.startswith("translate anew: GRefinePlan.description: ")]

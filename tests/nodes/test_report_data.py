@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+PROMPTS = ("a hat", "a cat")
 FACTORS = ("overall", "technical", "rational", "natural")
 
 
@@ -51,7 +52,7 @@ def measured(perceptual: float, alignment: float, phrases=()):
 
 
 def test_nothing_has_to_be_connected(parts, two):
-    empty, other = parts.gather(two, dict.fromkeys(("phrases", "plan_reason", "denoise_mask", "stage1_guard")))
+    empty, other = parts.gather(two, dict.fromkeys(("phrases", "plan_reason", "denoise_mask", "stage1_guard")), PROMPTS)
     assert (empty.phrases, empty.plan_reason, empty.maps, empty.guard) == (None, None, {}, ())
     assert other == empty
 
@@ -63,7 +64,7 @@ def test_values_are_matched_to_the_pictures(parts, two, phrase):
         "phrases": [((phrase("hat"),),), ((phrase("cat"),),)],
         "denoise_mask": [torch.stack([torch.zeros(6, 8), torch.ones(6, 8)])],
     }
-    first, second = parts.gather(two, connected)
+    first, second = parts.gather(two, connected, PROMPTS)
     assert first.emphasized_prompt == second.emphasized_prompt == "one for both"
     assert (first.plan_reason, second.plan_reason) == ("first", "second")
     assert [extras.phrases[0].phrase.text for extras in (first, second)] == ["hat", "cat"]
@@ -84,14 +85,14 @@ def test_values_are_matched_to_the_pictures(parts, two, phrase):
 )
 def test_what_does_not_fit_is_refused_by_name(parts, two, input_error, name, values):
     with pytest.raises(input_error, match=rf"^{name}: "):
-        parts.gather(two, {name: values})
+        parts.gather(two, {name: values}, PROMPTS)
 
 
 def test_the_report_says_what_was_measured_and_connected(parts, two, phrase):
     mask = torch.zeros(6, 8)
     mask[:3] = 1.0
     connected = {"plan_reason": ["because"], "denoise_mask": [mask], "alignment_defects": [mask]}
-    extras = parts.gather(two, connected)[0]
+    extras = parts.gather(two, connected, PROMPTS)[0]
     before, after = two.items[0], 1.0 - two.items[0]
     report = parts.build(before, after, "a hat", (measured(0.5, 0.25, [phrase("hat")]), measured(0.75, 0.5)), extras)
     data = parts.as_data(report, extras)
@@ -111,8 +112,31 @@ def test_the_report_says_what_was_measured_and_connected(parts, two, phrase):
     ]
 
 
+def test_what_bypassed_nodes_hand_on_is_a_note_and_no_error(parts, two):
+    """A bypassed guard gives its prompt for a report, a bypassed plan the emphasised prompt for a reason."""
+    report = parts.write("stage 2", [], None, None)
+    connected = {
+        "emphasized_prompt": ["a (hat:1.2)", "a cat"],
+        "plan_reason": ["a (hat:1.2)", "because"],
+        "stage1_guard": ["a hat", "a cat"],
+        "stage2_guard": [report, report],
+    }
+    first, second = parts.gather(two, connected, PROMPTS)
+    assert (first.plan_reason, second.plan_reason) == (None, "because")
+    assert first.guard == second.guard == ()
+    unguarded = "Stage 1 was not guarded: its guard is bypassed."
+    assert first.notes == ("Refine Plan is bypassed: nothing was planned.", unguarded)
+    assert second.notes == (unguarded,)
+    before = two.items[0]
+    built = parts.build(before, before, PROMPTS[0], (measured(0.5, 0.25), measured(0.5, 0.25)), first)
+    data = parts.as_data(built, first)
+    assert data["plan"] is None
+    assert unguarded in data["notes"]
+    assert {"text": unguarded, "kind": "warn"} in parts.lines(built)
+
+
 def test_an_unchanged_picture_is_said_to_be_one(parts, two):
-    extras = parts.gather(two, {})[0]
+    extras = parts.gather(two, {}, PROMPTS)[0]
     picture = two.items[0]
     report = parts.build(picture, picture.clone(), "", (measured(0.9, 1.0), measured(0.9, 1.0)), extras)
     assert report.changed is False
@@ -121,7 +145,7 @@ def test_an_unchanged_picture_is_said_to_be_one(parts, two):
 
 
 def test_a_prompt_that_names_nothing_is_said_to(parts, two):
-    extras = parts.gather(two, {"plan_reason": ["because", "because"]})[0]
+    extras = parts.gather(two, {"plan_reason": ["because", "because"]}, PROMPTS)[0]
     picture = two.items[0]
     report = parts.build(picture, picture.clone(), "", (measured(0.9, 1.0), measured(0.9, 1.0)), extras)
     data = parts.as_data(report, extras)
@@ -136,7 +160,7 @@ def test_a_prompt_that_names_nothing_is_said_to(parts, two):
 
 
 def test_connected_phrases_are_shown_instead_of_measured_ones(parts, two, phrase):
-    extras = parts.gather(two, {"phrases": [((phrase("cat"),), (phrase("dog"),))]})[1]
+    extras = parts.gather(two, {"phrases": [((phrase("cat"),), (phrase("dog"),))]}, PROMPTS)[1]
     picture = two.items[1]
     report = parts.build(picture, picture, "", (measured(0.5, 0.5, [phrase("hat")]), measured(0.5, 0.5)), extras)
     assert [quality.phrase.text for quality in report.phrases] == ["dog"]

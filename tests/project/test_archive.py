@@ -22,6 +22,7 @@ LEFT_OUT = (
     ".ci",
     "run.py",
     "constraints.txt",
+    "comfy-test.toml",
     "CONTRIBUTING.md",
     ".gitignore",
     ".comfyignore",

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from grefine_core.models.registry import needed_by
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -42,7 +44,29 @@ def test_what_the_registry_reads():
     assert "Operating System :: OS Independent" in project["classifiers"]
     versions = [line.rsplit(" :: ", 1)[1] for line in project["classifiers"] if " :: Python :: 3." in line]
     assert versions[0] == project["requires-python"].removeprefix(">=")
+    # Devices that are named are the only ones: it runs on whatever ComfyUI runs on.
+    assert not [line for line in project["classifiers"] if line.startswith("Environment")]
+    assert project["description"]
+    assert project["license"] == "Apache-2.0"
+    assert all((ROOT / name).is_file() for name in [project["readme"], *project["license-files"]])
     assert comfy["DisplayName"]
     assert re.fullmatch(r">=\d+\.\d+\.\d+", comfy["requires-comfyui"])
     addresses = [*project["urls"].values(), *filter(None, [comfy["Icon"]])]
     assert all(address.startswith("https://") for address in addresses)
+
+
+#: What comfy-test 0.4 knows; other keys of [test.workflows] and other platforms are errors of its.
+KEYS = {"": {"levels", "platforms", "workflows"}, "platforms": {"platforms"}, "workflows": {"cpu", "cuda", "timeout"}}
+LEVELS = ["syntax", "coverage", "install", "registration", "instantiation", "static_capture", "validation", "execution"]
+PLATFORMS = {f"{system}-cpu" for system in ("linux", "macos", "windows", "windows-portable")}
+
+
+def test_what_comfy_test_reads():
+    read = tomllib.loads((ROOT / "comfy-test.toml").read_text(encoding="utf-8"))["test"]
+    assert read.keys() == KEYS[""]
+    assert all(read[table].keys() <= KEYS[table] for table in ("platforms", "workflows"))
+    assert read["levels"] == [level for level in LEVELS if level in read["levels"]]
+    assert set(read["platforms"]["platforms"]) <= PLATFORMS
+    for name in read["workflows"]["cpu"]:
+        assert (ROOT / "workflows" / name).is_file()
+        assert needed_by(name) == [], "there are no model files where it runs"
