@@ -205,8 +205,8 @@ function nameLinked(node, graph) {
   }
 }
 
-// The host forgets results when the page is loaded again, and a node that need not run again tells nothing: the
-// browser's tab remembers what was shown, and hands it back with the first graph, if it is the same.
+// The host forgets results when the page is loaded again: the browser's tab remembers what was shown, and hands it back
+// with the same graph, if that is there before anybody has done anything. What is opened later is shown as it opens.
 const MEMORY = "g-refine.shown";
 
 function remember() {
@@ -226,13 +226,14 @@ function remember() {
   }
 }
 
-let fresh = true;
+let remembered = JSON.parse(sessionStorage.getItem(MEMORY) ?? "{}");
+for (const event of ["pointerdown", "keydown"]) {
+  window.addEventListener(event, () => (remembered = {}), { capture: true, once: true });
+}
+
 function recall() {
-  if (!fresh) return;
-  fresh = false;
-  const { graph, found } = JSON.parse(sessionStorage.getItem(MEMORY) ?? "{}");
-  if (!graph || graph !== root().id) return;
-  for (const [key, grefine] of Object.entries(found)) app.nodeOutputs[key] ??= { grefine };
+  if (!remembered.graph || remembered.graph !== root().id) return;
+  for (const [key, grefine] of Object.entries(remembered.found)) app.nodeOutputs[key] ??= { grefine };
 }
 
 app.registerExtension({
