@@ -206,34 +206,34 @@ function nameLinked(node, graph) {
 }
 
 // The host forgets results when the page is loaded again: the browser's tab remembers what was shown, and hands it back
-// with the same graph, if that is there before anybody has done anything. What is opened later is shown as it opens.
+// with the same nodes, if they are there before anybody has done anything. What is opened later is shown as it opens.
 const MEMORY = "g-refine.shown";
 
+function ours(graph = root()) {
+  return (graph.nodes ?? []).flatMap((node) => {
+    if (node.subgraph) return ours(node.subgraph);
+    return isOurs(node) ? [[keyOf(node, graph), node.type]] : [];
+  });
+}
+
 function remember() {
-  const found = {};
-  const collect = (graph) => {
-    for (const node of graph.nodes ?? []) {
-      if (node.subgraph) collect(node.subgraph);
-      const cards = isOurs(node) && app.nodeOutputs[keyOf(node, graph)]?.grefine;
-      if (cards?.length) found[keyOf(node, graph)] = cards;
-    }
-  };
-  collect(root());
+  const found = ours().map(([key, type]) => [key, type, app.nodeOutputs[key]?.grefine]);
   try {
-    sessionStorage.setItem(MEMORY, JSON.stringify({ graph: root().id, found }));
+    sessionStorage.setItem(MEMORY, JSON.stringify(found.filter(([, , cards]) => cards?.length)));
   } catch {
     sessionStorage.removeItem(MEMORY); // too much for the browser: then it is shown again after the next run
   }
 }
 
-let remembered = JSON.parse(sessionStorage.getItem(MEMORY) ?? "{}");
+let remembered = JSON.parse(sessionStorage.getItem(MEMORY) ?? "[]");
 for (const event of ["pointerdown", "keydown"]) {
-  window.addEventListener(event, () => (remembered = {}), { capture: true, once: true });
+  window.addEventListener(event, () => (remembered = []), { capture: true, once: true });
 }
 
 function recall() {
-  if (!remembered.graph || remembered.graph !== root().id) return;
-  for (const [key, grefine] of Object.entries(remembered.found)) app.nodeOutputs[key] ??= { grefine };
+  const there = new Map(ours());
+  if (!remembered.every(([key, type]) => there.get(key) === type)) return;
+  for (const [key, , grefine] of remembered) app.nodeOutputs[key] ??= { grefine };
 }
 
 app.registerExtension({

@@ -118,11 +118,16 @@ class Editor:
             lambda: self.page.evaluate("({workflow, name}) => app.loadGraphData(workflow, true, true, name)", arguments)
         )
 
-    def new_workflow(self) -> None:
-        """A further tab of the editor's own, with an empty graph."""
+    def new_workflow(self) -> int:
+        """A further tab of the editor's own, with an empty graph; the place of the one that was open, for ``switch``."""
+        place = self.page.evaluate(
+            "() => { const all = app.extensionManager.workflow;"
+            "return all.openWorkflows.findIndex(one => one.path === all.activeWorkflow.path) }"
+        )
         count = self.page.locator(".workflow-tab").count()
         self.page.evaluate("() => app.extensionManager.command.execute('Comfy.NewBlankWorkflow')")
         self.wait_for(f"() => document.querySelectorAll('.workflow-tab').length > {count} && !app.graph.nodes.length")
+        return int(place)
 
     def switch(self, place: int) -> None:
         """To another of the editor's own tabs, by the mouse; there has to be something in it."""

@@ -153,8 +153,7 @@ def look(editor: Editor, newer: bool, name: str) -> None:
 
 def test_panels_stay_when_the_tab_is_switched_the_page_loaded_anew_and_nothing_has_to_run(editor, newer, run):
     look(editor, newer, "ran")
-    editor.new_workflow()
-    editor.switch(-2)
+    editor.switch(editor.new_workflow())
     assert all_there(editor) == run
     look(editor, newer, "switched")
 
@@ -292,8 +291,7 @@ def test_a_subgraph_shows_what_was_found_inside_and_so_do_its_nodes(editor, newe
         assert within(seen), seen
         editor.screenshot(f"panels-{'nodes2' if newer else 'classic'}-subgraph-outside")
 
-        editor.new_workflow()
-        editor.switch(-2)
+        editor.switch(editor.new_workflow())
         assert editor.seen(str(outer))["lines"] == said
 
         editor.page.evaluate(
