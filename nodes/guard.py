@@ -12,7 +12,7 @@ from ..grefine_core.refine.attempts import read_keep
 from ..grefine_core.refine.enlarged import fits, guard_resized
 from ..grefine_core.refine.gains import MAP
 from ..grefine_core.refine.guard import RULES, guard
-from . import host, inputs, preview, report_data
+from . import host, inputs, notices, preview, report_data
 from .io_types import (
     CATEGORY,
     MOST_ATTEMPTS,
@@ -27,6 +27,8 @@ from .io_types import (
 )
 from .options import Measure
 from .quality_model import quality_of
+
+_JUDGED_BY = notices.PERCEPTUAL + notices.ALIGNMENT
 
 
 class GRefineNoHarmGuard(io.ComfyNode):
@@ -43,6 +45,7 @@ class GRefineNoHarmGuard(io.ComfyNode):
             "nothing.",
             search_aliases=["compare images", "keep better image", "rollback"],
             is_input_list=True,
+            has_intermediate_output=True,
             inputs=[
                 image_input("after", "The changed pictures. Enlarged ones are judged at the size of before."),
                 image_input("before", "What they were made from."),
@@ -187,8 +190,9 @@ class GRefineNoHarmGuard(io.ComfyNode):
                 sized, result = guard_resized(old[index], picture, judge)
                 kept.append(sized)
             texts.append(report_data.write(name, result.entries[0], result.before[0], result.after[0]))
-            told = [preview.decision(entry, name) for entry in result.entries[0]]
-            lines.append(told or [preview.line("Nothing had changed.", "faint")])
+            told = [said for entry in result.entries[0] for said in preview.decision(entry, name)]
+            notes = [*notices.of_prompt(prompts[index]), *notices.of_model(quality, _JUDGED_BY)] if told else []
+            lines.append([*notes, *told] or [preview.line("Nothing had changed.", "faint")])
         report(len(new), len(new), None)
         return io.NodeOutput(
             [host.to_host(batch, batch.dtype) for batch in new.regroup(kept)], texts, ui=preview.cards(lines)

@@ -49,9 +49,18 @@ def known(callee: Callable[..., Any], **optional: Any) -> dict[str, Any]:
     return {name: value for name, value in optional.items() if name in parameters}
 
 
-def schema(*, search_aliases: list[str] | None = None, **keywords: Any) -> io.Schema:
-    """An `io.Schema`; keywords that only newer hosts have are passed where they are known."""
-    return io.Schema(**keywords, **known(io.Schema, search_aliases=search_aliases or []))
+def schema(
+    *, search_aliases: list[str] | None = None, has_intermediate_output: bool = False, **keywords: Any
+) -> io.Schema:
+    """An `io.Schema`; keywords that only newer hosts have are passed where they are known.
+
+    has_intermediate_output: what the node shows on itself is shown again when it need not run again, also after the
+    page was loaded anew; unlike an output node it runs only for what is behind it.
+    """
+    newer = {"search_aliases": search_aliases or []}
+    if has_intermediate_output:
+        newer["has_intermediate_output"] = True
+    return io.Schema(**keywords, **known(io.Schema, **newer))
 
 
 # Model folders

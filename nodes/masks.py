@@ -296,8 +296,8 @@ def _waiting(left_out: Iterable[PhraseRegion], names: Sequence[str]) -> list[pre
 
 def _area_lines(area: float) -> list[preview.Line]:
     if not area:
-        return [preview.line("Nothing is masked: stage 1 has nothing to do.", "faint")]
+        return [preview.line("Nothing is masked: stage 1 has nothing to do.", "faint", main=True)]
     return [
-        preview.line(f"{area:.1%} of the picture"),
+        preview.line(f"{area:.1%} of the picture", main=True),
         preview.line("white: redrawn, grey: blended with the old", "faint"),
     ]

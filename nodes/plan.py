@@ -33,6 +33,7 @@ class GRefinePlan(io.ComfyNode):
             description="Decides whether to refine at all, and with which strengths and steps. A picture in which "
             "nothing is found goes through untouched.",
             search_aliases=["denoise strength", "quality gate"],
+            has_intermediate_output=True,
             inputs=[
                 io.Float.Input("perceptual_score", force_input=True, tooltip="From PQ-Map."),
                 io.Float.Input("alignment_score", force_input=True, tooltip="From AQ-Map."),
@@ -176,5 +177,5 @@ class GRefinePlan(io.ComfyNode):
             decided.stage2_steps,
             decided.reason,
             repairs,
-            ui=preview.cards([[preview.line(decided.reason)]]),
+            ui=preview.cards([[preview.line(decided.reason, main=True)]]),
         )

@@ -8,7 +8,7 @@ host.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -62,17 +62,23 @@ Card = dict[str, Any]
 
 
 def line(text: str, kind: str = "", **more: Any) -> Line:
-    """One line on a node. `kind`: "", "good", "warn", "bad", "faint". `chip`: beside others; `title`: on hover."""
+    """One line on a node. `kind`: "", "good", "warn", "bad", "faint". `chip`: beside others; `title`: on hover;
+    `main`: also on the node around a subgraph with this one inside."""
     return {"text": text, "kind": kind, **more}
 
 
-def cards(lines: Iterable[Sequence[Line]], pictures: Iterable[Tensor] = ()) -> dict[str, list[Card]]:
+def cards(
+    lines: Iterable[Sequence[Line]],
+    pictures: Iterable[Tensor] = (),
+    compared: Iterable[tuple[Tensor, Tensor]] = (),
+) -> dict[str, list[Card]]:
     """A node's `ui`: one card for each picture, with its lines.
 
     Args:
         lines: those of each picture.
         pictures: `(H, W, 3)` or masks `(H, W)` in [0, 1], in the same order; no more are asked for than are shown.
             They are files no larger than `SIDE` in the host's temporary folder, which it empties at its start.
+        compared: pictures before and after, `(H, W, 3)` each, laid one over the other with a slider between them.
     """
     listed = [_shortened(each) for each in lines]
     previewed: list[Card] = [{"lines": each} for each in listed[:MOST]]
@@ -80,6 +86,8 @@ def cards(lines: Iterable[Sequence[Line]], pictures: Iterable[Tensor] = ()) -> d
         previewed.append({"lines": [line(f"and {len(listed) - MOST} more pictures", "faint")]})
     for card, picture in zip(previewed[:MOST], pictures, strict=False):
         card["picture"] = _save(picture)
+    for card, pair in zip(previewed[:MOST], compared, strict=False):
+        card["compare"] = [_save(picture) for picture in pair]
     return {KEY: previewed}
 
 
@@ -90,36 +98,65 @@ def _shortened(lines: Sequence[Line]) -> list[Line]:
 
 
 def phrases(verdicts: Sequence[PhraseQuality], words: str) -> Iterator[Line]:
-    """The phrases of one picture, coloured by their defects; `words` has a line for each, shown under the mouse."""
+    """The phrases of one picture, coloured by their defects; `words` has a line for each, shown under the mouse.
+
+    The figure is what the colour goes by: 1.00 where a phrase is matched and never where it is not.
+    """
     for verdict, told in zip(verdicts, words.split("\n"), strict=False):
         if verdict.phrase.is_style or not verdict.measured:
             yield line(verdict.phrase.text, "faint", chip=True, title=told)
-        else:
-            text = f"{verdict.phrase.text} {verdict.deciding:.2f}"
-            yield line(text, _PHRASE_KINDS[verdict.defect], chip=True, title=told)
+            continue
+        share = 1.0 if verdict.matched else min(0.99, verdict.bounded)
+        title = f"{told}\n{share:.2f} of what it takes to be matched"
+        yield line(
+            f"{verdict.phrase.text} {share:.2f}", _PHRASE_KINDS[verdict.defect], chip=True, title=title, main=True
+        )
 
 
 def alignment(score: float, verdicts: Sequence[PhraseQuality]) -> Line:
     """AS of one picture, or why there is none."""
     reason = why_not_measured(verdicts)
-    return line(f"Alignment score: {score:.3f}" if reason is None else f"Alignment is not measured: {reason}.")
+    text = f"Alignment score: {score:.3f}" if reason is None else f"Alignment is not measured: {reason}."
+    return line(text, main=True)
 
 
-def decision(entry: GuardEntry, stage: str) -> Line:
-    """One decision of the guard."""
+#: With these words a reason of the guard goes on to what fell though the change is kept.
+_THOUGH = "though "
+
+
+def decision(entry: GuardEntry, stage: str) -> list[Line]:
+    """One decision of the guard, and what fell though the change is kept."""
     where = "the whole picture"
     if entry.region is not None:
         top, left, bottom, right = entry.region
         where = f"{right - left} × {bottom - top} at ({left}, {top})"
     verdict = "kept" if entry.accepted else "refused"
-    return line(f"{stage}, {where}: {verdict} – {entry.reason}", "good" if entry.accepted else "bad")
+    reasons = entry.reason.split("; ") if entry.accepted else [entry.reason]
+    fell = [reason.removeprefix(_THOUGH) for reason in reasons if reason.startswith(_THOUGH)]
+    said = "; ".join(reason for reason in reasons if not reason.startswith(_THOUGH))
+    head = line(f"{stage}, {where}: {verdict} – {said}", "good" if entry.accepted else "bad", main=True)
+    return [head, *([line(f"Kept, though {', '.join(fell)}.", "warn", main=True)] if fell else [])]
 
 
 def change(name: str, old: float, new: float) -> Line:
     """A score before and after."""
     gained = new - old
     kind = "" if abs(gained) < 5e-4 else "good" if gained > 0 else "bad"
-    return line(f"{name}: {old:.3f} → {new:.3f} ({gained:+.3f})", kind)
+    return line(f"{name}: {old:.3f} → {new:.3f} ({gained:+.3f})", kind, main=True)
+
+
+#: A factor that falls by more is worth a word, as the guard has it.
+_FALL = 0.05
+
+
+def fallen(before: Mapping[str, float], after: Mapping[str, float]) -> list[Line]:
+    """The perceptual factors that are lower in the result than they were."""
+    fell = [
+        f"{name} falls from {old:.2f} to {after[name]:.2f}"
+        for name, old in before.items()
+        if after.get(name, old) < old - _FALL
+    ]
+    return [line(f"The result stays, though {', '.join(fell)}.", "warn", main=True)] if fell else []
 
 
 def _save(picture: Tensor) -> dict[str, str]:

@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..grefine_core.alignment.results import PhraseQuality
 from ..grefine_core.prompt.emphasis import STYLES, emphasize
-from . import inputs, preview
+from . import inputs, notices, preview
 from .host import schema
 from .io_types import CATEGORY, PhrasesType, prompt_input
 
@@ -27,6 +27,7 @@ class GRefinePromptEmphasis(io.ComfyNode):
             description="Emphasises in the prompt what the picture does not show: (red balloon:1.30). Weights, LoRA "
             "tags, BREAK and everything else stay as they are; with nothing unmatched the prompt comes out unchanged.",
             search_aliases=["prompt weight", "attention weight"],
+            has_intermediate_output=True,
             inputs=[
                 prompt_input("The same prompt that AQ-Map was given."),
                 PhrasesType.Input("phrases", tooltip="From AQ-Map."),
@@ -73,5 +74,9 @@ class GRefinePromptEmphasis(io.ComfyNode):
         style = inputs.choice(style, "style", STYLES)
         groups = inputs.flatten_groups(phrases, "phrases", PhraseQuality, "the phrases that AQ-Map gives")
         found = [emphasize(prompt, group, minimum=weakest, maximum=strongest, style=style) for group in groups]
-        lines = ([preview.line(text) if text != prompt else preview.line("As it was.", "faint")] for text in found)
+        lines = (
+            notices.of_prompt(prompt, group)
+            or [preview.line(text) if text != prompt else preview.line("As it was.", "faint")]
+            for text, group in zip(found, groups, strict=True)
+        )
         return io.NodeOutput(found, ui=preview.cards(lines))

@@ -15,7 +15,7 @@ from ..grefine_core.diagnosis import Diagnosis, diagnose_alignment, diagnose_per
 from ..grefine_core.errors import InputError
 from ..grefine_core.perceptual import perceptual_quality
 from ..grefine_core.report import overlay
-from . import host, inputs, options, preview
+from . import host, inputs, notices, options, preview
 from .io_types import (
     CATEGORY,
     DiagnosisType,
@@ -109,6 +109,8 @@ class GRefinePQMap(io.ComfyNode):
         rows = zip(scores, *factors.values(), worst, strict=True)
         ways = {"formula": formula, "importance": importance}
         diagnoses = tuple(one for part in found for one in diagnose_perceptual(part, quality, ways))
+        size = (pictures.shape[1], pictures.shape[2])
+        notes = [*notices.of_model(quality, notices.PERCEPTUAL), *notices.of_world(quality, size)]
         shown = host.to_host(defects)
         return io.NodeOutput(
             host.to_host(_joined([part.quality_map for part in found])),
@@ -118,7 +120,7 @@ class GRefinePQMap(io.ComfyNode):
             *(marked(values, f"PQ-Map's {name}") for name, values in factors.items()),
             marked(worst, "PQ-Map's worst_region"),
             _with_maps(diagnoses, "perceptual_map", shown),
-            ui=preview.cards((_score_lines(*row) for row in rows), drawn),
+            ui=preview.cards(([*notes, *_score_lines(*row)] for row in rows), drawn),
         )
 
 
@@ -131,7 +133,7 @@ def _score_lines(score: float, *parts: float) -> list[preview.Line]:
     """PQ-Map's figures of one picture: the score, its factors, the worst region."""
     named = zip((*FACTORS, "worst region"), parts, strict=True)
     return [
-        preview.line(f"Perceptual score: {score:.3f}"),
+        preview.line(f"Perceptual score: {score:.3f}", main=True),
         preview.line(" · ".join(f"{name} {value:.2f}" for name, value in named), "faint"),
     ]
 
@@ -216,8 +218,15 @@ class GRefineAQMap(io.ComfyNode):
         drawn = host.to_host(overlay(pictures, defects))
         scores = torch.cat([part.score for part in found]).tolist()
         words = [phrase_lines(group, ways["include_style"]) for group in phrases]
+        size = (pictures.shape[1], pictures.shape[2])
         cards = (
-            [preview.alignment(score, group), *preview.phrases(group, told)]
+            [
+                *notices.of_prompt(prompt, group),
+                *notices.of_model(quality, notices.ALIGNMENT),
+                *notices.of_world(quality, size, group),
+                *([preview.alignment(score, group)] if prompt.strip() else []),
+                *preview.phrases(group, told),
+            ]
             for score, group, told in zip(scores, phrases, words, strict=True)
         )
         shown = host.to_host(defects)

@@ -21,7 +21,7 @@ from ..grefine_core.errors import InputError, ModelFileError
 from ..grefine_core.imagereward import LOCALISATIONS
 from ..grefine_core.models.files import SUFFIXES
 from ..grefine_core.tensors import as_images
-from . import host, inputs
+from . import host, inputs, notices, preview
 from .io_types import CATEGORY, QualityModelType
 
 #: Pictures measured at once: between them the user's cancel is looked at.
@@ -78,6 +78,7 @@ class GRefineLoadQualityModel(io.ComfyNode):
             category=f"{CATEGORY}/quality",
             description="Loads the CLIP model that measures quality, and its learned embeddings.",
             search_aliases=["load clip", "image quality", "G-Refine"],
+            has_intermediate_output=True,
             inputs=[
                 io.Combo.Input(
                     "clip_name",
@@ -248,7 +249,16 @@ class GRefineLoadQualityModel(io.ComfyNode):
                 progress=host.progress(),
             )
         host.adopt(quality, quality.networks, device)
-        return io.NodeOutput(quality)
+        return io.NodeOutput(quality, ui=preview.cards([_trust_lines(quality)]))
+
+
+def _trust_lines(quality: QualityModel) -> list[preview.Line]:
+    """What cannot be trusted with the weights, or on how many pictures it was measured that all can."""
+    calibration = quality.calibration
+    if calibration is None or not calibration.calibrated:
+        return notices.of_model(quality, ())
+    notes = [preview.line(note, "warn", main=True) for note in calibration.notes]
+    return notes or [preview.line(f"Calibrated on {calibration.pictures} pictures.", "faint")]
 
 
 class GRefineCalibrateQualityModel(io.ComfyNode):

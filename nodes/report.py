@@ -9,7 +9,7 @@ from comfy_api.latest import io, ui
 
 from ..grefine_core.errors import InputError
 from ..grefine_core.report import comparison_sheet, shown_size
-from . import host, inputs, preview, report_data
+from . import host, inputs, notices, preview, report_data
 from .io_types import (
     CATEGORY,
     PhrasesType,
@@ -144,6 +144,15 @@ class GRefineQualityReport(io.ComfyNode):
             texts.append(json.dumps(report_data.as_data(report, extras[index]), indent=2, ensure_ascii=False))
             previews += ui.PreviewImage(sheet, cls=cls).as_dict()["images"]
             words.append(report_data.summary(report))
-            lines.append(report_data.lines(report))
+            lines.append(
+                [
+                    *notices.of_prompt(prompts[index], measured[0].alignment.phrases[0]),
+                    *notices.of_model(quality, notices.PERCEPTUAL + notices.ALIGNMENT),
+                    *notices.of_world(quality, report.size, measured[0].alignment.phrases[0]),
+                    *report_data.lines(report),
+                ]
+            )
         tell(len(old), len(old), None)
-        return io.NodeOutput(sheets, texts, ui={"images": previews, "text": words, **preview.cards(lines)})
+        pairs = ((first[0], second[0]) for first, second in zip(old.items, new.items, strict=True))
+        shown = preview.cards(lines, compared=pairs)
+        return io.NodeOutput(sheets, texts, ui={"images": previews, "text": words, **shown})

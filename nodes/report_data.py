@@ -248,14 +248,17 @@ def summary(report: Report) -> str:
 
 
 def lines(report: Report) -> list[preview.Line]:
-    """The same for the node itself, with the phrases coloured by their defects and each decision of the guard."""
+    """The same for the node itself, with the phrases coloured by their defects and each decision of the guard, which
+    says what fell; without one, what fell from the first picture to the second."""
     scores = list(zip(("Perceptual score", "Alignment score"), report.before, report.after, strict=True))
     shown = scores if report.alignment_measured else scores[:1]
     found = [preview.change(name, old, new) for name, old, new in shown]
-    if not report.alignment_measured:
+    if not report.alignment_measured and report.prompt.strip():
         found.append(preview.line("Alignment is not measured.", "faint"))
     found += preview.phrases(report.phrases, phrase_lines(report.phrases))
-    found += [preview.decision(entry, f"Stage {entry.stage}") for entry in report.guard]
+    found += [told for entry in report.guard for told in preview.decision(entry, f"Stage {entry.stage}")]
+    if report.changed and not report.guard:
+        found += preview.fallen(report.factors, report.factors_after)
     found += [preview.line(note, "warn") for note in _BYPASSED.values() if note in report.notes]
     if not report.changed:
         found.append(preview.line("The picture is as it was.", "faint"))

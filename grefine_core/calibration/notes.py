@@ -11,12 +11,14 @@ from .fingerprint import ActivationFit, TokenRows, compare_token_rows
 
 NOT_TESTED = "Anatomy (hands, faces) and lettering are not tested: nothing is known of how well they are seen."
 
-_WHAT = {
+_WHAT: dict[str, tuple[str, str]] = {
     "perceptual": ("damage", "the perceptual score"),
     "map": ("the place of damage", "the map of perceptual defects"),
     "nouns": ("a thing that is not there", "verdicts on things"),
     "modifiers": ("a wrong modifier (colour, number, …)", "verdicts on modifiers"),
 }
+USED_FOR = {name: used for name, (_, used) in _WHAT.items()}
+"""What each indicator is, in words."""
 
 
 def notes_of(

@@ -224,6 +224,9 @@ class QualityModel:
         ModelFileError: the embeddings cannot be read.
     """
 
+    miniature: bool = False
+    """Whether it knows the miniature world alone; see ``miniature.loading.load_miniature_quality_model``."""
+
     @renamed(banks="contrast_vocabulary")
     def __init__(
         self,

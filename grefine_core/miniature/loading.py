@@ -190,13 +190,15 @@ def load_miniature_quality_model(
     from ..clip.loading import load_quality_model
 
     weights_file("clip configuration", folder)
-    return load_quality_model(
+    quality = load_quality_model(
         weights=weights_file("clip", folder),
         embeddings=weights_file("embeddings", folder),
         device=device,
         dtype=dtype,
         blocks=load_choices(folder).blocks,
     )
+    quality.miniature = True
+    return quality
 
 
 def load_miniature_inpainter(

@@ -6,6 +6,7 @@ Forms take any colour and pattern; things have a look of their own, so that a wr
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -34,6 +35,14 @@ SIZES = ("small", "large")
 COUNTS = {2: "two", 3: "three"}
 RELATIONS = ("on", "above", "below", "beside")
 """Subject and object: drawn over a larger one, higher, lower, at its side."""
+
+_NAMED = frozenset(KINDS + GROUNDS)
+
+
+def knows(words: Iterable[str]) -> bool:
+    """Whether one of a phrase's words names a thing or a ground of this world, alone or several of it."""
+    return any({word, word.removesuffix("s"), word.removesuffix("es")} & _NAMED for word in map(str.lower, words))
+
 
 Combination = tuple[str, str, str]
 """(kind, colour or pattern, ground); for things, which have neither, (kind, "", ground)."""

@@ -52,7 +52,13 @@ def cards(run, name: str) -> list[dict[str, Any]]:
 
 
 def words(card: dict[str, Any]) -> list[str]:
-    return [line["text"] for line in card["lines"]]
+    """What was found; what has to be known beside it is another test's."""
+    return [line["text"] for line in card["lines"] if line["text"] not in noted(card)]
+
+
+def noted(card: dict[str, Any]) -> list[str]:
+    """What stands beside the figures, in the colour of a warning."""
+    return [line["text"] for line in card["lines"] if line["kind"] == "warn" and not line.get("chip")]
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +66,13 @@ def two() -> list[np.ndarray]:
     """Smooth ones, which a JPEG keeps."""
     coarse = np.random.default_rng(5).integers(0, 256, (2, 4, 5, 3), dtype=np.uint8)
     return [np.asarray(Image.fromarray(each).resize((130, 90), Image.Resampling.BICUBIC)) for each in coarse]
+
+
+@pytest.fixture(scope="module")
+def example() -> tuple[np.ndarray, str]:
+    """The picture with known defects, and its prompt."""
+    found = load_picture(EXAMPLE)
+    return (found.image[0] * 255).round().byte().numpy(), found.text["parameters"]
 
 
 def test_maps_and_masks_are_seen_on_their_nodes_with_nothing_behind_them(client, two):
@@ -92,9 +105,10 @@ def test_phrases_are_coloured_by_their_defects(client, two):
     told = run.texts("phrases")[0].splitlines()
     kinds = {"matched": "good", "there, but": "warn", "not there": "bad", "style": "faint"}
     chips = [line for line in card["lines"] if line.get("chip")]
-    assert [chip["title"] for chip in chips] == told
+    assert [chip["title"].splitlines()[0] for chip in chips] == told
     for chip in chips:
-        assert chip["kind"] == next(kind for words, kind in kinds.items() if words in chip["title"]), chip
+        told = chip["title"].splitlines()[0]
+        assert chip["kind"] == next(kind for words, kind in kinds.items() if words in told), chip
 
 
 def test_the_words_of_decisions(client, two):
@@ -121,16 +135,43 @@ def test_the_words_of_decisions(client, two):
     assert words(cards(run, "emphasis")[0]) == [prompt if prompt != WORDS else "As it was."]
     decisions = json.loads(run.texts("guard text")[0])["decisions"]
     verdicts = ["good" if decision["accepted"] else "bad" for decision in decisions]
-    assert [line["kind"] for line in cards(run, "guard")[0]["lines"]] == verdicts
-    assert words(cards(run, "guard")[0])[0].startswith("my stage, the whole picture: ")
+    judged = [line for line in cards(run, "guard")[0]["lines"] if line["text"].startswith("my stage")]
+    assert [line["kind"] for line in judged] == verdicts
+    assert judged[0]["text"].startswith("my stage, the whole picture: ")
     assert words(cards(run, "same")[0]) == ["Nothing had changed."]
-    told = cards(run, "report")[0]["lines"]
+    (card,) = cards(run, "report")
+    told = [line for line in card["lines"] if line["text"] not in noted(card)]
+    before, after = (client.view(picture) for picture in card["compare"])
+    assert before.shape == after.shape == (90, 130, 3)
+    assert np.abs(before.astype(int) - two[0]).mean() < 3, "it is a JPEG"
+    assert after.max() < 4
     assert [line["text"].split(":")[0] for line in told[:2]] == ["Perceptual score", "Alignment score"]
     assert told[-1]["text"].startswith("Stage 1, the whole picture: ")
     assert [line["kind"] for line in told if line["text"].startswith("Stage 1")] == verdicts
     assert sum(line.get("chip", False) for line in told) == len(
         [x for x in cards(run, "aq")[0]["lines"] if "chip" in x]
     )
+
+
+def test_what_a_user_has_to_know_stands_beside_the_figures(client, two, example):
+    """No prompt; another language; small models that are asked about what they do not know."""
+    picture, prompt = example
+    inside = client.run(measured(client, picture, prompt=prompt)).ok()
+    assert [noted(cards(inside, name)[0]) for name in ("pq", "aq")] == [[], []]
+    graph = measured(client, two[0], prompt="")
+    graph["foreign"] = node("GRefineAQMap", image=["load 0", 0], quality_model=["models", 3], prompt="ein roter Apfel")
+    graph["strange"] = node("GRefineAQMap", image=["load 0", 0], quality_model=["models", 3], prompt="a dog on grass")
+    graph["emphasis"] = node("GRefinePromptEmphasis", prompt="", phrases=["aq", 3])
+    graph["shown"] = {"class_type": "PreviewAny", "inputs": {"source": ["emphasis", 0]}}
+    run = client.run(graph).ok()
+    size = "a picture of 130 × 90 pixels"
+    assert [size in text for text in noted(cards(run, "pq")[0])] == [True]
+    missing, outside = noted(cards(run, "aq")[0])
+    assert missing.startswith("No prompt is given")
+    assert size in outside
+    assert noted(cards(run, "emphasis")[0]) == [missing]
+    assert noted(cards(run, "foreign")[0])[0].startswith("The prompt is not English (German)")
+    assert "'dog'" in noted(cards(run, "strange")[0])[0]
 
 
 def test_large_pictures_are_shown_small(client):
@@ -164,11 +205,10 @@ def test_what_is_cached_is_shown_again_and_not_drawn_again(client, host_server, 
         assert cards(again, name) == cards(first, name)
 
 
-def test_the_example_shows_its_missing_thing_in_red(client):
+def test_the_example_shows_its_missing_thing_in_red(client, example):
     """Trained models and a picture with known defects: what is not there is red, what is there green."""
-    example = load_picture(EXAMPLE)
-    with_defects = (example.image[0] * 255).round().byte().numpy()
-    run = client.run(measured(client, with_defects, prompt=example.text["parameters"])).ok()
+    with_defects, prompt = example
+    run = client.run(measured(client, with_defects, prompt=prompt)).ok()
     kinds = {line["text"].rsplit(" ", 1)[0]: line["kind"] for line in cards(run, "aq")[0]["lines"] if line.get("chip")}
     assert kinds["fish"] == "bad"
     assert kinds["water"] == "good"

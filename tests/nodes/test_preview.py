@@ -27,15 +27,46 @@ def entry(pack):
     ],
 )
 def test_scores_are_coloured_by_what_became_of_them(preview, old, new, kind, text):
-    assert preview.change("PS", old, new) == {"text": text, "kind": kind}
+    assert preview.change("PS", old, new) == {"text": text, "kind": kind, "main": True}
 
 
 def test_decisions_say_where_and_why(preview, entry):
     scores = {"before": (0.5, 0.5), "after": (0.4, 0.5)}
-    refused = preview.decision(entry(1, (3, 4, 13, 24), False, **scores, reason="it fell"), "Stage 1")
-    assert refused == {"text": "Stage 1, 20 × 10 at (4, 3): refused – it fell", "kind": "bad"}
-    kept = preview.decision(entry(2, None, True, **scores, reason="nothing falls"), "Stage 2")
-    assert kept == {"text": "Stage 2, the whole picture: kept – nothing falls", "kind": "good"}
+    (refused,) = preview.decision(entry(1, (3, 4, 13, 24), False, **scores, reason="it fell"), "Stage 1")
+    assert refused == {"text": "Stage 1, 20 × 10 at (4, 3): refused – it fell", "kind": "bad", "main": True}
+    (kept,) = preview.decision(entry(2, None, True, **scores, reason="nothing falls"), "Stage 2")
+    assert kept == {"text": "Stage 2, the whole picture: kept – nothing falls", "kind": "good", "main": True}
+
+
+def test_what_fell_though_a_change_is_kept_is_a_line_of_its_own(preview, entry):
+    reason = "'fish' 0.40 → 0.90; though natural falls from 0.70 to 0.50; though rational falls from 0.9 to 0.8"
+    kept, fell = preview.decision(entry(1, None, True, (0.5, 0.5), (0.6, 0.6), reason=reason), "Stage 1")
+    assert (kept["text"], kept["kind"]) == ("Stage 1, the whole picture: kept – 'fish' 0.40 → 0.90", "good")
+    assert fell["text"] == "Kept, though natural falls from 0.70 to 0.50, rational falls from 0.9 to 0.8."
+    assert fell["kind"] == "warn"
+
+
+def test_factors_that_fell_are_named_and_small_changes_are_not(preview):
+    before = {"overall": 0.5, "technical": 0.8, "natural": 0.9}
+    (line,) = preview.fallen(before, {"overall": 0.7, "technical": 0.78, "natural": 0.6})
+    assert line["text"] == "The result stays, though natural falls from 0.90 to 0.60."
+    assert preview.fallen(before, before) == []
+    assert preview.fallen(before, {}) == []
+
+
+def test_the_figure_of_a_phrase_goes_with_its_colour(preview, pack):
+    """A matched phrase may score lower than one that is missed: their bounds differ."""
+    parse = pack("grefine_core.prompt.syntax").parse_prompt
+    quality = pack("grefine_core.alignment.results").PhraseQuality
+    star, fish = parse("a yellow star and a fish").phrases
+    verdicts = [
+        quality(star, 0.58, 0.6, "none", ratio=1.4),
+        quality(fish, 0.72, 0.7, "noun", deficit=0.004, ratio=0.996),
+    ]
+    good, bad = preview.phrases(verdicts, preview.phrase_lines(verdicts))
+    assert (good["text"], good["kind"]) == ("yellow star 1.00", "good")
+    assert (bad["text"], bad["kind"]) == ("fish 0.99", "bad"), "1.00 would say that it is matched"
+    assert "not there" in bad["title"]
 
 
 def test_a_card_for_each_picture_and_an_end_to_them(preview):

@@ -48,6 +48,7 @@ class Editor:
         self.page, self.url, self.screenshots = page, url, screenshots
         self.problems: list[str] = []
         page.on("console", lambda message: self._said(message.type, message.text, message.location.get("url", "")))
+        page.on("dialog", lambda dialog: dialog.accept())  # leaving a page with something unsaved
         page.on("pageerror", lambda error: self.problems.append(f"{error}\n{error.stack}"))
 
     def _said(self, kind: str, text: str, where: str) -> None:
@@ -66,6 +67,28 @@ class Editor:
         for name, value in {"Comfy_TutorialCompleted": True, **settings}.items():
             self.post(f"/api/settings/{name.replace('_', '.')}", value)
         self.page.goto(self.url)
+        self._until_ready()
+
+    def reload(self) -> None:
+        """The page once more, as by the browser's button; the editor brings the open workflow back itself."""
+        nodes = self.page.evaluate("() => app.graph.nodes.length")
+        self._until_stored()
+        self.page.reload()
+        self._until_ready()
+        self._and_wait_for_another_graph(lambda: None, nodes=nodes)
+
+    def _until_stored(self) -> None:
+        """The editor keeps what is open a moment after it has changed."""
+        kept = "() => JSON.stringify([localStorage, sessionStorage])"
+        before = None
+        for _ in range(10):
+            now = self.page.evaluate(kept)
+            if now == before:
+                return
+            before = now
+            time.sleep(1.0)
+
+    def _until_ready(self) -> None:
         self.page.wait_for_function(READY, timeout=90_000)
         self.page.wait_for_selector(".templates-tab-button", timeout=30_000)
         # What the page asks for at its first start and the server does not have yet is none of the pack's business.
@@ -95,6 +118,22 @@ class Editor:
             lambda: self.page.evaluate("({workflow, name}) => app.loadGraphData(workflow, true, true, name)", arguments)
         )
 
+    def new_workflow(self) -> int:
+        """A further tab of the editor's own, with an empty graph; the place of the one that was open, for ``switch``."""
+        place = self.page.evaluate(
+            "() => { const all = app.extensionManager.workflow;"
+            "return all.openWorkflows.findIndex(one => one.path === all.activeWorkflow.path) }"
+        )
+        count = self.page.locator(".workflow-tab").count()
+        self.page.evaluate("() => app.extensionManager.command.execute('Comfy.NewBlankWorkflow')")
+        self.wait_for(f"() => document.querySelectorAll('.workflow-tab').length > {count} && !app.graph.nodes.length")
+        return int(place)
+
+    def switch(self, place: int) -> None:
+        """To another of the editor's own tabs, by the mouse; there has to be something in it."""
+        self.page.locator(".workflow-tab").nth(place).click()
+        assert self.wait_for("() => app.graph.nodes.length")
+
     def drop(self, path: Path) -> None:
         """A file from the desktop, dropped onto an empty place of the canvas."""
         kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
@@ -111,8 +150,13 @@ class Editor:
         where = {"dataTransfer": carried, "clientX": 700, "clientY": 500}
         self._and_wait_for_another_graph(lambda: self.page.dispatch_event("#graph-canvas", "drop", where))
 
-    def _and_wait_for_another_graph(self, action: Callable[[], object], seconds: float = 60.0) -> None:
-        """``action`` replaces the graph: wait until the nodes are others and as many as they stay."""
+    def _and_wait_for_another_graph(
+        self, action: Callable[[], object], seconds: float = 60.0, nodes: int | None = None
+    ) -> None:
+        """``action`` replaces the graph: wait until the nodes are others and as many as they stay, or ``nodes``."""
+        if nodes is not None:
+            assert self.wait_for(f"() => app.graph.nodes.length === {nodes}", seconds), self.dialogs()
+            return
         self.page.evaluate("() => { for (const node of app.graph.nodes) node.of_the_graph_before = true }")
         action()
         count = "() => app.graph.nodes.some(n => n.of_the_graph_before) ? 0 : app.graph.nodes.length"
@@ -237,6 +281,37 @@ class Editor:
             }
         }"""
         return self._until(code, node, seconds) or {"pictures": [], "lines": []}
+
+    def seen(self, way: str, seconds: float = 20.0) -> dict[str, Any]:
+        """The panel of the node at ``way`` (its id, or "5:12" inside a subgraph) as it stands on the screen.
+
+        ``lines`` and ``kinds`` its texts; ``box`` left, top, width, height in pixels of the window, all 0 where it is
+        not drawn; ``node`` that of the node; ``high`` its content's height and ``room`` what it has, in the node's own
+        units; ``pictures`` how many there are; ``compare`` how many pairs.
+        """
+        code = """way => {
+            let graph = app.rootGraph ?? app.graph, node
+            for (const id of way.split(":")) {
+                node = graph?.getNodeById(Number(id)) ?? graph?.getNodeById(id)
+                graph = node?.subgraph
+            }
+            const panel = node?.widgets?.find(w => w.name === "grefine_shown")?.element
+            const pictures = [...(panel?.querySelectorAll("img") ?? [])]
+            if (!panel || pictures.some(p => !p.complete || !p.naturalWidth)) return null
+            const lines = [...panel.querySelectorAll("[data-kind]")], box = panel.getBoundingClientRect()
+            const ds = app.canvas.ds, area = app.canvas.canvas.getBoundingClientRect()
+            const outer = node.boundingRect ?? node.getBounding()
+            const [left, top] = [outer[0], outer[1]].map((v, i) => (v + ds.offset[i]) * ds.scale)
+            return {
+                lines: lines.map(e => e.textContent), kinds: lines.map(e => e.dataset.kind),
+                box: [box.left, box.top, box.width, box.height],
+                node: [left + area.left, top + area.top, outer[2] * ds.scale, outer[3] * ds.scale],
+                high: panel.scrollHeight, room: panel.clientHeight,
+                pictures: pictures.length, compare: panel.querySelectorAll("[data-compare]").length,
+                placed: [...node.size],
+            }
+        }"""
+        return self._until(code, way, seconds) or {"lines": [], "kinds": [], "box": [0, 0, 0, 0]}
 
     def wait_for(self, code: str, seconds: float = 20.0) -> Any:
         """The first answer of the page to ``code`` that is not empty."""

@@ -153,7 +153,7 @@ def test_words_on_a_node_are_never_markup(editor):
     editor.drop(WORKFLOWS / "api" / f"{MINIATURE}.json")
     node = editor.of("GRefinePlan")
     editor.page.evaluate(
-        """([id, text]) => app.graph.getNodeById(id).onExecuted({grefine: [{lines: [{text, kind: "bad"}]}]})""",
+        """([id, text]) => { app.nodeOutputs = {[id]: {grefine: [{lines: [{text, kind: "bad"}]}]}} }""",
         [node, evil],
     )
     assert [line["text"] for line in editor.panel(node)["lines"]] == [evil]
