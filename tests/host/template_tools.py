@@ -30,7 +30,7 @@ def put_quality_model(server: HostServer, scratch: Path) -> Path:
     folder = server.models_dir / "grefine"
     folder.mkdir(exist_ok=True)
     for name, to in (("clip.safetensors", "safetensors"), ("clip.json", "json")):
-        shutil.copyfile(quality / name, folder / f"clip-vit-b-16-openai.{to}")
+        shutil.copyfile(quality / name, folder / f"open_clip_model.{to}")
     shutil.copyfile(quality / "pq_embeddings.safetensors", folder / EMBEDDINGS)
     return folder
 
