@@ -6,7 +6,7 @@ import logging
 import shutil
 from pathlib import Path
 
-from ..grefine_core.examples import EXAMPLES
+from ..grefine_core.examples import EXAMPLES, MINIATURE
 
 logger = logging.getLogger(__name__)
 
@@ -17,12 +17,12 @@ def place_examples(folder: Path, memory: Path) -> None:
     Whoever deletes one there is rid of it: `memory`, a file, keeps the places that they were ever put at. A file of that
     name that is there already stays as it is, and a folder that cannot be written is no reason not to start.
     """
-    for example in EXAMPLES:
-        target = folder / example.name
+    for name, example in EXAMPLES.items():
+        target = folder / name
         try:
             known = memory.read_text(encoding="utf-8").splitlines() if memory.is_file() else []
             # Earlier releases had the miniature picture alone, and kept the folder.
-            if str(target.resolve()) in known or (example is EXAMPLES[0] and str(folder.resolve()) in known):
+            if str(target.resolve()) in known or (name == MINIATURE and str(folder.resolve()) in known):
                 continue
             if not target.exists():
                 folder.mkdir(parents=True, exist_ok=True)

@@ -30,6 +30,7 @@ from workflow_parts import (
     Way,
     diagnose,
     diagnosis,
+    diagnosis_of_two,
     find,
     looking,
     mask_of,
@@ -41,19 +42,19 @@ from workflow_parts import (
     told,
 )
 from workflow_subgraphs import Port, add_subgraph
-from workflow_writer import Graph, Node, Output
+from workflow_writer import TITLE, Graph, Node, Output
 
 from grefine_core.cli.demo_run import node_settings
-from grefine_core.examples import PHOTOGRAPH, PHOTOGRAPH_PROMPT
+from grefine_core.examples import EXAMPLES, GOOD_PHOTOGRAPH, GOOD_PROMPT, MINIATURE, PHOTOGRAPH, PHOTOGRAPH_PROMPT
 from grefine_core.miniature.loading import SHIPPED, load_choices
-from grefine_core.miniature.world import EXAMPLE
 from grefine_core.pictures import load_picture
 
 NATIVE_1024 = Way(stage1={"crop_size": "native", "native_side": 1024})
-WIDTH, HEIGHT = 1420, 790
+WIDTH, HEIGHT = 1420, 780
 #: Left edges and widths of the columns: picture, diagnosis, repair, results.
-_PICTURE, _DIAGNOSIS, _REPAIR, _RESULT, _REPORT = (0, 220), (258, 264), (560, 220), (818, 230), (1070, 350)
-_SECOND_ROW = 400
+#: None is narrower than the least that Nodes 2.0 gives a node, 225.
+_PICTURE, _DIAGNOSIS, _REPAIR, _RESULT, _REPORT = (0, 225), (260, 262), (560, 225), (818, 225), (1070, 350)
+_SECOND_ROW = 405
 #: A result's box lies so much lower than that of the one behind it, whose link passes above its title.
 _STEP = 60
 
@@ -84,8 +85,7 @@ def refine(
     about: str,
     way: Way | None = None,
     *,
-    pictures: Callable[[Graph], tuple[Node, Output]] | None = None,
-    reasons: bool = False,
+    batch: bool = False,
 ) -> None:
     """The whole method in boxes.
 
@@ -94,37 +94,40 @@ def refine(
         loaders: adds the loaders; gives what they load, and the widgets that name files.
         about: the note.
         way: what is done otherwise than by default.
-        pictures: adds what gives the pictures; gives the node that is asked for one, and the pictures.
-        reasons: show what was decided for every picture, too.
+        batch: of two pictures, and what was decided for each is shown.
     """
-    with graph.group("1 · Find what is wrong"):
-        loaded, images = (pictures or one_picture)(graph)
-        left, width = _DIAGNOSIS
-        found = diagnose(graph, diagnosis, images, PHOTOGRAPH_PROMPT, width=width, height=300, at=(left, 0))
-    with graph.group("Models"):
-        graph.note(about, "Start here", width=_PICTURE[1], height=HEIGHT - _SECOND_ROW - 20, at=(0, _SECOND_ROW))
+    below = {"width": _PICTURE[1], "height": HEIGHT - TITLE - _SECOND_ROW, "at": (0, _SECOND_ROW)}
+    images: dict[str, Output] = {}
+    with graph.group("Another picture, models" if batch else "Models"):
+        if batch:
+            other = graph.node("LoadImage", "Another picture", image=GOOD_PHOTOGRAPH, **below)
+            images["another_image"] = other["image"]
+            below |= {"at": (_REPAIR[0], _SECOND_ROW)}
+        graph.note(about, "Start here", **below)
         models, named = loaders(graph)
+    with graph.group("1 · Find what is wrong"):
+        loaded = one_picture(graph)
+        images = {"image": loaded["image"], **images}
+        build, words = (diagnosis_of_two, GOOD_PROMPT) if batch else (diagnosis, PHOTOGRAPH_PROMPT)
+        left, width = _DIAGNOSIS
+        found = diagnose(graph, build, words, images, width=width, height=300, at=(left, 0))
     with graph.group("2 · Repair it"):
         left, width = _REPAIR
-        refined = refine_box(
-            graph, found, models, way or Way(), reasons=reasons, width=width, height=330, at=(left, 0)
-        )
+        refined = refine_box(graph, found, models, way or Way(), reasons=batch, width=width, height=330, at=(left, 0))
     with graph.group("3 · Result"):
         left, width = _RESULT
         picture = saved_picture(graph, refined["image"], (left, _STEP), width, 300)
-        if reasons:
-            graph.node(
-                "PreviewAny", "What was decided", source=refined["decision"], width=width, height=150, at=(left, 420)
-            )
-        report = saved_report(graph, refined["report"], (_REPORT[0], 0), _REPORT[1], 600)
-    asked = [(loaded, "image"), (found, "prompt"), (found, "clip_name"), *named]
-    graph.in_app(*asked, shown=(picture, report))
+        shown = [picture]
+        if batch:
+            reason = refined["decision"]
+            shown.append(graph.node("PreviewAny", "What was decided", source=reason, width=width, height=150, at=(left, 420)))
+        shown.append(saved_report(graph, refined["report"], (_REPORT[0], 0), _REPORT[1], 600))
+    graph.in_app((loaded, "image"), (found, "prompt"), (found, "clip_name"), *named, shown=tuple(shown))
 
 
-def one_picture(graph: Graph) -> tuple[Node, Output]:
+def one_picture(graph: Graph) -> Node:
     """A picture from ComfyUI's input folder."""
-    loaded = graph.node("LoadImage", "Picture", image=PHOTOGRAPH.name, width=_PICTURE[1], height=310, at=(0, 0))
-    return loaded, loaded["image"]
+    return graph.node("LoadImage", "Picture", image=PHOTOGRAPH, width=_PICTURE[1], height=325, at=(0, 0))
 
 
 def checkpoint(name: str, title: str = "Checkpoint") -> Callable[[Graph], tuple[Models, list[tuple[Node, str]]]]:
@@ -271,39 +274,14 @@ def sdxl_supir(graph: Graph) -> None:
 
 def score_gated_batch(graph: Graph) -> None:
     """Several pictures, of which only those that need it are refined."""
-
-    def pictures(graph: Graph) -> tuple[Node, Output]:
-        def inside(inner: Graph, given: Node) -> dict[str, Output]:
-            with inner.group("A batch of two"):
-                spoiled = inner.node(
-                    "ImageBlur", "A spoiled copy", image=given["image"], blur_radius=15, sigma=6.0
-                )
-                inner.column()
-                batch = inner.node("ImageBatch", "Both as a batch", image1=given["image"], image2=spoiled["image"])
-            return {"images": batch["image"]}
-
-        loaded = graph.node("LoadImage", "Picture", image=PHOTOGRAPH.name, width=150, height=230, at=(0, 0))
-        about = "The picture, and a spoiled copy of it."
-        both = add_subgraph(
-            graph,
-            "And a spoiled copy",
-            [Port("image", "IMAGE")],
-            inside,
-            description=about,
-            width=70,
-            at=(170, 0),
-            image=loaded["image"],
-        )
-        return loaded, both["images"]
-
     note = _note(ABOUT_GATE, ABOUT_ORDINARY, files("clip-vit-b-16"))
-    refine(graph, checkpoint(FILES["checkpoint"]), note, pictures=pictures, reasons=True)
+    refine(graph, checkpoint(FILES["checkpoint"]), note, batch=True)
 
 
 def miniature(graph: Graph) -> None:
     """The whole method in one box, with the small models that come with the pack: nothing to download."""
     graph.defaults = node_settings(load_choices(SHIPPED))
-    words = load_picture(EXAMPLE).text["parameters"]
+    words = load_picture(EXAMPLES[MINIATURE]).text["parameters"]
 
     def inside(inner: Graph, given: Node) -> dict[str, Output]:
         with inner.group("Picture, prompt, models"):
@@ -316,7 +294,7 @@ def miniature(graph: Graph) -> None:
         return {"report": repaired.report, "image": repaired.image}
 
     with graph.group("1 · Picture"):
-        loaded = graph.node("LoadImage", "Picture", image=EXAMPLE.name, width=256, height=350, at=(0, 0))
+        loaded = graph.node("LoadImage", "Picture", image=MINIATURE, width=256, height=350, at=(0, 0))
         graph.note(ABOUT_MINIATURE, "Start here", width=256, height=230, at=(0, 410))
     with graph.group("2 · Find and repair"):
         box = add_subgraph(
@@ -352,10 +330,11 @@ def _results(graph: Graph, box: Node, boxes: Sequence[tuple[str, str, str, str]]
 def _looked(graph: Graph, build: Callable[[Graph, Node], Mapping[str, Output]], about: str) -> tuple[Node, Node]:
     """Picture, note and diagnosis of the workflows that change nothing."""
     with graph.group("1 · Measure"):
-        loaded = graph.node("LoadImage", "Picture", image=PHOTOGRAPH.name, width=240, height=310, at=(0, 0))
+        loaded = graph.node("LoadImage", "Picture", image=PHOTOGRAPH, width=240, height=310, at=(0, 0))
         note = _note(about, files("clip-vit-b-16"))
         graph.note(note, "Start here", width=240, height=200, at=(0, 370))
-        box = diagnose(graph, build, loaded["image"], PHOTOGRAPH_PROMPT, width=264, height=420, at=(280, 0))
+        images = {"image": loaded["image"]}
+        box = diagnose(graph, build, PHOTOGRAPH_PROMPT, images, width=264, height=420, at=(280, 0))
     return loaded, box
 
 
@@ -363,7 +342,7 @@ def maps_only(graph: Graph) -> None:
     """Where the picture is wrong, and the mask that follows from it."""
 
     def inside(inner: Graph, given: Node) -> dict[str, Output]:
-        image, prompt, quality = looking(inner, given)
+        image, prompt, quality = looking(inner, given["image"], given)
         with inner.group("Find what is wrong"):
             measured = measure(inner, quality, image, prompt)
             mask = mask_of(inner, measured)
@@ -391,7 +370,7 @@ def score_only(graph: Graph) -> None:
     """Two numbers and the phrases that are not in the picture."""
 
     def inside(inner: Graph, given: Node) -> dict[str, Output]:
-        image, prompt, quality = looking(inner, given)
+        image, prompt, quality = looking(inner, given["image"], given)
         with inner.group("Measure"):
             measured = measure(inner, quality, image, prompt)
         return {

@@ -14,7 +14,7 @@ ABOUT_REFINING = """\
 2. Get the files below: the editor offers what is missing.
 3. Run.
 
-What is good stays: a picture without faults passes untouched, and a change for the worse is taken back."""
+What is good stays as it is; a change for the worse is taken back."""
 
 ABOUT_MINIATURE = """\
 **Press Run.** Nothing to download: small models come with the pack.
@@ -22,7 +22,7 @@ ABOUT_MINIATURE = """\
 They know drawn pictures of 128 pixels and nothing else; what they say of any other means nothing. For your own pictures \
 take *grefine_ordinary_checkpoint* or *grefine_sdxl_inpainting*.
 
-Double-click the icon in the node's corner to see the steps inside."""
+The icon in the corner of *G-Refine* opens it: inside are the steps."""
 
 ABOUT_MAPS = """\
 Shows **where** a picture is wrong: what looks bad, what misses the prompt, and the mask that a repair would redraw. \
@@ -36,21 +36,26 @@ ABOUT_GATE = """\
 Refines only those pictures of a batch that need it; the others pass **byte for byte**, and if all do, no model is \
 loaded. *What was decided* says why.
 
-The second picture is a spoiled copy of the first, to see the gate at work: put your own batch in its place. For \
-thousands of files: `grefine bulk`."""
+The two pictures are one photograph, broken and whole, to see the gate at work: put your own in their place. For \
+thousands of files: *grefine bulk*."""
 
 ABOUT_ORDINARY = """\
-`your_checkpoint.safetensors` stands for any SD 1.5 or SDXL checkpoint: choose yours in *Checkpoint*. For SDXL set \
-Stage-1's `crop_size`, inside *Refine*, to `native`."""
+*your_checkpoint.safetensors* stands for any SD 1.5 or SDXL checkpoint: choose yours in *Checkpoint*. For SDXL set \
+*crop_size*, inside *Refine*, to *native*."""
 
 ABOUT_FLUX = """\
-For cards with less memory set `weight_dtype`, inside *Models*, to `fp8_e4m3fn`. Licence: non-commercial."""
+For cards with less memory set *weight_dtype*, inside *Models*, to *fp8_e4m3fn*. Licence: non-commercial."""
 
 ABOUT_SUPIR = """\
 **Needs ComfyUI 0.20 or newer**, which has the node *SUPIRApply*. SUPIR's licence is non-commercial."""
 
 ABOUT_PASD = f"""\
-- `{PASD}`, a folder of [yangtao9009/PASD]({HUB}/yangtao9009/PASD/tree/main), as it is (5.9 GB) → `pasd`"""
+- *{PASD}*, a folder of [yangtao9009/PASD]({HUB}/yangtao9009/PASD/tree/main), as it is (5.9 GB) → pasd"""
+
+
+def _name(text: str) -> str:
+    """A file's name in Markdown: underscores are no emphasis. Not as code, which is drawn blue on grey."""
+    return text.replace("_", r"\_")
 
 
 def files(*ids: str, more: tuple[str, ...] = ()) -> str:
@@ -59,10 +64,10 @@ def files(*ids: str, more: tuple[str, ...] = ()) -> str:
     for each in ids:
         entry = entry_of(each)
         page = f"{HUB}/{entry.repository}/blob/{entry.revision}/{entry.file}"
-        lines.append(f"- [`{entry.names[0]}`]({page}) ({entry.size / 1e9:.1f} GB) → `{entry.folder}`")
-    return "\n".join(["**Files** → folders in `ComfyUI/models`", "", *lines, *more])
+        lines.append(f"- [{_name(entry.names[0])}]({page}) ({entry.size / 1e9:.1f} GB) → {_name(entry.folder)}")
+    return "\n".join(["**Files** → folders in ComfyUI/models", "", *lines, *more])
 
 
 SUPIR_FILE = (
-    f"- [`{FILES['supir']}`]({HUB}/Kijai/SUPIR_pruned/blob/main/{FILES['supir']}) (2.7 GB) → `model_patches`",
+    f"- [{_name(FILES['supir'])}]({HUB}/Kijai/SUPIR_pruned/blob/main/{FILES['supir']}) (2.7 GB) → {_name('model_patches')}",
 )

@@ -267,27 +267,41 @@ def told(graph: Graph, repaired: Repaired) -> None:
 
 # Boxes
 
-DIAGNOSED = (Port("image", "IMAGE"), Port("clip_name", "COMBO", widget=True), Port("prompt", "STRING", widget=True))
-
-
-def looking(graph: Graph, given: Node) -> tuple[Output, Output, Output]:
+def looking(graph: Graph, images: Output, given: Node) -> tuple[Output, Output, Output]:
     """What every diagnosis begins with: the picture, its prompt, the quality model."""
     with graph.group("Picture, prompt, quality model"):
-        image, prompt = one_by_one(graph, given["image"]), prompt_of(graph, given["prompt"])
+        image, prompt = one_by_one(graph, images), prompt_of(graph, given["prompt"])
         return image, prompt, quality_loader(graph, given["clip_name"])
 
 
 def diagnose(
-    graph: Graph, build: Callable[[Graph, Node], Mapping[str, Output]], image: Output, words: str, **place: Any
+    graph: Graph,
+    build: Callable[[Graph, Node], Mapping[str, Output]],
+    words: str,
+    images: Mapping[str, Output],
+    **place: Any,
 ) -> Node:
-    """The box that looks at the picture; ``build`` adds what is inside and says what it gives."""
-    values = {"image": image, "prompt": words, "clip_name": FILES["quality"]}
-    return add_subgraph(graph, "Diagnose", DIAGNOSED, build, description=_DIAGNOSE, **place, **values)
+    """The box that looks at pictures; ``build`` adds what is inside and says what it gives."""
+    ports = [Port(name, "IMAGE") for name in images]
+    ports += [Port("clip_name", "COMBO", widget=True), Port("prompt", "STRING", widget=True)]
+    values = {**images, "prompt": words, "clip_name": FILES["quality"]}
+    return add_subgraph(graph, "Diagnose", ports, build, description=_DIAGNOSE, **place, **values)
 
 
 def diagnosis(graph: Graph, given: Node) -> dict[str, Output]:
     """Inside *Diagnose*, where a repair follows: all that was found goes out as one plan."""
-    image, prompt, quality = looking(graph, given)
+    return _diagnosis(graph, given["image"], given)
+
+
+def diagnosis_of_two(graph: Graph, given: Node) -> dict[str, Output]:
+    """The same for two pictures, which become a batch."""
+    with graph.group("A batch of two"):
+        batch = graph.node("ImageBatch", "Both as a batch", image1=given["image"], image2=given["another_image"])
+    return _diagnosis(graph, batch["image"], given)
+
+
+def _diagnosis(graph: Graph, images: Output, given: Node) -> dict[str, Output]:
+    image, prompt, quality = looking(graph, images, given)
     return {"image": image, "quality_model": quality, "plan": find(graph, image, prompt, quality).plan}
 
 

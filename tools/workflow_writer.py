@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 TITLE, ROW, WIDGET_ROW, GAP, PADDING, GROUP_TITLE = 30, 20, 24, 40, 20, 50
 WIDTH, TEXT_HEIGHT = 320, 110
-GROUP_COLOR, NOTE_COLORS = "#3f789e", ("#432", "#653")
+# Notes are as dark as links and code are drawn for, in both of the editor's renderers.
+GROUP_COLOR, NOTE_COLORS = "#3f789e", ("#222", "#000")
 OPTIONAL_SHAPE = 7  # how the editor draws an input that may stay unconnected
 VIRTUAL = ("MarkdownNote",)  # exists in the editor only
 #: Ids of what stands in a subgraph for what comes in and what goes out.

@@ -8,27 +8,24 @@ afterwards, which takes the prompts from them. Needs G-Refine installed (``pip i
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from PIL import Image
 
 from grefine_core.calibration.damage import damage
-from grefine_core.examples import PHOTOGRAPH
+from grefine_core.examples import EXAMPLES, GOOD_PHOTOGRAPH, PHOTOGRAPH
 from grefine_core.miniature.world import EXAMPLE, EXAMPLE_INDEX
 from grefine_core.pictures import load_picture
 from grefine_core.report.sheet import to_pillow
 from grefine_research.miniature.generator import make_sample
 from grefine_research.miniature.sample import write_sample
 
-REFERENCE = Path(__file__).resolve().parents[1] / "grefine_core" / "calibration" / "reference" / "coffee.webp"
 #: Where it is broken: middle and half axes of an ellipse, as shares of width and height.
 PLACE = (0.62, 0.67, 0.11, 0.17)
 
 
 def broken() -> Image.Image:
     """The photograph with blocks and noise where its spoon lies."""
-    image = load_picture(REFERENCE).image[0]
+    image = load_picture(EXAMPLES[GOOD_PHOTOGRAPH]).image[0]
     height, width = image.shape[:2]
     x, y, wide, high = PLACE
     across = (torch.arange(width) / width - x) / wide
@@ -42,4 +39,4 @@ def broken() -> Image.Image:
 
 if __name__ == "__main__":
     write_sample(make_sample("test", EXAMPLE_INDEX), EXAMPLE)
-    broken().save(PHOTOGRAPH, quality=90, method=6)
+    broken().save(EXAMPLES[PHOTOGRAPH], quality=90, method=6)
