@@ -334,7 +334,7 @@ def _looked(graph: Graph, build: Callable[[Graph, Node], Mapping[str, Output]], 
         note = _note(about, files("clip-vit-b-16"))
         graph.note(note, "Start here", width=240, height=200, at=(0, 370))
         images = {"image": loaded["image"]}
-        box = diagnose(graph, build, PHOTOGRAPH_PROMPT, images, width=264, height=420, at=(280, 0))
+        box = diagnose(graph, build, PHOTOGRAPH_PROMPT, images, width=264, height=310, at=(280, 0))
     return loaded, box
 
 

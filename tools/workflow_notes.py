@@ -10,9 +10,7 @@ from workflow_models import FILES, PASD
 from grefine_core.models.registry import HUB, entry_of
 
 ABOUT_REFINING = """\
-1. Choose a picture, write **the prompt it was made from**.
-2. Get the files below: the editor offers what is missing.
-3. Run.
+Choose a picture and write **the prompt it was made from**, get the files below (the editor offers what is missing), run.
 
 What is good stays as it is; a change for the worse is taken back."""
 
@@ -50,7 +48,7 @@ ABOUT_SUPIR = """\
 **Needs ComfyUI 0.20 or newer**, which has the node *SUPIRApply*. SUPIR's licence is non-commercial."""
 
 ABOUT_PASD = f"""\
-- *{PASD}*, a folder of [yangtao9009/PASD]({HUB}/yangtao9009/PASD/tree/main), as it is (5.9 GB) → pasd"""
+[{PASD}]({HUB}/yangtao9009/PASD/tree/main), the folder as it is (5.9 GB) → pasd"""
 
 
 def _name(text: str) -> str:
@@ -64,10 +62,11 @@ def files(*ids: str, more: tuple[str, ...] = ()) -> str:
     for each in ids:
         entry = entry_of(each)
         page = f"{HUB}/{entry.repository}/blob/{entry.revision}/{entry.file}"
-        lines.append(f"- [{_name(entry.names[0])}]({page}) ({entry.size / 1e9:.1f} GB) → {_name(entry.folder)}")
-    return "\n".join(["**Files** → folders in ComfyUI/models", "", *lines, *more])
+        lines.append(f"[{_name(entry.names[0])}]({page}) ({entry.size / 1e9:.1f} GB) → {_name(entry.folder)}")
+    # Lines, not a list: Nodes 2.0 sets list entries far apart.
+    return "  \n".join(["**Files** → folders in ComfyUI/models", *lines, *more])
 
 
 SUPIR_FILE = (
-    f"- [{_name(FILES['supir'])}]({HUB}/Kijai/SUPIR_pruned/blob/main/{FILES['supir']}) (2.7 GB) → {_name('model_patches')}",
+    f"[{_name(FILES['supir'])}]({HUB}/Kijai/SUPIR_pruned/blob/main/{FILES['supir']}) (2.7 GB) → {_name('model_patches')}",
 )
