@@ -397,6 +397,7 @@ def _note(*parts: str) -> str:
     return "\n\n".join(parts)
 
 
+#: The first of them sorts first, and says so.
 GRAPHS: dict[str, Callable[[Graph], None]] = {
     "grefine_sdxl_inpainting": sdxl_inpainting,
     "grefine_sdxl_inpainting_pasd": sdxl_inpainting_pasd,
@@ -405,7 +406,7 @@ GRAPHS: dict[str, Callable[[Graph], None]] = {
     "grefine_flux_fill": flux_fill,
     "grefine_ordinary_checkpoint": ordinary_checkpoint,
     "grefine_score_gated_batch": score_gated_batch,
-    "grefine_miniature": miniature,
+    "grefine_1_start_here": miniature,
     "grefine_maps_only": maps_only,
     "grefine_score_only": score_only,
 }

@@ -381,7 +381,7 @@ def entry_of(name: str) -> ModelEntry:
 _SDXL = ("sdxl-inpainting-unet", "sdxl-base")
 
 NEEDED: dict[str, tuple[str, ...]] = {
-    "grefine_miniature": (),
+    "grefine_1_start_here": (),
     "grefine_score_only": (CLIP.id,),
     "grefine_maps_only": (CLIP.id,),
     "grefine_ordinary_checkpoint": (CLIP.id,),
@@ -392,6 +392,8 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "grefine_flux_fill": (CLIP.id, "flux-fill", "flux-clip-l", "flux-t5xxl", "flux-vae"),
     "grefine_score_gated_batch": (CLIP.id,),
 }
+#: Names that workflows had before.
+_FORMER = {"miniature": "grefine_1_start_here"}
 #: What a user brings himself.
 OWN: dict[str, str] = {
     "grefine_ordinary_checkpoint": "any checkpoint of yours, in models/checkpoints",
@@ -419,6 +421,7 @@ def own_of(workflow: str) -> str | None:
 
 def _name(workflow: str) -> str:
     name = workflow.removesuffix(".json")
+    name = _FORMER.get(name.removeprefix("grefine_"), name)
     for known in NEEDED:
         if name in (known, known.removeprefix("grefine_")):
             return known

@@ -29,9 +29,9 @@ from .subgraphs import declared, definitions, to_api, workflow_problems
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "workflows"
 NAMES = [
+    "grefine_1_start_here",
     "grefine_flux_fill",
     "grefine_maps_only",
-    "grefine_miniature",
     "grefine_ordinary_checkpoint",
     "grefine_score_gated_batch",
     "grefine_score_only",
@@ -217,10 +217,10 @@ def test_strengths_come_with_the_plan_and_over_no_link_of_their_own(api):
 
 def test_the_miniature_workflow_fits_the_miniature_models():
     """Its picture and prompt are those that ship, its sizes and guidance those of the library's own engine."""
-    api = load(FOLDER / "api" / "grefine_miniature.json")
+    api = load(FOLDER / "api" / "grefine_1_start_here.json")
     inputs = {node["class_type"]: node["inputs"] for node in api.values()}
     assert inputs["LoadImage"]["image"] == EXAMPLE.name
-    assert [node["title"] for node in load(FOLDER / "grefine_miniature.json")["nodes"]] == [
+    assert [node["title"] for node in load(FOLDER / "grefine_1_start_here.json")["nodes"]] == [
         *("Picture", "Start here", "G-Refine", "Refined picture", "Report")
     ]
     assert inputs["PrimitiveStringMultiline"]["value"] == load_picture(EXAMPLE).text["parameters"]

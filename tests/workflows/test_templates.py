@@ -82,8 +82,9 @@ def test_every_template_has_its_thumbnail(name):
     with Image.open(path) as picture:
         assert (picture.format, picture.size, picture.mode) == ("JPEG", (512, 512), "RGB")
         pixels = np.asarray(picture, dtype=float)
-    assert pixels[:64].std() > 10.0  # a title
-    assert pixels[64:].std() > 30.0  # pictures
+    assert pixels[-64:].std() > 10.0  # a title, at the foot: editors lay a badge over the head
+    assert pixels[:-64].std() > 30.0  # pictures
+    assert pixels[:12].std() < 4.0, "nothing at the head"
 
 
 def test_there_are_no_other_thumbnails():

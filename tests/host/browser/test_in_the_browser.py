@@ -18,7 +18,7 @@ from ...workflows.checks import VIRTUAL
 ROOT = Path(__file__).resolve().parents[3]
 WORKFLOWS = ROOT / "workflows"
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
-MINIATURE = "grefine_miniature"
+MINIATURE = "grefine_1_start_here"
 # Those whose nodes differ most; the others are looked at in the slow run.
 FIRST = ("grefine_flux_fill", "grefine_score_gated_batch", "grefine_sdxl_inpainting_pasd")
 
