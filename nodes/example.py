@@ -14,8 +14,8 @@ logger = logging.getLogger(__name__)
 def place_examples(folder: Path, memory: Path) -> None:
     """Copy the example pictures into the host's input folder once, so that the templates run as they open.
 
-    Whoever deletes one there is rid of it: `memory`, a file, keeps the places that they were ever put at. A file of that
-    name that is there already stays as it is, and a folder that cannot be written is no reason not to start.
+    Whoever deletes one there is rid of it: `memory`, a file, keeps the places that they were ever put at. A file of
+    that name that is there already stays as it is, and a folder that cannot be written is no reason not to start.
     """
     for name, example in EXAMPLES.items():
         target = folder / name

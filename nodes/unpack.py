@@ -49,12 +49,8 @@ class GRefineUnpackPlan(io.ComfyNode):
                 io.Float.Output(
                     "area", display_name="area", tooltip="For Refine Plan: share of the picture in the denoise mask."
                 ),
-                io.Mask.Output(
-                    "denoise_mask", display_name="denoise_mask", tooltip="Hard: what is sampled anew."
-                ),
-                io.Mask.Output(
-                    "composite_mask", display_name="composite_mask", tooltip="Soft: what is pasted back."
-                ),
+                io.Mask.Output("denoise_mask", display_name="denoise_mask", tooltip="Hard: what is sampled anew."),
+                io.Mask.Output("composite_mask", display_name="composite_mask", tooltip="Soft: what is pasted back."),
                 io.Mask.Output(
                     "perceptual_defects",
                     display_name="perceptual_defects",

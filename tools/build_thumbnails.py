@@ -3,8 +3,8 @@
     python tools/build_thumbnails.py [NAME…]       all of them, or some
 
 They are illustrations: pictures of the miniature world with what is wrong with them, the maps and masks that its
-quality model really finds, and the same pictures drawn without their defects. Only that of ``grefine_1_start_here`` shows
-what its workflow gives. Needs G-Refine installed (``pip install -e .``); takes some ten seconds.
+quality model really finds, and the same pictures drawn without their defects. Only that of ``grefine_1_start_here``
+shows what its workflow gives. Needs G-Refine installed (``pip install -e .``); takes some ten seconds.
 """
 
 from __future__ import annotations

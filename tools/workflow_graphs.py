@@ -120,7 +120,9 @@ def refine(
         shown = [picture]
         if batch:
             reason = refined["decision"]
-            shown.append(graph.node("PreviewAny", "What was decided", source=reason, width=width, height=150, at=(left, 420)))
+            shown.append(
+                graph.node("PreviewAny", "What was decided", source=reason, width=width, height=150, at=(left, 420))
+            )
         shown.append(saved_report(graph, refined["report"], (_REPORT[0], 0), _REPORT[1], 600))
     graph.in_app((loaded, "image"), (found, "prompt"), (found, "clip_name"), *named, shown=tuple(shown))
 

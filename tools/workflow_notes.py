@@ -10,15 +10,16 @@ from workflow_models import FILES, PASD
 from grefine_core.models.registry import HUB, entry_of
 
 ABOUT_REFINING = """\
-Choose a picture and write **the prompt it was made from**, get the files below (the editor offers what is missing), run.
+Choose a picture and write **the prompt it was made from**, get the files below (the editor offers what is missing), \
+run.
 
 What is good stays as it is; a change for the worse is taken back."""
 
 ABOUT_MINIATURE = """\
 **Press Run.** Nothing to download: small models come with the pack.
 
-They know drawn pictures of 128 pixels and nothing else; what they say of any other means nothing. For your own pictures \
-take *grefine_ordinary_checkpoint* or *grefine_sdxl_inpainting*.
+They know drawn pictures of 128 pixels and nothing else; what they say of any other means nothing. For your own \
+pictures take *grefine_ordinary_checkpoint* or *grefine_sdxl_inpainting*.
 
 The icon in the corner of *G-Refine* opens it: inside are the steps."""
 
@@ -27,8 +28,8 @@ Shows **where** a picture is wrong: what looks bad, what misses the prompt, and 
 Nothing is changed."""
 
 ABOUT_SCORES = """\
-Measures a picture: how it looks, how well it fits its prompt (1 is good), and the prompt's phrases one by one. Nothing \
-is changed."""
+Measures a picture: how it looks, how well it fits its prompt (1 is good), and the prompt's phrases one by one. \
+Nothing is changed."""
 
 ABOUT_GATE = """\
 Refines only those pictures of a batch that need it; the others pass **byte for byte**, and if all do, no model is \
@@ -68,5 +69,6 @@ def files(*ids: str, more: tuple[str, ...] = ()) -> str:
 
 
 SUPIR_FILE = (
-    f"[{_name(FILES['supir'])}]({HUB}/Kijai/SUPIR_pruned/blob/main/{FILES['supir']}) (2.7 GB) → {_name('model_patches')}",
+    f"[{_name(FILES['supir'])}]({HUB}/Kijai/SUPIR_pruned/blob/main/{FILES['supir']}) (2.7 GB) → "
+    + _name("model_patches"),
 )

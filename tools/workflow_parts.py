@@ -1,4 +1,4 @@
-"""The pieces that the shipped workflows are made of: diagnosis, decision, both stages, report; and the boxes for them."""
+"""The pieces that the shipped workflows are made of: diagnosis, decision, both stages, report; and their boxes."""
 
 from __future__ import annotations
 
@@ -266,6 +266,7 @@ def told(graph: Graph, repaired: Repaired) -> None:
 
 
 # Boxes
+
 
 def looking(graph: Graph, images: Output, given: Node) -> tuple[Output, Output, Output]:
     """What every diagnosis begins with: the picture, its prompt, the quality model."""

@@ -5,8 +5,8 @@
 - an SD 1.5 checkpoint for CheckpointLoaderSimple: shallow UNet, TAESD, the text encoder at its full size; the same with
   nine channels.
 
-They are written under the names that the shipped workflows ask for; the VAE stands for that of an SDXL checkpoint, which
-the host loads in one size only.
+They are written under the names that the shipped workflows ask for; the VAE stands for that of an SDXL checkpoint,
+which the host loads in one size only.
 """
 
 from __future__ import annotations
