@@ -6,7 +6,7 @@ from importlib import import_module
 
 from comfy_api.latest import ComfyExtension, io
 
-from .example import place_example
+from .example import place_examples
 from .host import input_folder, register_model_folders, user_folder
 
 #: Module of this package → its nodes, in the order of a graph.
@@ -15,6 +15,7 @@ NODES = {
     "miniature": ("GRefineLoadMiniature",),
     "quality": ("GRefinePQMap", "GRefineAQMap"),
     "masks": ("GRefineMergeMaps", "GRefineBinarizeMap"),
+    "unpack": ("GRefineUnpackPlan",),
     "prompt": ("GRefinePromptEmphasis",),
     "plan": ("GRefinePlan",),
     "stage1": ("GRefineStage1Inpaint",),
@@ -37,7 +38,7 @@ class GRefineExtension(ComfyExtension):
         list their files.
         """
         register_model_folders()
-        place_example(input_folder(), user_folder() / "example_placed_in.txt")
+        place_examples(input_folder(), user_folder() / "example_placed_in.txt")
         own = [
             getattr(import_module(f".{module}", __package__), name) for module, names in NODES.items() for name in names
         ]

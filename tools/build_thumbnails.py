@@ -3,8 +3,8 @@
     python tools/build_thumbnails.py [NAME…]       all of them, or some
 
 They are illustrations: pictures of the miniature world with what is wrong with them, the maps and masks that its
-quality model really finds, and the same pictures drawn without their defects. Only that of ``grefine_miniature`` shows
-what its workflow gives. Needs G-Refine installed (``pip install -e .``); takes some ten seconds.
+quality model really finds, and the same pictures drawn without their defects. Only that of ``grefine_1_start_here``
+shows what its workflow gives. Needs G-Refine installed (``pip install -e .``); takes some ten seconds.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def miniature() -> Image.Image:
     )
     before, after = Panel(picture_of(found.picture), "before"), Panel(picture_of(refined.image), "after")
     panels = [before, found_panel(found), mask_panel(found), after]
-    return card("Miniature models", "the whole method, nothing to download", panels)
+    return card("Start here", "the whole method, nothing to download", panels)
 
 
 def maps_only() -> Image.Image:
@@ -149,7 +149,7 @@ def gated_batch() -> Image.Image:
 CARDS: dict[str, Callable[[], Image.Image]] = {
     "grefine_flux_fill": method("Flux Fill", "Stage 1 by Flux Fill, Stage 2 by the same model", 21, "natural"),
     "grefine_maps_only": maps_only,
-    "grefine_miniature": miniature,
+    "grefine_1_start_here": miniature,
     "grefine_ordinary_checkpoint": method("Any checkpoint", "both stages by the model that you have", 9, "technical"),
     "grefine_score_gated_batch": gated_batch,
     "grefine_score_only": score_only,

@@ -59,7 +59,7 @@ class Scene:
 
     @cached_property
     def mask(self) -> Any:
-        """Of both maps, as the workflow ``grefine_miniature`` makes it."""
+        """Of both maps, as the workflow ``grefine_1_start_here`` makes it."""
         maps = [self.found.perceptual.defect_map, self.found.alignment.defect_map]
         return binarize_map(merge_maps(maps), threshold=load_choices().options.masks.threshold)
 
@@ -142,6 +142,19 @@ def merge() -> Image.Image:
              ("map_b: AQ-Map", panel(heatmap(maps[1])))]  # fmt: skip
     second = [(f"mode {mode}", panel(heatmap(merge_maps(maps, mode)))) for mode in ("max", "mean", "noisy_or")]
     return card([row(first), row(second)])
+
+
+def unpack() -> Image.Image:
+    """What one plan holds: scores, maps, masks."""
+    scene = Scene(164)
+    perceptual, alignment = scene.found.perceptual, scene.found.alignment
+    mask = binarize_map(perceptual.defect_map, feather=0.08)
+    shown = [("perceptual_defects", panel(heatmap(perceptual.defect_map))),
+             ("alignment_defects", panel(heatmap(alignment.defect_map))),
+             ("denoise_mask", panel(mask.denoise)), ("composite_mask", panel(mask.composite))]  # fmt: skip
+    scores = [("perceptual_score", float(perceptual.score)), ("alignment_score", float(alignment.score)),
+              ("worst_region", float(perceptual.worst_region)), ("area", float(mask.denoise.mean()))]  # fmt: skip
+    return card([line(Run("prompt:  ", FAINT), scene.prompt), row(shown, 4), bars(scores)])
 
 
 def binarize() -> Image.Image:

@@ -1,4 +1,6 @@
-"""How the shipped workflows' thumbnails look: a dark card with a title and two rows of two pictures.
+"""How the shipped workflows' thumbnails look: a dark card with two rows of two pictures, and a title at its foot.
+
+Not at its head: editors lay a badge over that.
 
 Pillow alone; what the pictures show is decided in ``build_thumbnails.py``.
 """
@@ -80,9 +82,10 @@ def score_card(
 def _titled(title: str, subtitle: str) -> Image.Image:
     sheet = Image.new("RGB", (SIDE, SIDE), _BACK)
     draw = ImageDraw.Draw(sheet)
-    draw.rectangle((0, 0, 6, _STRIP - 1), _ACCENT)
-    draw.text((_GAP + 4, 6), title, _TEXT, _fitting(draw, title, 30))
-    draw.text((_GAP + 4, 41), subtitle, _FAINT, _fitting(draw, subtitle, 17))
+    top = SIDE - _STRIP
+    draw.rectangle((0, top, 6, SIDE - 1), _ACCENT)
+    draw.text((_GAP + 4, top + 6), title, _TEXT, _fitting(draw, title, 30))
+    draw.text((_GAP + 4, top + 41), subtitle, _FAINT, _fitting(draw, subtitle, 17))
     return sheet
 
 
@@ -95,7 +98,7 @@ def _fitting(draw: ImageDraw.ImageDraw, text: str, size: int) -> ImageFont.Image
 
 def _corner(number: int) -> tuple[int, int]:
     across, down = number % 2, number // 2
-    return _GAP + across * (_PANEL[0] + _GAP), _STRIP + down * (_PANEL[1] + _GAP)
+    return _GAP + across * (_PANEL[0] + _GAP), _GAP + down * (_PANEL[1] + _GAP)
 
 
 def _place(sheet: Image.Image, panel: Panel, corner: tuple[int, int], size: tuple[int, int]) -> None:

@@ -1,159 +1,234 @@
-"""The shipped workflows, one function each."""
+"""The shipped workflows, one function each: few boxes, from left to right, results in a row at the end.
+
+Editors fit a template into the window when it opens: what is to be read then has to be small. All of them stay within
+``WIDTH`` × ``HEIGHT``, where a window of 1920 × 1080 shows them at their own size.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from workflow_models import FILES, PASD
 from workflow_notes import (
+    ABOUT_FLUX,
     ABOUT_GATE,
     ABOUT_MAPS,
     ABOUT_MINIATURE,
     ABOUT_ORDINARY,
+    ABOUT_PASD,
     ABOUT_REFINING,
     ABOUT_SCORES,
-    FILES,
-    PASD,
+    ABOUT_SUPIR,
+    SUPIR_FILE,
+    files,
 )
-from workflow_notes_models import ABOUT_FLUX, ABOUT_SD15, ABOUT_SDXL, ABOUT_SDXL_PASD, ABOUT_SUPIR
 from workflow_parts import (
-    NEGATIVE,
-    PICTURE,
-    PROMPT,
+    PREFIX,
     Conditions,
     Models,
     Way,
+    diagnose,
+    diagnosis,
+    diagnosis_of_two,
+    find,
+    looking,
     mask_of,
     measure,
     one_by_one,
-    previews,
-    quality_loader,
-    quality_note,
+    prompt_of,
+    refine_box,
     repair,
-    results,
-    start,
-    with_models,
+    told,
 )
-from workflow_writer import Graph, Output
+from workflow_subgraphs import Port, add_subgraph
+from workflow_writer import TITLE, Graph, Node, Output
 
 from grefine_core.cli.demo_run import node_settings
+from grefine_core.examples import EXAMPLES, GOOD_PHOTOGRAPH, GOOD_PROMPT, MINIATURE, PHOTOGRAPH, PHOTOGRAPH_PROMPT
 from grefine_core.miniature.loading import SHIPPED, load_choices
-from grefine_core.miniature.world import EXAMPLE
 from grefine_core.pictures import load_picture
 
 NATIVE_1024 = Way(stage1={"crop_size": "native", "native_side": 1024})
+WIDTH, HEIGHT = 1420, 780
+#: Left edges and widths of the columns: picture, diagnosis, repair, results.
+#: None is narrower than the least that Nodes 2.0 gives a node, 225.
+_PICTURE, _DIAGNOSIS, _REPAIR, _RESULT, _REPORT = (0, 225), (260, 262), (560, 225), (818, 225), (1070, 350)
+_SECOND_ROW = 405
+#: A result's box lies so much lower than that of the one behind it, whose link passes above its title.
+_STEP = 60
 
 
-def score_only(graph: Graph) -> None:
-    """Two numbers and the phrases that are not in the picture."""
-    image, prompt = start(graph, ABOUT_SCORES)
-    with graph.group("2 · Quality model"):
-        quality = quality_loader(graph)
-        quality_note(graph)
-    with graph.group("3 · Measure"):
-        perceptual, alignment = measure(graph, quality, image, prompt)
-    with graph.group("4 · Result"):
-        graph.node("PreviewAny", "Perceptual quality", source=perceptual["score"], height=120)
-        graph.node("PreviewAny", "Alignment quality", source=alignment["score"], height=120)
-        graph.node("PreviewAny", "Phrases", source=alignment["summary"], height=220)
+def saved_picture(graph: Graph, picture: Output, at: tuple[int, int], width: int, height: int) -> Node:
+    """The refined picture."""
+    return graph.node(
+        "SaveImage",
+        "Refined picture",
+        images=picture,
+        filename_prefix=f"{PREFIX}/refined",
+        width=width,
+        height=height,
+        at=at,
+    )
 
 
-def maps_only(graph: Graph) -> None:
-    """Where the picture is wrong, and the mask that follows from it."""
-    image, prompt = start(graph, ABOUT_MAPS)
-    with graph.group("2 · Quality model"):
-        quality = quality_loader(graph)
-        quality_note(graph)
-    with graph.group("3 · Find what is wrong"):
-        perceptual, alignment = measure(graph, quality, image, prompt)
-        graph.column()
-        mask = mask_of(graph, perceptual, alignment)
-    with graph.group("4 · Result"):
-        previews(graph, perceptual, alignment, mask)
+def saved_report(graph: Graph, sheet: Output, at: tuple[int, int], width: int, height: int) -> Node:
+    """The report as a picture."""
+    return graph.node(
+        "SaveImage", "Report", images=sheet, filename_prefix=f"{PREFIX}/report", width=width, height=height, at=at
+    )
 
 
 def refine(
     graph: Graph,
-    loaders: Callable[[], Models],
+    loaders: Callable[[Graph], tuple[Models, list[tuple[Node, str]]]],
     about: str,
     way: Way | None = None,
     *,
-    picture: str = PICTURE,
-    words: str = PROMPT,
-    unwanted: str = NEGATIVE,
+    batch: bool = False,
 ) -> None:
-    """The whole method; ``loaders`` adds the loaders and gives what they load."""
-    image, prompt = start(graph, ABOUT_REFINING, picture, words)
-    models = with_models(graph, loaders, about)
-    results(graph, repair(graph, image, prompt, models, unwanted, way or Way()))
+    """The whole method in boxes.
+
+    Args:
+        graph: to be filled.
+        loaders: adds the loaders; gives what they load, and the widgets that name files.
+        about: the note.
+        way: what is done otherwise than by default.
+        batch: of two pictures, and what was decided for each is shown.
+    """
+    below = {"width": _PICTURE[1], "height": HEIGHT - TITLE - _SECOND_ROW, "at": (0, _SECOND_ROW)}
+    images: dict[str, Output] = {}
+    with graph.group("Another picture, models" if batch else "Models"):
+        if batch:
+            other = graph.node("LoadImage", "Another picture", image=GOOD_PHOTOGRAPH, **below)
+            images["another_image"] = other["image"]
+            below |= {"at": (_REPAIR[0], _SECOND_ROW)}
+        graph.note(about, "Start here", **below)
+        models, named = loaders(graph)
+    with graph.group("1 · Find what is wrong"):
+        loaded = one_picture(graph)
+        images = {"image": loaded["image"], **images}
+        build, words = (diagnosis_of_two, GOOD_PROMPT) if batch else (diagnosis, PHOTOGRAPH_PROMPT)
+        left, width = _DIAGNOSIS
+        found = diagnose(graph, build, words, images, width=width, height=300, at=(left, 0))
+    with graph.group("2 · Repair it"):
+        left, width = _REPAIR
+        refined = refine_box(graph, found, models, way or Way(), reasons=batch, width=width, height=330, at=(left, 0))
+    with graph.group("3 · Result"):
+        left, width = _RESULT
+        picture = saved_picture(graph, refined["image"], (left, _STEP), width, 300)
+        shown = [picture]
+        if batch:
+            reason = refined["decision"]
+            shown.append(
+                graph.node("PreviewAny", "What was decided", source=reason, width=width, height=150, at=(left, 420))
+            )
+        shown.append(saved_report(graph, refined["report"], (_REPORT[0], 0), _REPORT[1], 600))
+    graph.in_app((loaded, "image"), (found, "prompt"), (found, "clip_name"), *named, shown=tuple(shown))
 
 
-def checkpoint_models(graph: Graph, name: str, title: str = "Checkpoint") -> Models:
-    """The quality model, and one checkpoint with everything inside."""
-    quality = quality_loader(graph)
-    checkpoint = graph.node("CheckpointLoaderSimple", title, ckpt_name=name)
-    return Models(quality, checkpoint["model"], checkpoint["clip"], checkpoint["vae"])
+def one_picture(graph: Graph) -> Node:
+    """A picture from ComfyUI's input folder."""
+    return graph.node("LoadImage", "Picture", image=PHOTOGRAPH, width=_PICTURE[1], height=325, at=(0, 0))
 
 
-def sdxl_models(graph: Graph) -> Models:
-    """The quality model, and the inpainting model of the paper in its parts."""
-    quality = quality_loader(graph)
-    unet = graph.node("UNETLoader", "Inpainting model", unet_name=FILES["unet"])
-    clip = graph.node(
-        "DualCLIPLoader",
-        "Text encoders",
-        clip_name1=FILES["clip_l"],
-        clip_name2=FILES["clip_g"],
-        type="sdxl",
-        device="default",
-    )
-    vae = graph.node("VAELoader", "VAE", vae_name=FILES["vae"])
-    return Models(quality, unet["model"], clip["clip"], vae["vae"])
+def checkpoint(name: str, title: str = "Checkpoint") -> Callable[[Graph], tuple[Models, list[tuple[Node, str]]]]:
+    """One file with everything inside."""
+
+    def loaders(graph: Graph) -> tuple[Models, list[tuple[Node, str]]]:
+        left, width = _DIAGNOSIS
+        node = graph.node("CheckpointLoaderSimple", title, ckpt_name=name, width=width, at=(left, _SECOND_ROW))
+        return Models(node["model"], node["clip"], node["vae"]), [(node, "ckpt_name")]
+
+    return loaders
+
+
+def models_box(
+    files_of: Mapping[str, str], build: Callable[[Graph, Mapping[str, Output]], Mapping[str, Output]]
+) -> Callable[[Graph], tuple[Models, list[tuple[Node, str]]]]:
+    """Several loaders in one box, whose files are chosen on it: ``files_of`` by the names of its fields."""
+
+    def loaders(graph: Graph) -> tuple[Models, list[tuple[Node, str]]]:
+        left, width = _DIAGNOSIS
+        ports = [Port(name, "COMBO", widget=True) for name in files_of]
+
+        def inside(inner: Graph, outside: Node) -> Mapping[str, Output]:
+            return build(inner, {name: outside[name] for name in files_of})
+
+        node = add_subgraph(
+            graph,
+            "Models",
+            ports,
+            inside,
+            description="The model files, each with its loader.",
+            width=width,
+            at=(left, _SECOND_ROW),
+            **files_of,
+        )
+        given = {name: node[name] for name in node.info["output_name"]}
+        return Models(**given), [(node, name) for name in files_of]
+
+    return loaders
+
+
+def _sdxl(graph: Graph, given: Mapping[str, Output]) -> dict[str, Output]:
+    """The paper's inpainting model; text encoders and VAE are those of SDXL."""
+    with graph.group("SDXL inpainting"):
+        unet = graph.node("UNETLoader", "Inpainting model", unet_name=given["unet_name"])
+        base = graph.node("CheckpointLoaderSimple", "Text encoders and VAE", ckpt_name=given["ckpt_name"])
+    return {"model": unet["model"], "clip": base["clip"], "vae": base["vae"]}
+
+
+_SDXL_FILES = {"unet_name": FILES["unet"], "ckpt_name": FILES["sdxl"]}
+_SDXL_IDS = ("clip-vit-b-16", "sdxl-inpainting-unet", "sdxl-base")
 
 
 def sdxl_inpainting(graph: Graph) -> None:
     """The full graph with the inpainting model of the paper."""
-    refine(graph, lambda: sdxl_models(graph), ABOUT_SDXL, NATIVE_1024)
+    refine(graph, models_box(_SDXL_FILES, _sdxl), _note(ABOUT_REFINING, files(*_SDXL_IDS)), NATIVE_1024)
 
 
 def sdxl_inpainting_pasd(graph: Graph) -> None:
     """The full graph with both models of the paper: the inpainting model, and PASD for stage 2."""
 
-    def loaders() -> Models:
-        models = sdxl_models(graph)
-        graph.column()
-        pasd = graph.node("GRefineLoadPASD", pasd=PASD, base=FILES["sd15"], personalised="none")
-        return models._replace(restorer=pasd["restorer"])
+    def build(inner: Graph, given: Mapping[str, Output]) -> dict[str, Output]:
+        models = _sdxl(inner, given)
+        with inner.group("PASD"):
+            pasd = inner.node("GRefineLoadPASD", pasd=given["pasd"], base=given["base"], personalised="none")
+        return {**models, "restorer": pasd["restorer"]}
 
-    refine(graph, loaders, ABOUT_SDXL_PASD, NATIVE_1024)
+    named = {**_SDXL_FILES, "pasd": PASD, "base": FILES["sd15"]}
+    listed = files(*_SDXL_IDS, "sd15-checkpoint", more=(ABOUT_PASD,))
+    refine(graph, models_box(named, build), _note(ABOUT_REFINING, listed), NATIVE_1024)
 
 
 def ordinary_checkpoint(graph: Graph) -> None:
     """The full graph with any checkpoint that draws pictures, no inpainting model needed."""
-    refine(graph, lambda: checkpoint_models(graph, FILES["checkpoint"]), ABOUT_ORDINARY)
+    refine(graph, checkpoint(FILES["checkpoint"]), _note(ABOUT_REFINING, ABOUT_ORDINARY, files("clip-vit-b-16")))
 
 
 def sd15_inpainting(graph: Graph) -> None:
     """The full graph with the small inpainting model: one file, fits into 4 GB of memory."""
-    refine(graph, lambda: checkpoint_models(graph, FILES["sd15_inpainting"], "Inpainting model"), ABOUT_SD15)
+    note = _note(ABOUT_REFINING, files("clip-vit-b-16", "sd15-inpainting"))
+    refine(graph, checkpoint(FILES["sd15_inpainting"], "Inpainting model"), note)
 
 
 def flux_fill(graph: Graph) -> None:
     """The full graph with Flux Fill. It is guided by a number in its conditioning, and knows no negative prompt."""
 
-    def loaders() -> Models:
-        quality = quality_loader(graph)
-        unet = graph.node("UNETLoader", "Flux Fill", unet_name=FILES["flux_fill"])
-        clip = graph.node(
-            "DualCLIPLoader",
-            "Text encoders",
-            clip_name1=FILES["flux_clip_l"],
-            clip_name2=FILES["t5"],
-            type="flux",
-            device="default",
-        )
-        vae = graph.node("VAELoader", "VAE", vae_name=FILES["flux_vae"])
-        return Models(quality, unet["model"], clip["clip"], vae["vae"])
+    def build(inner: Graph, given: Mapping[str, Output]) -> dict[str, Output]:
+        with inner.group("Flux Fill"):
+            unet = inner.node("UNETLoader", "Flux Fill", unet_name=given["unet_name"])
+            clip = inner.node(
+                "DualCLIPLoader",
+                "Text encoders",
+                clip_name1=given["clip_name1"],
+                clip_name2=given["clip_name2"],
+                type="flux",
+                device="default",
+            )
+            vae = inner.node("VAELoader", "VAE", vae_name=given["vae_name"])
+        return {"model": unet["model"], "clip": clip["clip"], "vae": vae["vae"]}
 
     def guided(graph: Graph, models: Models, emphasized: Output, unwanted: str | Output) -> Conditions:  # noqa: ARG001
         encoded = graph.node("CLIPTextEncode", "Emphasised prompt", clip=models.clip, text=emphasized)["conditioning"]
@@ -166,53 +241,165 @@ def flux_fill(graph: Graph) -> None:
         emphasis={"style": "repeat"},
         restorer={"cfg": 1.0},
         encode=guided,
+        negative=False,
     )
-    refine(graph, loaders, ABOUT_FLUX, way)
+    named = {
+        "unet_name": FILES["flux_fill"],
+        "clip_name1": FILES["flux_clip_l"],
+        "clip_name2": FILES["t5"],
+        "vae_name": FILES["flux_vae"],
+    }
+    listed = files("clip-vit-b-16", "flux-fill", "flux-clip-l", "flux-t5xxl", "flux-vae")
+    refine(graph, models_box(named, build), _note(ABOUT_REFINING, ABOUT_FLUX, listed), way)
 
 
 def sdxl_supir(graph: Graph) -> None:
     """The full graph with one SDXL checkpoint, in stage 2 guided by SUPIR as the host has it."""
-    found: dict[str, Output] = {}
 
-    def loaders() -> Models:
-        models = checkpoint_models(graph, FILES["sdxl"])
-        found["patch"] = graph.node("ModelPatchLoader", "SUPIR", name=FILES["supir"])["model_patch"]
-        return models
+    def build(inner: Graph, given: Mapping[str, Output]) -> dict[str, Output]:
+        with inner.group("SDXL and SUPIR"):
+            base = inner.node("CheckpointLoaderSimple", "Checkpoint", ckpt_name=given["ckpt_name"])
+            patch = inner.node("ModelPatchLoader", "SUPIR", name=given["name"])
+        return {"model": base["model"], "clip": base["clip"], "vae": base["vae"], "patch": patch["model_patch"]}
 
     def guided(graph: Graph, models: Models, image: Output) -> Output:
         # Its picture is the one that stage 2 gets: what stage 1 gave and its guard let pass.
-        parts = {"model": models.model, "model_patch": found["patch"], "vae": models.vae, "image": image}
+        assert models.patch is not None
+        parts = {"model": models.model, "model_patch": models.patch, "vae": models.vae, "image": image}
         return graph.node("SUPIRApply", "Guide the model by the picture", **parts)["model"]
 
-    refine(graph, loaders, ABOUT_SUPIR, replace(NATIVE_1024, restoring=guided))
+    named = {"ckpt_name": FILES["sdxl"], "name": FILES["supir"]}
+    listed = files("clip-vit-b-16", "sdxl-base", more=SUPIR_FILE)
+    note = _note(ABOUT_SUPIR, ABOUT_REFINING, listed)
+    refine(graph, models_box(named, build), note, replace(NATIVE_1024, restoring=guided))
 
 
 def score_gated_batch(graph: Graph) -> None:
     """Several pictures, of which only those that need it are refined."""
-    with graph.group("1 · Pictures and prompt"):
-        first = graph.node("LoadImage", "Picture", image=PICTURE, preview=260)
-        spoiled = graph.node(
-            "ImageBlur", "A spoiled copy, to see the gate at work", image=first["image"], blur_radius=15, sigma=6.0
-        )
-        batch = graph.node("ImageBatch", "Both as a batch", image1=first["image"], image2=spoiled["image"])
-        image, prompt = one_by_one(graph, batch["image"], ABOUT_GATE)
-    models = with_models(graph, lambda: checkpoint_models(graph, FILES["checkpoint"]), ABOUT_ORDINARY)
-    results(graph, repair(graph, image, prompt, models, NEGATIVE, Way(previews=False)), reasons=True)
+    note = _note(ABOUT_GATE, ABOUT_ORDINARY, files("clip-vit-b-16"))
+    refine(graph, checkpoint(FILES["checkpoint"]), note, batch=True)
 
 
 def miniature(graph: Graph) -> None:
-    """The full graph with the small models that come with the pack: nothing to download."""
-
-    def loaders() -> Models:
-        node = graph.node("GRefineLoadMiniature")
-        return Models(node["quality_model"], node["model"], node["clip"], node["vae"], node["restorer"])
-
+    """The whole method in one box, with the small models that come with the pack: nothing to download."""
     graph.defaults = node_settings(load_choices(SHIPPED))
-    words = load_picture(EXAMPLE).text["parameters"]
-    # These models were trained on no words for what is unwanted.
-    refine(graph, loaders, ABOUT_MINIATURE, picture=EXAMPLE.name, words=words, unwanted="")
+    words = load_picture(EXAMPLES[MINIATURE]).text["parameters"]
+
+    def inside(inner: Graph, given: Node) -> dict[str, Output]:
+        with inner.group("Picture, prompt, models"):
+            image, prompt = one_by_one(inner, given["image"]), prompt_of(inner, given["prompt"])
+            node = inner.node("GRefineLoadMiniature")
+        models = Models(node["model"], node["clip"], node["vae"], node["restorer"])
+        # These models were trained on no words for what is unwanted.
+        repaired = repair(inner, find(inner, image, prompt, node["quality_model"]), models, "", Way())
+        told(inner, repaired)
+        return {"report": repaired.report, "image": repaired.image}
+
+    with graph.group("1 · Picture"):
+        loaded = graph.node("LoadImage", "Picture", image=MINIATURE, width=256, height=350, at=(0, 0))
+        graph.note(ABOUT_MINIATURE, "Start here", width=256, height=230, at=(0, 410))
+    with graph.group("2 · Find and repair"):
+        box = add_subgraph(
+            graph,
+            "G-Refine",
+            [Port("image", "IMAGE"), Port("prompt", "STRING", widget=True)],
+            inside,
+            description="The whole method with miniature models.",
+            width=300,
+            height=640,
+            at=(300, 0),
+            image=loaded["image"],
+            prompt=words,
+        )
+    with graph.group("3 · Result"):
+        picture = saved_picture(graph, box["image"], (644, _STEP), 256, 340)
+        report = saved_report(graph, box["report"], (930, 0), 480, 640)
+    graph.in_app((loaded, "image"), (box, "prompt"), shown=(picture, report))
 
 
+def _results(graph: Graph, box: Node, boxes: Sequence[tuple[str, str, str, str]], height: int) -> list[Node]:
+    """Results in a row: (kind, title, input, output of the box), the farthest first, as the box gives them."""
+    width, gap = 240, 30
+    nodes = []
+    with graph.group("2 · Result"):
+        for place, (kind, title, key, output) in enumerate(boxes):
+            left = 580 + (len(boxes) - 1 - place) * (width + gap)
+            at = (left, place * _STEP)
+            nodes.append(graph.node(kind, title, **{key: box[output]}, width=width, height=height, at=at))
+    return nodes
+
+
+def _looked(graph: Graph, build: Callable[[Graph, Node], Mapping[str, Output]], about: str) -> tuple[Node, Node]:
+    """Picture, note and diagnosis of the workflows that change nothing."""
+    with graph.group("1 · Measure"):
+        loaded = graph.node("LoadImage", "Picture", image=PHOTOGRAPH, width=240, height=310, at=(0, 0))
+        note = _note(about, files("clip-vit-b-16"))
+        graph.note(note, "Start here", width=240, height=200, at=(0, 370))
+        images = {"image": loaded["image"]}
+        box = diagnose(graph, build, PHOTOGRAPH_PROMPT, images, width=264, height=310, at=(280, 0))
+    return loaded, box
+
+
+def maps_only(graph: Graph) -> None:
+    """Where the picture is wrong, and the mask that follows from it."""
+
+    def inside(inner: Graph, given: Node) -> dict[str, Output]:
+        image, prompt, quality = looking(inner, given["image"], given)
+        with inner.group("Find what is wrong"):
+            measured = measure(inner, quality, image, prompt)
+            mask = mask_of(inner, measured)
+        return {
+            "mask": mask["denoise_mask"],
+            "alignment_overlay": measured.alignment["overlay"],
+            "perceptual_overlay": measured.perceptual["overlay"],
+        }
+
+    loaded, box = _looked(graph, inside, ABOUT_MAPS)
+    shown = _results(
+        graph,
+        box,
+        (
+            ("MaskPreview", "What will be redrawn", "mask", "mask"),
+            ("PreviewImage", "Alignment defects", "images", "alignment_overlay"),
+            ("PreviewImage", "Perceptual defects", "images", "perceptual_overlay"),
+        ),
+        height=300,
+    )
+    graph.in_app((loaded, "image"), (box, "prompt"), (box, "clip_name"), shown=tuple(reversed(shown)))
+
+
+def score_only(graph: Graph) -> None:
+    """Two numbers and the phrases that are not in the picture."""
+
+    def inside(inner: Graph, given: Node) -> dict[str, Output]:
+        image, prompt, quality = looking(inner, given["image"], given)
+        with inner.group("Measure"):
+            measured = measure(inner, quality, image, prompt)
+        return {
+            "phrases": measured.alignment["summary"],
+            "alignment_score": measured.alignment["score"],
+            "perceptual_score": measured.perceptual["score"],
+        }
+
+    loaded, box = _looked(graph, inside, ABOUT_SCORES)
+    shown = _results(
+        graph,
+        box,
+        (
+            ("PreviewAny", "Phrases", "source", "phrases"),
+            ("PreviewAny", "Alignment quality", "source", "alignment_score"),
+            ("PreviewAny", "Perceptual quality", "source", "perceptual_score"),
+        ),
+        height=200,
+    )
+    graph.in_app((loaded, "image"), (box, "prompt"), (box, "clip_name"), shown=tuple(reversed(shown)))
+
+
+def _note(*parts: str) -> str:
+    return "\n\n".join(parts)
+
+
+#: The first of them sorts first, and says so.
 GRAPHS: dict[str, Callable[[Graph], None]] = {
     "grefine_sdxl_inpainting": sdxl_inpainting,
     "grefine_sdxl_inpainting_pasd": sdxl_inpainting_pasd,
@@ -221,7 +408,7 @@ GRAPHS: dict[str, Callable[[Graph], None]] = {
     "grefine_flux_fill": flux_fill,
     "grefine_ordinary_checkpoint": ordinary_checkpoint,
     "grefine_score_gated_batch": score_gated_batch,
-    "grefine_miniature": miniature,
+    "grefine_1_start_here": miniature,
     "grefine_maps_only": maps_only,
     "grefine_score_only": score_only,
 }

@@ -1,30 +1,30 @@
-"""The pieces that the shipped workflows are made of: picture and prompt, maps, decision, both stages, report."""
+"""The pieces that the shipped workflows are made of: diagnosis, decision, both stages, report; and their boxes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from workflow_notes import ABOUT_QUALITY_MODEL, FILES
+from workflow_models import FILES
+from workflow_subgraphs import Port, add_subgraph
 from workflow_writer import Graph, Node, Output
 
-# ComfyUI's own example picture, which every installation has in its input folder, and what it shows.
-PICTURE = "example.png"
-PROMPT = "a girl with blonde hair and a pink dress, standing on a green hill, white clouds in a blue sky"
 NEGATIVE = "blurry, deformed, low quality, watermark, text"
 PREFIX = "G-Refine"
 SAMPLING = {"sampler_name": "euler", "scheduler": "normal"}
+_DIAGNOSE = "Finds what is wrong with a picture, perceptually and against its prompt, and which parts are to be mended."
+_REFINE = "Mends what was found in two stages, takes back what got worse, and reports it."
 
 
 class Models(NamedTuple):
-    """What the loaders of a full graph give; without a restorer one is made of the model."""
+    """What the loaders give; without a restorer one is made of the model."""
 
-    quality: Output
     model: Output
     clip: Output
     vae: Output
     restorer: Output | None = None
+    patch: Output | None = None
 
 
 class Conditions(NamedTuple):
@@ -56,112 +56,142 @@ class Way:
     restorer: Mapping[str, Any] = field(default_factory=dict)
     stage2: Mapping[str, Any] = field(default_factory=dict)
     encode: Callable[[Graph, Models, Output, str | Output], Conditions] = encode
+    negative: bool = True
+    """Whether the model reads what is unwanted."""
     restoring: Callable[[Graph, Models, Output], Output] = same_model
     """Adds the model for stage 2, made for the very picture that stage 2 gets."""
-    previews: bool = True
-    """Whether maps and mask are shown on nodes of their own."""
+
+
+class Found(NamedTuple):
+    """What the diagnosis gives for the repair, from its nodes or from an unpacked plan."""
+
+    image: Output
+    prompt: Output
+    quality: Output
+    plan: Output
+    diagnosis: Output
+    phrases: Output
+    perceptual_score: Output
+    alignment_score: Output
+    worst_region: Output
+    area: Output
+    denoise_mask: Output
+    composite_mask: Output
+    perceptual_defects: Output
+    alignment_defects: Output
 
 
 class Repaired(NamedTuple):
-    """What the method gives: the picture, the plan, and the inputs of its report."""
+    """What the method gives: the picture, its report as a picture and as JSON, the decision in words."""
 
     image: Output
-    plan: Node
-    report: dict[str, Any]
+    report: Output
+    report_json: Output
+    reason: Output
 
 
-def start(graph: Graph, about: str, picture: str = PICTURE, words: str = PROMPT) -> tuple[Output, Output]:
-    """The picture, one at a time, and its prompt."""
-    with graph.group("1 · Picture and prompt"):
-        loaded = graph.node("LoadImage", "Picture", image=picture, preview=260)
-        return one_by_one(graph, loaded["image"], about, words)
+def one_by_one(graph: Graph, images: Output) -> Output:
+    """Every picture on its own, so that each gets what was found in it."""
+    return graph.node("RebatchImages", "One picture at a time", images=images, batch_size=1)["image"]
 
 
-def one_by_one(graph: Graph, images: Output, about: str, words: str = PROMPT) -> tuple[Output, Output]:
-    """Every picture on its own, and the prompt; in the current group."""
-    single = graph.node("RebatchImages", "One picture at a time", images=images, batch_size=1)
-    prompt = graph.node("PrimitiveStringMultiline", "Prompt", value=words, height=150)
-    graph.note(about, "About this workflow", height=max(110, len(about) // 2))
-    return single["image"], prompt["string"]
+def prompt_of(graph: Graph, words: Output) -> Output:
+    """The prompt, in one place for all that read it."""
+    return graph.node("PrimitiveStringMultiline", "Prompt", value=words, height=150)["string"]
 
 
-def measure(graph: Graph, quality: Output, image: Output, prompt: Output) -> tuple[Node, Node]:
+def quality_loader(graph: Graph, file: Output) -> Output:
+    """The quality model."""
+    choices = {"embeddings": "published", "calibration": "auto", "alignment_encoder": "CLIP"}
+    return graph.node("GRefineLoadQualityModel", clip_name=file, **choices)["quality_model"]
+
+
+class Measured(NamedTuple):
+    """The nodes that look at the picture."""
+
+    perceptual: Node
+    alignment: Node
+
+
+def measure(graph: Graph, quality: Output, image: Output, prompt: Output) -> Measured:
     """PQ-Map and AQ-Map of the picture."""
     perceptual = graph.node("GRefinePQMap", image=image, quality_model=quality)
+    graph.column()
     alignment = graph.node(
         "GRefineAQMap", image=image, quality_model=quality, prompt=prompt, diagnosis=perceptual["diagnosis"]
     )
-    return perceptual, alignment
+    return Measured(perceptual, alignment)
 
 
-def mask_of(graph: Graph, perceptual: Node, alignment: Node) -> Node:
+def mask_of(graph: Graph, measured: Measured) -> Node:
     """The masks that follow from what looks bad, and from the verdicts on the phrases."""
-    return graph.node("GRefineBinarizeMap", defect_map=perceptual["defect_map"], diagnosis=alignment["diagnosis"])
+    graph.column()
+    return graph.node(
+        "GRefineBinarizeMap",
+        defect_map=measured.perceptual["defect_map"],
+        diagnosis=measured.alignment["diagnosis"],
+    )
 
 
-def previews(graph: Graph, perceptual: Node, alignment: Node, mask: Node) -> None:
-    """Both maps over the picture, and the mask."""
-    graph.node("PreviewImage", "Perceptual defects", images=perceptual["overlay"], height=230)
-    graph.node("PreviewImage", "Alignment defects", images=alignment["overlay"], height=230)
-    graph.node("MaskPreview", "What will be redrawn", mask=mask["denoise_mask"], height=230)
+def find(graph: Graph, image: Output, prompt: Output, quality: Output) -> Found:
+    """The whole diagnosis, node by node."""
+    with graph.group("Find what is wrong"):
+        measured = measure(graph, quality, image, prompt)
+        mask = mask_of(graph, measured)
+    perceptual, alignment = measured
+    return Found(
+        image,
+        prompt,
+        quality,
+        mask["plan"],
+        alignment["diagnosis"],
+        alignment["phrases"],
+        perceptual["score"],
+        alignment["score"],
+        perceptual["worst_region"],
+        mask["area"],
+        mask["denoise_mask"],
+        mask["composite_mask"],
+        perceptual["defect_map"],
+        alignment["defect_map"],
+    )
 
 
-def quality_loader(graph: Graph) -> Output:
-    """The quality model."""
-    files = {"clip_name": FILES["quality"], "embeddings": "published", "calibration": "auto"}
-    return graph.node("GRefineLoadQualityModel", **files, alignment_encoder="CLIP")["quality_model"]
+def unpack(graph: Graph, image: Output, quality: Output, plan: Output) -> Found:
+    """The same, out of the plan that came through one link."""
+    with graph.group("What was found"):
+        parts = graph.node("GRefineUnpackPlan", plan=plan)
+    rest = [parts[name] for name in Found._fields[4:]]
+    return Found(image, parts["prompt"], quality, plan, *rest)
 
 
-def quality_note(graph: Graph) -> None:
-    """Which file the quality model is."""
-    graph.note(ABOUT_QUALITY_MODEL, "Which file, and where it goes", height=170)
-
-
-def with_models(graph: Graph, loaders: Callable[[], Models], about: str) -> Models:
-    """The group of the loaders, and the note on their files."""
-    with graph.group("2 · Models"):
-        models = loaders()
-        graph.column()
-        graph.note(about, "Which files, and where they go", width=400, height=max(500, len(about) // 3))
-    return models
-
-
-def repair(graph: Graph, image: Output, prompt: Output, models: Models, unwanted: str | Output, way: Way) -> Repaired:
-    """The whole method from maps to guarded result."""
-    quality, model, _, vae, restorer = models
-    with graph.group("3 · Find what is wrong"):
-        perceptual, alignment = measure(graph, quality, image, prompt)
-        graph.column()
-        mask = mask_of(graph, perceptual, alignment)
-        if way.previews:
-            graph.column()
-            previews(graph, perceptual, alignment, mask)
-    with graph.group("4 · Decide what to do"):
-        emphasis = graph.node("GRefinePromptEmphasis", prompt=prompt, phrases=alignment["phrases"], **way.emphasis)
+def repair(graph: Graph, found: Found, models: Models, unwanted: str | Output, way: Way) -> Repaired:
+    """The method from the diagnosis to the report. Strengths and steps come with the plan, in one bundle."""
+    image, prompt, quality = found.image, found.prompt, found.quality
+    with graph.group("Decide what to do"):
+        emphasis = graph.node("GRefinePromptEmphasis", prompt=prompt, phrases=found.phrases, **way.emphasis)
         plan = graph.node(
             "GRefinePlan",
-            perceptual_score=perceptual["score"],
-            alignment_score=alignment["score"],
-            area=mask["area"],
-            worst_region=perceptual["worst_region"],
-            plan=mask["plan"],
+            perceptual_score=found.perceptual_score,
+            alignment_score=found.alignment_score,
+            area=found.area,
+            worst_region=found.worst_region,
+            plan=found.plan,
             emphasized_prompt=emphasis["emphasized_prompt"],
             **way.plan,
         )
+        graph.column()
         conditions = way.encode(graph, models, emphasis["emphasized_prompt"], unwanted)._asdict()
-    with graph.group("5 · Stage 1: redraw what is wrong", new_row=True):
+    with graph.group("Stage 1: redraw what is wrong"):
         redrawn = graph.node(
             "GRefineStage1Inpaint",
             image=image,
-            denoise_mask=mask["denoise_mask"],
-            composite_mask=mask["composite_mask"],
-            model=model,
-            vae=vae,
-            run=plan["run_stage1"],
-            strength=plan["stage1_strength"],
-            steps=plan["stage1_steps"],
+            denoise_mask=found.denoise_mask,
+            composite_mask=found.composite_mask,
+            model=models.model,
+            vae=models.vae,
             quality_model=quality,
-            diagnosis=alignment["diagnosis"],
+            diagnosis=found.diagnosis,
             plan=plan["plan"],
             **conditions,
             **SAMPLING,
@@ -175,27 +205,26 @@ def repair(graph: Graph, image: Output, prompt: Output, models: Models, unwanted
             before=image,
             quality_model=quality,
             prompt=prompt,
-            mask=mask["composite_mask"],
+            mask=found.composite_mask,
         )
-    with graph.group("6 · Stage 2: restore the whole"):
+    with graph.group("Stage 2: restore the whole"):
         caption: dict[str, Any] = {}
+        restorer = models.restorer
         if restorer is None:
             restoring = way.restoring(graph, models, guarded["image"])
             made = graph.node(
-                "GRefineRestorerFromModel", model=restoring, vae=vae, **conditions, **SAMPLING, **way.restorer
+                "GRefineRestorerFromModel", model=restoring, vae=models.vae, **conditions, **SAMPLING, **way.restorer
             )
             restorer = made["restorer"]
+            graph.column()
         else:
             caption["prompt"] = prompt
         restored = graph.node(
             "GRefineStage2Restore",
             image=guarded["image"],
             restorer=restorer,
-            run=plan["run_stage2"],
-            strength=plan["stage2_strength"],
-            steps=plan["stage2_steps"],
             quality_model=quality,
-            diagnosis=alignment["diagnosis"],
+            diagnosis=found.diagnosis,
             plan=plan["plan"],
             **caption,
             **way.stage2,
@@ -210,31 +239,101 @@ def repair(graph: Graph, image: Output, prompt: Output, models: Models, unwanted
             prompt=prompt,
             stage="stage 2",
         )
-    report = {
-        "before": image,
-        "after": final["image"],
-        "quality_model": quality,
-        "prompt": prompt,
-        "emphasized_prompt": emphasis["emphasized_prompt"],
-        "phrases": alignment["phrases"],
-        "perceptual_defects": perceptual["defect_map"],
-        "alignment_defects": alignment["defect_map"],
-        "denoise_mask": mask["denoise_mask"],
-        "plan_reason": plan["reason"],
-        "stage1_guard": guarded["guard_report"],
-        "stage2_guard": final["guard_report"],
-    }
-    return Repaired(final["image"], plan, report)
+    with graph.group("Report"):
+        report = graph.node(
+            "GRefineQualityReport",
+            before=image,
+            after=final["image"],
+            quality_model=quality,
+            prompt=prompt,
+            emphasized_prompt=emphasis["emphasized_prompt"],
+            phrases=found.phrases,
+            perceptual_defects=found.perceptual_defects,
+            alignment_defects=found.alignment_defects,
+            denoise_mask=found.denoise_mask,
+            plan_reason=plan["reason"],
+            stage1_guard=guarded["guard_report"],
+            stage2_guard=final["guard_report"],
+            preview=260,
+        )
+    return Repaired(final["image"], report["sheet"], report["report_json"], plan["reason"])
 
 
-def results(graph: Graph, repaired: Repaired, *, reasons: bool = False) -> None:
-    """What is saved and shown; ``reasons``: the decision on every picture, too."""
-    with graph.group("7 · Result"):
-        prefix = f"{PREFIX}/refined"
-        graph.node("SaveImage", "Refined picture", images=repaired.image, filename_prefix=prefix, height=340)
-        report = graph.node("GRefineQualityReport", **repaired.report, preview=260)
-        graph.column()
-        graph.node("SaveImage", "Report", images=report["sheet"], filename_prefix=f"{PREFIX}/report", height=340)
-        graph.node("PreviewAny", "Report as JSON", source=report["report_json"], height=360)
-        if reasons:
-            graph.node("PreviewAny", "What was decided", source=repaired.plan["reason"], height=200)
+def told(graph: Graph, repaired: Repaired) -> None:
+    """The report as JSON, for whoever runs the workflow by its API."""
+    with graph.group("For programs"):
+        graph.node("PreviewAny", "Report as JSON", source=repaired.report_json, height=360)
+
+
+# Boxes
+
+
+def looking(graph: Graph, images: Output, given: Node) -> tuple[Output, Output, Output]:
+    """What every diagnosis begins with: the picture, its prompt, the quality model."""
+    with graph.group("Picture, prompt, quality model"):
+        image, prompt = one_by_one(graph, images), prompt_of(graph, given["prompt"])
+        return image, prompt, quality_loader(graph, given["clip_name"])
+
+
+def diagnose(
+    graph: Graph,
+    build: Callable[[Graph, Node], Mapping[str, Output]],
+    words: str,
+    images: Mapping[str, Output],
+    **place: Any,
+) -> Node:
+    """The box that looks at pictures; ``build`` adds what is inside and says what it gives."""
+    ports = [Port(name, "IMAGE") for name in images]
+    ports += [Port("clip_name", "COMBO", widget=True), Port("prompt", "STRING", widget=True)]
+    values = {**images, "prompt": words, "clip_name": FILES["quality"]}
+    return add_subgraph(graph, "Diagnose", ports, build, description=_DIAGNOSE, **place, **values)
+
+
+def diagnosis(graph: Graph, given: Node) -> dict[str, Output]:
+    """Inside *Diagnose*, where a repair follows: all that was found goes out as one plan."""
+    return _diagnosis(graph, given["image"], given)
+
+
+def diagnosis_of_two(graph: Graph, given: Node) -> dict[str, Output]:
+    """The same for two pictures, which become a batch."""
+    with graph.group("A batch of two"):
+        batch = graph.node("ImageBatch", "Both as a batch", image1=given["image"], image2=given["another_image"])
+    return _diagnosis(graph, batch["image"], given)
+
+
+def _diagnosis(graph: Graph, images: Output, given: Node) -> dict[str, Output]:
+    image, prompt, quality = looking(graph, images, given)
+    return {"image": image, "quality_model": quality, "plan": find(graph, image, prompt, quality).plan}
+
+
+def refine_box(graph: Graph, diagnosed: Node, models: Models, way: Way, *, reasons: bool, **place: Any) -> Node:
+    """The box that mends; ``reasons``: it gives the decision in words, too."""
+    given = {name: output for name, output in models._asdict().items() if output is not None}
+    kinds = {name: output.node.info["output"][output.slot] for name, output in given.items()}
+    ports = [Port("image", "IMAGE"), Port("quality_model", "GREFINE_QUALITY_MODEL"), Port("plan", "GREFINE_PLAN")]
+    ports += [Port(name, kind) for name, kind in kinds.items()]
+    ports += [Port("negative_prompt", "STRING", widget=True)] if way.negative else []
+    ports += [Port("steps", "INT", widget=True), Port("seed", "INT", widget=True)]
+
+    def inside(inner: Graph, outside: Node) -> dict[str, Output]:
+        found = unpack(inner, outside["image"], outside["quality_model"], outside["plan"])
+        own = Models(**{name: outside[name] for name in given})
+        chosen = _with(way, outside["steps"], outside["seed"])
+        repaired = repair(inner, found, own, outside["negative_prompt"] if way.negative else "", chosen)
+        told(inner, repaired)
+        decided = {"decision": repaired.reason} if reasons else {}
+        return {"report": repaired.report, "image": repaired.image, **decided}
+
+    values: dict[str, Any] = {name: diagnosed[name] for name in ("image", "quality_model", "plan")}
+    values |= {**given, "steps": 20, "seed": 0} | ({"negative_prompt": NEGATIVE} if way.negative else {})
+    return add_subgraph(graph, "Refine", ports, inside, description=_REFINE, **place, **values)
+
+
+def _with(way: Way, steps: Output, seed: Output) -> Way:
+    """The same way, with steps and seed from outside."""
+    return replace(
+        way,
+        stage1={**way.stage1, "seed": seed},
+        plan={**way.plan, "steps": steps},
+        stage2={**way.stage2, "seed": seed},
+    )

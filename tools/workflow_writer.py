@@ -1,7 +1,8 @@
 """Writes one description of a graph in ComfyUI's two formats: the one its editor saves, and the one its queue takes.
 
 The description names nodes, values and links; which inputs a node has, in which order, and which of them are widgets
-comes from a recorded ``/object_info``. Layout: groups from left to right, in them columns, in them nodes from the top.
+comes from a recorded ``/object_info``. Layout: groups from left to right, in them columns, in them nodes from the top;
+or every node where the description puts it (``at``), and the groups around them. Subgraphs: ``workflow_subgraphs.py``.
 """
 
 from __future__ import annotations
@@ -9,17 +10,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import count
+from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
+
+from workflow_models import origin, wanted_files
+
+if TYPE_CHECKING:
+    from workflow_subgraphs import Subgraph
 
 WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 TITLE, ROW, WIDGET_ROW, GAP, PADDING, GROUP_TITLE = 30, 20, 24, 40, 20, 50
 WIDTH, TEXT_HEIGHT = 320, 110
-GROUP_COLOR, NOTE_COLORS = "#3f789e", ("#432", "#653")
+# Notes are as dark as links and code are drawn for, in both of the editor's renderers.
+GROUP_COLOR, NOTE_COLORS = "#3f789e", ("#222", "#000")
 OPTIONAL_SHAPE = 7  # how the editor draws an input that may stay unconnected
 VIRTUAL = ("MarkdownNote",)  # exists in the editor only
-#: What the editor shows first: the picture, the prompt and the notes. Below a scale of some 0.6 it draws no text.
-VIEW = {"scale": 0.8, "offset": [100, 100]}
+#: Ids of what stands in a subgraph for what comes in and what goes out.
+GIVEN, GIVING = -10, -20
+#: The window for which older editors are told what to show; newer ones choose by themselves.
+WINDOW = (1920, 1080)
+FILLED = 0.75
 # Room for what a node shows on itself after it ran (nodes/preview.py).
 SHOWN = {
     "GRefinePQMap": 260,
@@ -53,11 +64,13 @@ class Node:
     position: tuple[int, int] = (0, 0)
     #: Values that linked widgets show (without one, their default).
     shown: dict[str, Any] = field(default_factory=dict)
+    #: What the node stands for, if it is a subgraph.
+    inside: Subgraph | None = None
 
     def __getitem__(self, name: str) -> Output:
         names = [entry.lower().replace(" ", "_") for entry in self.info["output_name"]]
         if name not in names:
-            raise KeyError(f"{self.kind} has no output {name!r}, it has {names}")
+            raise KeyError(f"{self.title or self.kind} has no output {name!r}, it has {names}")
         return Output(self, names.index(name))
 
 
@@ -109,12 +122,17 @@ def default(kind: Any, options: Mapping[str, Any]) -> Any:
 class Graph:
     """A workflow: ``with graph.group("…"): graph.node("LoadImage", image="x.png")``, then ``ui()`` and ``api()``."""
 
-    def __init__(self, name: str, object_info: Mapping[str, Any]) -> None:
-        self.name, self._info = name, object_info
+    def __init__(self, name: str, object_info: Mapping[str, Any], ids: Iterator[int] | None = None) -> None:
+        self.name, self.object_info = name, object_info
+        #: Numbers of nodes: one sequence for a workflow and its subgraphs, for editors renumber what is there twice.
+        self.ids = count(1) if ids is None else ids
         #: By kind of node: values of its widgets other than its own defaults, where none is given.
         self.defaults: Mapping[str, Mapping[str, Any]] = {}
         self.groups: list[Group] = []
         self.nodes: list[Node] = []
+        #: What App Mode asks for, and what it shows: (node, widget), and nodes.
+        self.asked: list[tuple[Node, str]] = []
+        self.shown: list[Node] = []
 
     @contextmanager
     def group(self, title: str, *, new_row: bool = False) -> Iterator[Group]:
@@ -127,29 +145,55 @@ class Graph:
         self.groups[-1].columns.append([])
 
     def node(
-        self, kind: str, title: str = "", *, width: int = WIDTH, height: int = 0, preview: int = 0, **values: Any
+        self,
+        kind: str,
+        title: str = "",
+        *,
+        width: int = WIDTH,
+        height: int = 0,
+        preview: int = 0,
+        at: tuple[int, int] | None = None,
+        **values: Any,
     ) -> Node:
         """A node with its inputs: constants or other nodes' outputs; widgets that are not named keep their defaults.
 
-        ``height`` replaces the computed one, ``preview`` adds room for a picture.
+        ``height`` replaces the computed one, ``preview`` adds room for a picture, ``at`` is its place (left, top).
         """
-        info = self._info[kind]
+        info = self.object_info[kind]
         values = {**self.defaults.get(kind, {}), **values}
         unknown = set(values) - {name for name, _, _ in declared_inputs(info)}
         if unknown:
             raise KeyError(f"{kind} has no inputs {sorted(unknown)}")
-        node = Node(len(self.nodes) + 1, kind, title or info["display_name"], values, info, (width, 0))
-        node.size = (width, (height or self._height(node)) + preview)
-        return self._add(node)
+        node = Node(next(self.ids), kind, title or info["display_name"], values, info, (width, 0))
+        node.size = (width, (height or self.height_of(node)) + preview)
+        return self.add(node, at)
 
-    def note(self, text: str, title: str, *, width: int = WIDTH, height: int = 200) -> Node:
+    def note(
+        self, text: str, title: str, *, width: int = WIDTH, height: int = 200, at: tuple[int, int] | None = None
+    ) -> Node:
         """Words to the user, in Markdown; exists in the editor only."""
         info = {"input": {}, "output": [], "output_name": []}
-        return self._add(Node(len(self.nodes) + 1, "MarkdownNote", title, {"": text}, info, (width, height)))
+        return self.add(Node(next(self.ids), "MarkdownNote", title, {"": text}, info, (width, height)), at)
+
+    def add(self, node: Node, at: tuple[int, int] | None = None) -> Node:
+        """Put a node into the current column, or at a place of its own."""
+        self.nodes.append(node)
+        self.groups[-1].columns[-1].append(node)
+        if at is not None:
+            node.position = at
+            self.groups[-1].bounding = _around(self.groups[-1])
+        return node
+
+    def in_app(self, *asked: tuple[Node, str], shown: tuple[Node, ...]) -> None:
+        """What App Mode shows of the workflow: fields to fill in, then results."""
+        self.asked, self.shown = list(asked), list(shown)
 
     def api(self) -> dict[str, Any]:
-        """The format that ``POST /prompt`` takes."""
-        result = {}
+        """The format that ``POST /prompt`` takes: what is in subgraphs has the ids of both, ``"3:7"``."""
+        return dict(self._queued("", {}))
+
+    def _queued(self, prefix: str, given: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """``prefix`` stands before ids; ``given``: what comes from outside, by name."""
         for node in self.nodes:
             if node.kind in VIRTUAL:
                 continue
@@ -157,13 +201,26 @@ class Graph:
             for name, kind, options in declared_inputs(node.info):
                 value = node.values.get(name)
                 if isinstance(value, Output):
-                    inputs[name] = [str(value.node.id), value.slot]
-                elif value is not None:
+                    value = _queued_link(value, prefix, given)
+                    if value is None:
+                        value = node.shown.get(name)
+                if value is not None:
                     inputs[name] = value
-                elif is_widget(kind, options):
+                elif is_widget(kind, options) and node.inside is None:
                     inputs[name] = default(kind, options)
-            result[str(node.id)] = {"inputs": inputs, "class_type": node.kind, "_meta": {"title": node.title}}
-        return result
+            if node.inside is not None:
+                yield from node.inside.graph._queued(f"{prefix}{node.id}:", inputs)
+            else:
+                meta = {"title": node.title}
+                yield f"{prefix}{node.id}", {"inputs": inputs, "class_type": node.kind, "_meta": meta}
+
+    def definitions(self) -> list[dict[str, Any]]:
+        """The subgraphs of this graph and of those in them, in the editor's format."""
+        found = []
+        for node in self.nodes:
+            if node.inside is not None:
+                found += [node.inside.definition(), *node.inside.graph.definitions()]
+        return found
 
     def ui(self) -> dict[str, Any]:
         """The format that the editor saves."""
@@ -178,10 +235,18 @@ class Graph:
                     kind = value.node.info["output"][value.slot]
                     links.append([socket["link"], value.node.id, value.slot, node.id, slot, kind])
         order = {node.id: place for place, node in enumerate(self._sorted())}
+        definitions = self.definitions()
+        extra: dict[str, Any] = {"ds": self._view()}
+        if self.shown:
+            extra["linearMode"] = False
+            extra["linearData"] = {
+                "inputs": [[str(node.id), name] for node, name in self.asked],
+                "outputs": [str(node.id) for node in self.shown],
+            }
         return {
             "id": str(uuid5(NAMESPACE_URL, f"g-refine/{self.name}")),
             "revision": 0,
-            "last_node_id": len(self.nodes),
+            "last_node_id": self.last_id(),
             "last_link_id": len(links),
             "nodes": [self._ui_node(node, sockets[node.id], links, order[node.id]) for node in self.nodes],
             "links": links,
@@ -190,15 +255,26 @@ class Graph:
                 | {"font_size": 24, "flags": {}}
                 for number, group in enumerate(self.groups, 1)
             ],
+            **({"definitions": {"subgraphs": definitions}} if definitions else {}),
             "config": {},
-            "extra": {"ds": VIEW},
+            "extra": extra,
             "version": 0.4,
         }
 
-    def _add(self, node: Node) -> Node:
-        self.nodes.append(node)
-        self.groups[-1].columns[-1].append(node)
-        return node
+    def last_id(self) -> int:
+        """The largest number of a node of this graph and of its subgraphs."""
+        inner = [node.inside.graph.last_id() for node in self.nodes if node.inside is not None]
+        return max(*inner, *(node.id for node in self.nodes), 0)
+
+    def _view(self) -> dict[str, Any]:
+        """All nodes in the middle of the window, as newer editors choose it themselves."""
+        left = min(node.position[0] for node in self.nodes)
+        top = min(node.position[1] for node in self.nodes) - TITLE
+        width = max(node.position[0] + node.size[0] for node in self.nodes) - left
+        height = max(node.position[1] + node.size[1] for node in self.nodes) - top
+        scale = round(FILLED * min(WINDOW[0] / width, WINDOW[1] / height, 1.5), 3)
+        middle = (WINDOW[0] / scale / 2 - left - width / 2, WINDOW[1] / scale / 2 - top - height / 2)
+        return {"scale": scale, "offset": [round(each) for each in middle]}
 
     def _ui_node(self, node: Node, sockets: list[dict[str, Any]], links: list[list[Any]], order: int) -> dict[str, Any]:
         outputs = []
@@ -215,7 +291,7 @@ class Graph:
             "mode": 0,
             "inputs": sockets,
             "outputs": outputs,
-            "properties": {} if node.kind in VIRTUAL else {"Node name for S&R": node.kind},
+            "properties": _properties(node),
             "widgets_values": _widget_values(node),
         }
         if node.title != node.info.get("display_name"):
@@ -224,7 +300,8 @@ class Graph:
             result |= {"color": NOTE_COLORS[0], "bgcolor": NOTE_COLORS[1]}
         return result
 
-    def _height(self, node: Node) -> int:
+    def height_of(self, node: Node) -> int:
+        """Of a node with its sockets, widgets and what it shows after it ran."""
         widgets = [(kind, options) for _, kind, options in declared_inputs(node.info) if is_widget(kind, options)]
         sockets = len(declared_inputs(node.info)) - len(widgets)
         rows = ROW * max(sockets, len(node.info["output_name"]))
@@ -235,6 +312,8 @@ class Graph:
 
     def _lay_out(self) -> None:
         """Nodes under each other, columns beside each other, groups beside each other until a new row begins."""
+        if any(group.bounding[2] for group in self.groups):
+            return  # everything has a place
         left = top = 0
         row: list[Group] = []
         for group in self.groups:
@@ -270,12 +349,41 @@ class Graph:
         return list(done.values())
 
 
+def _queued_link(value: Output, prefix: str, given: Mapping[str, Any]) -> Any:
+    """What an input is linked to, in the queue's format; None for a subgraph's input that nothing is linked to."""
+    node = value.node
+    if node.id == GIVEN:
+        return given.get(node.info["output_name"][value.slot])
+    if node.inside is not None:
+        return _queued_link(node.inside.source(value.slot), f"{prefix}{node.id}:", {})
+    return [f"{prefix}{node.id}", value.slot]
+
+
+def _around(group: Group) -> tuple[int, int, int, int]:
+    nodes = [node for column in group.columns for node in column]
+    left, top = (min(node.position[axis] for node in nodes) for axis in (0, 1))
+    right, bottom = (max(node.position[axis] + node.size[axis] for node in nodes) for axis in (0, 1))
+    top -= TITLE + GROUP_TITLE - PADDING
+    margin = PADDING // 2
+    return (left - margin, top, right - left + 2 * margin, bottom - top + margin)
+
+
 def _same_height(row: list[Group]) -> int:
     """Stretches the groups of a row to its lowest border, which it returns."""
     height = max(group.bounding[3] for group in row)
     for group in row:
         group.bounding = (*group.bounding[:3], height)
     return row[0].bounding[1] + height
+
+
+def _properties(node: Node) -> dict[str, Any]:
+    """What the editor needs to find the pack of a node, and the files that its widgets name."""
+    if node.kind in VIRTUAL or node.inside is not None:
+        return {}
+    found: dict[str, Any] = {"Node name for S&R": node.kind, **origin(node.kind)}
+    if files := wanted_files(_widget_values(node)):
+        found["models"] = files
+    return found
 
 
 def _sockets(node: Node) -> list[dict[str, Any]]:
@@ -297,6 +405,8 @@ def _sockets(node: Node) -> list[dict[str, Any]]:
 
 
 def _widget_values(node: Node) -> list[Any]:
+    if node.inside is not None:
+        return []  # the nodes inside have them
     if node.kind in VIRTUAL:
         return [node.values[""]]
     values = []

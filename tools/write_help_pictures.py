@@ -30,6 +30,7 @@ SCENES: dict[str, Callable[[], Image.Image]] = {
     "GRefineAQMap": help_scenes.aq_map,
     "GRefineMergeMaps": help_scenes.merge,
     "GRefineBinarizeMap": help_scenes.binarize,
+    "GRefineUnpackPlan": help_scenes.unpack,
     "GRefinePromptEmphasis": help_scenes.emphasis,
     "GRefinePlan": help_scenes.plan,
     "GRefineStage1Inpaint": help_stages.stage1_inpaint,

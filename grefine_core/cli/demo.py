@@ -70,8 +70,8 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--host",
         metavar="FOLDER_OR_URL",
-        help="run the shipped workflow grefine_miniature through the queue of this ComfyUI: a folder, which is started "
-        "for it, or the address of one that runs",
+        help="run the shipped workflow grefine_1_start_here through the queue of this ComfyUI: a folder, which is "
+        "started for it, or the address of one that runs",
     )
     common.add_measure_options(parser)
     options.add_mask_options(parser)

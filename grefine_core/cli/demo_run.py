@@ -130,7 +130,7 @@ def _smaller(picture: Picture) -> tuple[Tensor, Tensor | None]:
     return image, alpha
 
 
-# The choices of the miniature world as inputs of the nodes in the workflow ``grefine_miniature``.
+# The choices of the miniature world as inputs of the nodes in the workflow ``grefine_1_start_here``.
 
 #: By kind of node its inputs, by name.
 Settings = dict[str, dict[str, object]]
@@ -217,7 +217,7 @@ def node_settings(choices: Choices, seed: int = 0, include_style: bool = False) 
 
 #: The folder of the pack, of which this library is a part when it is used from a clone or inside ComfyUI.
 PACK = Path(__file__).resolve().parents[2]
-WORKFLOW = PACK / "workflows" / "api" / "grefine_miniature.json"
+WORKFLOW = PACK / "workflows" / "api" / "grefine_1_start_here.json"
 LOADER = "GRefineLoadMiniature"
 
 

@@ -89,5 +89,5 @@ def barred(split: Split) -> frozenset[Combination]:
 EXAMPLE_INDEX = 74
 
 
-#: The same sample as a file, its prompt in its metadata: the picture of the workflow ``grefine_miniature``.
+#: The same sample as a file, its prompt in its metadata: the picture of the workflow ``grefine_1_start_here``.
 EXAMPLE = Path(__file__).with_name("miniature.png")

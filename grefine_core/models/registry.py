@@ -173,7 +173,7 @@ CLIP = ModelEntry(
     used_for="the quality model (PQ-Map and AQ-Map)",
     licence="MIT",
     source="https://github.com/openai/CLIP",
-    names=("clip-vit-b-16-openai.safetensors", "open_clip_model.safetensors", "ViT-B-16.safetensors"),
+    names=("open_clip_model.safetensors", "clip-vit-b-16-openai.safetensors", "ViT-B-16.safetensors"),
     repository="timm/vit_base_patch16_clip_224.openai",
     file="open_clip_model.safetensors",
     size=598_500_000,
@@ -319,7 +319,7 @@ REGISTRY: tuple[ModelEntry, ...] = (
         part="inpainting-unet",
         title="SDXL inpainting 0.1, UNet (half precision)",
         used_for="Stage-1 (ComfyUI: models/diffusion_models; diffusers: folder unet)",
-        names=("sdxl-inpainting-unet.fp16.safetensors",),
+        names=("diffusion_pytorch_model.fp16.safetensors", "sdxl-inpainting-unet.fp16.safetensors"),
         file="unet/diffusion_pytorch_model.fp16.safetensors",
         size=5_140_000_000,
         folder="diffusion_models",
@@ -378,10 +378,10 @@ def entry_of(name: str) -> ModelEntry:
 
 # Which known files each of the shipped workflows asks for, by their ids in the registry.
 
-_SDXL = ("sdxl-inpainting-unet", "sdxl-text-encoder-l", "sdxl-text-encoder-g", "sdxl-vae")
+_SDXL = ("sdxl-inpainting-unet", "sdxl-base")
 
 NEEDED: dict[str, tuple[str, ...]] = {
-    "grefine_miniature": (),
+    "grefine_1_start_here": (),
     "grefine_score_only": (CLIP.id,),
     "grefine_maps_only": (CLIP.id,),
     "grefine_ordinary_checkpoint": (CLIP.id,),
@@ -392,6 +392,8 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "grefine_flux_fill": (CLIP.id, "flux-fill", "flux-clip-l", "flux-t5xxl", "flux-vae"),
     "grefine_score_gated_batch": (CLIP.id,),
 }
+#: Names that workflows had before.
+_FORMER = {"miniature": "grefine_1_start_here"}
 #: What a user brings himself.
 OWN: dict[str, str] = {
     "grefine_ordinary_checkpoint": "any checkpoint of yours, in models/checkpoints",
@@ -419,6 +421,7 @@ def own_of(workflow: str) -> str | None:
 
 def _name(workflow: str) -> str:
     name = workflow.removesuffix(".json")
+    name = _FORMER.get(name.removeprefix("grefine_"), name)
     for known in NEEDED:
         if name in (known, known.removeprefix("grefine_")):
             return known

@@ -5,12 +5,13 @@
 - an SD 1.5 checkpoint for CheckpointLoaderSimple: shallow UNet, TAESD, the text encoder at its full size; the same with
   nine channels.
 
-They are written under the names that the shipped workflows ask for.
+They are written under the names that the shipped workflows ask for; the VAE stands for that of an SDXL checkpoint,
+which the host loads in one size only.
 """
 
 from __future__ import annotations
 
-UNET_FILE = "diffusion_models/sdxl-inpainting-unet.fp16.safetensors"
+UNET_FILE = "diffusion_models/diffusion_pytorch_model.fp16.safetensors"
 VAE_FILE = "vae/sdxl-vae.fp16.safetensors"
 CHECKPOINT_FILE = "checkpoints/your_checkpoint.safetensors"
 INPAINTING_FILE = "checkpoints/sd-v1-5-inpainting.safetensors"

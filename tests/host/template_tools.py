@@ -30,7 +30,7 @@ def put_quality_model(server: HostServer, scratch: Path) -> Path:
     folder = server.models_dir / "grefine"
     folder.mkdir(exist_ok=True)
     for name, to in (("clip.safetensors", "safetensors"), ("clip.json", "json")):
-        shutil.copyfile(quality / name, folder / f"clip-vit-b-16-openai.{to}")
+        shutil.copyfile(quality / name, folder / f"open_clip_model.{to}")
     shutil.copyfile(quality / "pq_embeddings.safetensors", folder / EMBEDDINGS)
     return folder
 
@@ -55,7 +55,7 @@ def of(graph: dict[str, Any], kind: str, title: str = "") -> str:
 def shipped(name: str, picture: str) -> dict[str, Any]:
     """A shipped API file with the picture, and embeddings of the stand-in's width."""
     graph = json.loads((WORKFLOWS / "api" / f"{name}.json").read_text(encoding="utf-8"))
-    graph = set_input(graph, of(graph, "LoadImage"), "image", picture)
+    graph = set_input(graph, of(graph, "LoadImage", "Picture"), "image", picture)
     return set_input(graph, of(graph, "GRefineLoadQualityModel"), "embeddings", EMBEDDINGS)
 
 
@@ -73,6 +73,18 @@ def replaced(graph: dict[str, Any], loader: str, double: str, **inputs: Any) -> 
     node = of(graph, loader)
     title = graph[node].get("_meta", {}).get("title", "")
     return {**graph, node: {"class_type": double, "inputs": inputs, "_meta": {"title": title}}}
+
+
+def with_parts(graph: dict[str, Any], title: str, parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """The graph with a node for each output of a checkpoint loader, (class_type, inputs), in its place."""
+    graph = copy.deepcopy(graph)
+    loader = of(graph, "CheckpointLoaderSimple", title)
+    del graph[loader]
+    for node in graph.values():
+        for name, value in node["inputs"].items():
+            if isinstance(value, list) and value[0] == loader:
+                node["inputs"][name] = [f"part {value[1]}", 0]
+    return graph | {f"part {slot}": part for slot, part in enumerate(parts) if part}
 
 
 def with_a_part_to_redraw(graph: dict[str, Any]) -> dict[str, Any]:

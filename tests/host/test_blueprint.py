@@ -11,7 +11,7 @@ from grefine_core.comfyui.host_api import HostUnreachableError
 from grefine_core.miniature.world import EXAMPLE
 from grefine_core.pictures import load_picture
 
-from ..workflows.blueprint import expand
+from ..workflows.subgraphs import expand
 from .template_tools import ROOT, of
 
 FILE = ROOT / "subgraphs" / "G-Refine.json"

@@ -15,7 +15,7 @@ from grefine_core.comfyui.workflow import read_workflow
 from .client import HostClient
 from .server import PACK
 
-WORKFLOW = PACK / "workflows" / "api" / "grefine_miniature.json"
+WORKFLOW = PACK / "workflows" / "api" / "grefine_1_start_here.json"
 PROMPTS = ("a red circle on grass", "a blue star beside a black ring", "two cups on sand", "a striped tree, 8k", "")
 #: Everything runs: both stages, on the worst fifth of the picture, whatever the scores.
 FORCED = {

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image, ImageFilter
 
 from grefine_core.comfyui.workflow import set_input
 
 from .generated import INPAINTING_FILE, code
 from .stage_tools import STAGE1, Bench, box, noise
 from .template_tools import (
+    PICTURE,
     SIZE,
     kinds,
     of,
@@ -119,6 +121,9 @@ def test_flux_fill_sees_nothing_of_what_is_hidden(host_server, client):
 def batch(client, files) -> dict[str, Any]:
     """The template for batches on the small checkpoint, with everything shown that a test wants to see."""
     graph = shipped("grefine_score_gated_batch", put_photograph(client, (96, 64), "coffee_even.png"))
+    soft = Image.open(PICTURE).convert("RGB").resize((96, 64)).filter(ImageFilter.GaussianBlur(3.0))
+    other = client.put_image(np.asarray(soft), "coffee_soft.png")
+    graph = set_input(graph, of(graph, "LoadImage", "Another picture"), "image", other)
     graph = set_input(graph, of(graph, "CheckpointLoaderSimple"), "ckpt_name", INPAINTING_FILE.split("/")[1])
     graph = set_input(graph, of(graph, "GRefineStage1Inpaint"), "min_side", 64)
     return with_stages(with_a_part_to_redraw(with_bars(graph, 0.0, 4)))

@@ -25,6 +25,7 @@ from .template_tools import (
     shipped,
     with_a_part_to_redraw,
     with_bars,
+    with_parts,
     with_previews,
 )
 
@@ -45,15 +46,12 @@ def quality(host_server, tmp_path_factory):
 def template(picture: str, bar: float) -> dict[str, Any]:
     """The shipped template with tiny models; the checkpoint's three outputs come from three doubles."""
     graph = replaced(shipped("grefine_sdxl_supir", picture), "ModelPatchLoader", "GRefineTinySUPIR")
-    loader = of(graph, "CheckpointLoaderSimple")
-    del graph[loader]
-    for node in graph.values():
-        for name, value in node["inputs"].items():
-            if isinstance(value, list) and value[0] == loader:
-                node["inputs"][name] = [("model", "clip", "vae")[value[1]], 0]
-    graph["model"] = {"class_type": "GRefineTinyUNet", "inputs": {"kind": "sdxl"}}
-    graph["clip"] = {"class_type": "GRefineTinyTextEncoder", "inputs": {"kind": "sdxl", "width": "tiny"}}
-    graph["vae"] = {"class_type": "GRefineTinyVAE", "inputs": {}}
+    parts = [
+        {"class_type": "GRefineTinyUNet", "inputs": {"kind": "sdxl"}},
+        {"class_type": "GRefineTinyTextEncoder", "inputs": {"kind": "sdxl", "width": "tiny"}},
+        {"class_type": "GRefineTinyVAE", "inputs": {}},
+    ]
+    graph = with_parts(graph, "Checkpoint", parts)
     graph = set_input(graph, of(graph, "GRefineStage1Inpaint"), "native_side", 64)
     graph = with_previews(with_a_part_to_redraw(with_bars(graph, bar, 4)))
     graph["restored"] = {"class_type": "PreviewImage", "inputs": {"images": [of(graph, "GRefineStage2Restore"), 0]}}

@@ -13,14 +13,28 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def place(pack):
-    return pack("nodes.example").place_example
+    return pack("nodes.example").place_examples
 
 
 def test_the_picture_that_the_template_names_is_placed(place, pack, tmp_path):
     place(tmp_path / "input", tmp_path / "user" / "memory")
-    graph = json.loads((ROOT / "workflows" / "api" / "grefine_miniature.json").read_text(encoding="utf-8"))
-    (name,) = (node["inputs"]["image"] for node in graph.values() if node["class_type"] == "LoadImage")
-    assert (tmp_path / "input" / name).read_bytes() == pack("grefine_core.miniature.world").EXAMPLE.read_bytes()
+    examples = pack("grefine_core.examples").EXAMPLES
+    used = set()
+    for path in (ROOT / "workflows" / "api").glob("*.json"):
+        graph = json.loads(path.read_text(encoding="utf-8"))
+        used |= {node["inputs"]["image"] for node in graph.values() if node["class_type"] == "LoadImage"}
+    assert used == set(examples)
+    for name, example in examples.items():
+        assert (tmp_path / "input" / name).read_bytes() == example.read_bytes()
+
+
+def test_who_deleted_the_picture_of_an_earlier_release_does_not_get_it_again(place, pack, tmp_path):
+    """It kept the folder and not the file; the newer picture comes all the same."""
+    folder, memory = tmp_path / "input", tmp_path / "memory"
+    memory.write_text(f"{folder.resolve()}\n", encoding="utf-8")
+    place(folder, memory)
+    examples = pack("grefine_core.examples")
+    assert {path.name for path in folder.iterdir()} == set(examples.EXAMPLES) - {examples.MINIATURE}
 
 
 def test_a_users_own_file_stays(place, pack, tmp_path):

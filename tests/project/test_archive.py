@@ -80,7 +80,7 @@ def test_every_page_has_its_picture(unpacked):
 
 def test_the_command_line_runs_from_the_folder(unpacked):
     """As the page of models says: nothing installed, in the pack's folder."""
-    command = [sys.executable, "-m", "grefine_core.cli", "models", "list", "--for", "grefine_miniature", "--json"]
+    command = [sys.executable, "-m", "grefine_core.cli", "models", "list", "--for", "grefine_1_start_here", "--json"]
     done = subprocess.run(command, cwd=unpacked, capture_output=True, text=True, check=False, env=_environment())
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == []

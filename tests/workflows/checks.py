@@ -1,7 +1,7 @@
 """What is wrong with a workflow file, found without a host: against a recorded ``/object_info``.
 
 Written independently of the script that builds the files. An empty list of choices in the record (model files, the
-host's samplers) stands for any value.
+host's samplers) stands for any value. Subgraphs: ``subgraphs.py``.
 """
 
 from __future__ import annotations
@@ -85,7 +85,10 @@ def api_problems(workflow: Info, info: Info) -> list[str]:
 
 
 def ui_problems(workflow: Info, info: Info) -> list[str]:
-    """Everything wrong with a workflow in the editor's format: counts, types, ids, layout."""
+    """Everything wrong with a graph in the editor's format: counts, types, ids, layout; not what is in its subgraphs.
+
+    ``info`` has its subgraphs, too, as ``subgraphs.declared`` gives them.
+    """
     nodes = {node["id"]: node for node in workflow["nodes"]}
     found = [] if len(nodes) == len(workflow["nodes"]) else ["two nodes have the same id"]
     if max(nodes) > workflow["last_node_id"]:
@@ -101,26 +104,19 @@ def ui_problems(workflow: Info, info: Info) -> list[str]:
     return [*found, *_link_problems(workflow, nodes), *_layout_problems(workflow)]
 
 
-def to_api(workflow: Info, info: Info) -> Info:
-    """The editor's format as the editor itself would queue it: id -> (class_type, inputs)."""
-    links = {link[0]: [str(link[1]), link[2]] for link in workflow["links"]}
-    result = {}
-    for node in workflow["nodes"]:
-        if node["type"] in VIRTUAL:
-            continue
-        values, inputs = list(node["widgets_values"]), {}
-        for name, (kind, options, _) in inputs_of(info[node["type"]]).items():
-            if takes_value(kind, options):
-                inputs[name] = values.pop(0)
-                if kind == "INT" and (name in ("seed", "noise_seed") or options.get("control_after_generate")):
-                    values.pop(0)
-                if options.get("image_upload"):
-                    values.pop(0)
-        for socket in node["inputs"]:
-            if socket["link"] is not None:
-                inputs[socket["name"]] = links[socket["link"]]
-        result[str(node["id"])] = (node["type"], inputs)
-    return result
+def widget_values(node: Info, info: Info) -> Info:
+    """The values of a node's fields by their names; those of a subgraph are in the nodes inside."""
+    if info[node["type"]].get("subgraph"):
+        return {}
+    values, named = list(node["widgets_values"]), {}
+    for name, (kind, options, _) in inputs_of(info[node["type"]]).items():
+        if takes_value(kind, options):
+            named[name] = values.pop(0)
+            if kind == "INT" and (name in ("seed", "noise_seed") or options.get("control_after_generate")):
+                values.pop(0)
+            if options.get("image_upload"):
+                values.pop(0)
+    return named
 
 
 def _socket_problems(node: Info, node_info: Info) -> Iterator[str]:
@@ -153,6 +149,10 @@ def _socket_problems(node: Info, node_info: Info) -> Iterator[str]:
 def _widget_problems(node: Info, node_info: Info) -> Iterator[str]:
     """``widgets_values`` goes by position: a value too many shifts all that follow."""
     label, values = f"{node['id']} {node['type']}", list(node["widgets_values"])
+    if node_info.get("subgraph"):
+        if values:
+            yield f"{label}: has values of its own, which are those of the nodes inside"
+        return
     for name, (kind, options, _) in inputs_of(node_info).items():
         if not takes_value(kind, options):
             continue
@@ -200,7 +200,7 @@ def _layout_problems(workflow: Info) -> Iterator[str]:
         for other, *its in boxes[:number]:
             if overlap(box, its):
                 yield f"{label} lies over {other}"
-        if sum(inside(box, group["bounding"]) for group in workflow["groups"]) != 1:
+        if workflow["groups"] and sum(inside(box, group["bounding"]) for group in workflow["groups"]) != 1:
             yield f"{label} lies in no group, or across its border"
     for number, group in enumerate(workflow["groups"]):
         if any(overlap(group["bounding"], other["bounding"]) for other in workflow["groups"][:number]):

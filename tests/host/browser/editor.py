@@ -200,7 +200,8 @@ class Editor:
     def unknown_nodes(self) -> list[str]:
         """Kinds of nodes that the editor does not know."""
         return self.page.evaluate(
-            "() => app.graph.nodes.map(n => n.type).filter(t => !(t in LiteGraph.registered_node_types))"
+            "() => app.graph.nodes.filter(n => !n.subgraph).map(n => n.type)"
+            ".filter(t => !(t in LiteGraph.registered_node_types))"
         )
 
     def of(self, kind: str, title: str = "") -> int:
@@ -239,7 +240,7 @@ class Editor:
         """Move the canvas so that these nodes (or all) fill the window, and have it drawn."""
         self.page.evaluate(
             """([wanted, margin]) => {
-                const nodes = app.graph.nodes.filter(n => !wanted.length || wanted.includes(Number(n.id)))
+                const nodes = app.graph.nodes.filter(n => !wanted.length || wanted.map(String).includes(String(n.id)))
                 const left = Math.min(...nodes.map(n => n.pos[0])) - margin
                 const top = Math.min(...nodes.map(n => n.pos[1])) - 30 - margin
                 const right = Math.max(...nodes.map(n => n.pos[0] + n.size[0])) + margin

@@ -1,0 +1,88 @@
+"""How a workflow file looks when it is opened: boxes, links as the editor draws them, and what crosses what.
+
+The editor's own geometry, in graph units: a title bar over each node, slots in rows from its top, links as cubic curves
+whose handles reach out by a quarter of the ends' distance. Nodes 2.0 draws the same within a few pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+TITLE, ROW = 30, 20
+STEPS = 60
+#: A box whose border a link only touches is not crossed.
+TOUCH = 1.0
+
+
+class Box(NamedTuple):
+    """A node with its title bar."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+def box(node: dict[str, Any]) -> Box:
+    x, y = node["pos"]
+    return Box(x, y - TITLE, x + node["size"][0], y + node["size"][1])
+
+
+def overlaps(workflow: dict[str, Any]) -> list[tuple[int, int]]:
+    """Ids of nodes that lie over each other."""
+    boxes = [(node["id"], box(node)) for node in workflow["nodes"]]
+    return [
+        (one, other)
+        for number, (one, a) in enumerate(boxes)
+        for other, b in boxes[:number]
+        if a.left < b.right and b.left < a.right and a.top < b.bottom and b.top < a.bottom
+    ]
+
+
+def crossings(workflow: dict[str, Any]) -> list[tuple[int, int]]:
+    """(link, node) where a link runs over a node that is none of its ends."""
+    nodes = {node["id"]: node for node in workflow["nodes"]}
+    found = []
+    for number, source, slot, target, place, _ in workflow["links"]:
+        points = list(curve(_output(nodes[source], slot), _input(nodes[target], place)))
+        for key, node in nodes.items():
+            if key not in (source, target) and any(_inside(point, box(node)) for point in points):
+                found.append((number, key))
+    return found
+
+
+def size(workflow: dict[str, Any]) -> tuple[float, float]:
+    """Width and height of all nodes together."""
+    boxes = [box(node) for node in workflow["nodes"]]
+    return (
+        max(each.right for each in boxes) - min(each.left for each in boxes),
+        max(each.bottom for each in boxes) - min(each.top for each in boxes),
+    )
+
+
+def curve(start: tuple[float, float], end: tuple[float, float]) -> Iterator[tuple[float, float]]:
+    reach = 0.25 * math.dist(start, end)
+    across = (start[0], start[0] + reach, end[0] - reach, end[0])
+    down = (start[1], start[1], end[1], end[1])
+    for step in range(STEPS + 1):
+        t = step / STEPS
+        weights = ((1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3)
+        yield (
+            sum(w * x for w, x in zip(weights, across, strict=True)),
+            sum(w * y for w, y in zip(weights, down, strict=True)),
+        )
+
+
+def _output(node: dict[str, Any], slot: int) -> tuple[float, float]:
+    return node["pos"][0] + node["size"][0], node["pos"][1] + (slot + 0.7) * ROW
+
+
+def _input(node: dict[str, Any], slot: int) -> tuple[float, float]:
+    return node["pos"][0], node["pos"][1] + (slot + 0.7) * ROW
+
+
+def _inside(point: tuple[float, float], area: Box) -> bool:
+    x, y = point
+    return area.left + TOUCH < x < area.right - TOUCH and area.top + TOUCH < y < area.bottom - TOUCH
