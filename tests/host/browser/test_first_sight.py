@@ -35,11 +35,12 @@ SEEN = """() => {
     })
     const links = [...app.graph.links.values()].map(link => {
         const from = app.graph.getNodeById(link.origin_id), to = app.graph.getNodeById(link.target_id)
-        return [Number(link.id), Number(from.id), Number(to.id), [...from.getOutputPos(link.origin_slot)], [...to.getInputPos(link.target_slot)]]
+        const ends = [[...from.getOutputPos(link.origin_slot)], [...to.getInputPos(link.target_slot)]]
+        return [Number(link.id), Number(from.id), Number(to.id), ...ends]
     })
     const texts = [...document.querySelectorAll("textarea, .comfy-markdown p, .tiptap p, [data-node-id] p")]
-    const inside = texts.filter(e => e.offsetWidth && e.getBoundingClientRect().width && (vue ? e.closest("[data-node-id]")
-        : e.closest(".dom-widget, .comfy-markdown, #graph-canvas-container") || e.matches(".comfy-multiline-input")))
+    const holder = vue ? "[data-node-id]" : ".dom-widget, .comfy-markdown, .comfy-multiline-input"
+    const inside = texts.filter(e => e.getBoundingClientRect().width && e.closest(holder))
     const letters = inside.map(e => {
         const drawn = e.getBoundingClientRect().height / e.offsetHeight
         return [e.textContent.slice(0, 30) || e.value, parseFloat(getComputedStyle(e).fontSize) * drawn]
