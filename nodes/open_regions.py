@@ -214,7 +214,7 @@ class GRefineSplitRegions(io.ComfyNode):
             crop_size=inputs.choice(inputs.single(crop_size, "crop_size"), "crop_size", CROP_SIZES),
             context=inputs.number(inputs.single(context, "context"), "context", *_CONTEXT),
         )
-        if inputs.given(regions):
+        if regions is not None:  # connected, though it may hold nothing: of pictures that passed untouched
             found = _handles(regions, pictures)
         else:
             found = _planned(
