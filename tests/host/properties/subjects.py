@@ -329,7 +329,7 @@ class Subjects:
             "cfg": _listed(give.number(-1.0, 100.0)),
             "crop_size": _listed(give.choice(("source", "native"))),
             "min_side": _listed(Given(16) if give.pick((True, False)) else give.number(16, 128, whole=True)),
-            "native_side": _listed(Given(64) if give.pick((True, False)) else give.number(0, 128, whole=True)),
+            "native_side": _listed(Given(64) if give.pick((True, False)) else _own(give.number(0, 128, whole=True))),
             "context": _listed(give.number(0.0, 4.0)),
             "color_match": _listed(give.flag()),
         }
@@ -533,6 +533,11 @@ def painted(given: Given) -> bool:
 def _listed(given: Given) -> Given:
     """As nodes that take lists receive it. A list of none is an input that is not connected."""
     return Given([given.value], given.fine, given.shape)
+
+
+def _own(side: Given) -> Given:
+    """Not the model's own resolution, 0: it is larger than the pictures of these cases."""
+    return Given(64) if side.fine and side.value == 0 else side
 
 
 def _few(steps: Given) -> Given:
