@@ -13,8 +13,8 @@ from torch import Tensor
 from ..grefine_core.alignment.results import PhraseQuality
 from ..grefine_core.diagnosis import Diagnosis
 from ..grefine_core.errors import InputError
+from ..grefine_core.instructions import instruct
 from ..grefine_core.plan import RepairPlan
-from ..grefine_core.prompt.instructions import instruct
 from ..grefine_core.refine.crops import CropOptions, CropSizes, RegionCrop, Regions
 from ..grefine_core.refine.open_regions import cut_regions, diagnosis_of, merge_regions, open_regions
 from . import families, inputs, latents, preview
@@ -214,7 +214,7 @@ class GRefineSplitRegions(io.ComfyNode):
             crop_size=inputs.choice(inputs.single(crop_size, "crop_size"), "crop_size", CROP_SIZES),
             context=inputs.number(inputs.single(context, "context"), "context", *_CONTEXT),
         )
-        if inputs.given(regions):
+        if regions is not None:  # connected, though it may hold nothing: of pictures that passed untouched
             found = _handles(regions, pictures)
         else:
             found = _planned(

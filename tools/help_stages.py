@@ -17,9 +17,9 @@ from torch import Tensor
 
 from grefine_core import assess
 from grefine_core.diagnosis import diagnose_pictures
+from grefine_core.instructions import instruct
 from grefine_core.miniature.loading import load_choices, load_miniature_inpainter
 from grefine_core.pictures import load_picture
-from grefine_core.prompt.instructions import instruct
 from grefine_core.refine import guard, refine, stage1, stage2
 from grefine_core.refine.color import adain_color, wavelet_color
 from grefine_core.refine.crops import CropSizes

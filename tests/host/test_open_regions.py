@@ -145,6 +145,14 @@ def test_the_crops_of_stage_1_once_more(bench):
     assert np.abs(result[mask > 0] - (1.0 - color(GREEN))).max() < 2e-3
 
 
+def test_a_picture_that_stage_1_left_alone_has_no_crops(bench):
+    image = noise(1, 64, 192)
+    bench.stage1_graph(image, np.zeros((1, 64, 192), np.float32), bench.models())
+    bench.add("split", "GRefineSplitRegions", image=["stage", 0], regions=["stage", 3], **SPLIT)
+    result = merged(bench, ["stage", 0], bench.add("between", "ImageInvert", image=["split", 0]))
+    assert np.array_equal(result, image)
+
+
 def test_another_number_of_crops_is_a_clear_error(bench):
     image = noise(1, 64, 192)
     picture = split(bench, image, two_regions(64, 192))

@@ -20,7 +20,7 @@ LAYERS = (
     ("pixels", "metadata", "pictures", "tables", "comfyui", "models"),
     ("prompt",),
     ("clip", "perceptual", "alignment", "imagereward", "calibration"),
-    ("diagnosis", "masks", "plan", "regions", "report"),
+    ("diagnosis", "instructions", "masks", "plan", "regions", "report"),
     ("refine",),
     ("engines",),
     ("miniature",),

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from . import open_regions
 from .giving import Given, Giver
 from .judging import is_image, is_mask, is_score, judge
 
@@ -325,10 +326,10 @@ class Subjects:
             if not fits and image.fine and painted(mask):
                 clash.append(name)
         given |= {
-            "cfg": _listed(give.number(0.0, 100.0)),
+            "cfg": _listed(give.number(-1.0, 100.0)),
             "crop_size": _listed(give.choice(("source", "native"))),
             "min_side": _listed(Given(16) if give.pick((True, False)) else give.number(16, 128, whole=True)),
-            "native_side": _listed(Given(64) if give.pick((True, False)) else give.number(64, 128, whole=True)),
+            "native_side": _listed(Given(64) if give.pick((True, False)) else _own(give.number(0, 128, whole=True))),
             "context": _listed(give.number(0.0, 4.0)),
             "color_match": _listed(give.flag()),
         }
@@ -396,8 +397,9 @@ class Subjects:
             "vae": Given(self.models.vae),
             "positive": give.one_of(self.conditioning, (None, "text", 5, [], [1])),
             "negative": give.one_of(self.conditioning, (None, "text", 5, [], [1])),
-            "cfg": give.number(0.0, 100.0),
-            "sampler_name": give.choice(("euler", "dpmpp_2m", "heun")),
+            "cfg": give.number(-1.0, 100.0),
+            "guidance": give.number(-1.0, 100.0),
+            "sampler_name": give.choice(("auto", "euler", "dpmpp_2m", "heun")),
             "scheduler": give.choice(("normal", "karras")),
             "tile_size": give.number(64, 8192, whole=True),
         }
@@ -508,6 +510,9 @@ CASES = {
     "GRefinePromptEmphasis": Subjects.emphasis,
     "GRefinePlan": Subjects.plan,
     "GRefineStage1Inpaint": Subjects.stage1,
+    "GRefineSplitRegions": open_regions.split,
+    "GRefineMergeRegions": open_regions.merge,
+    "GRefineRepairInstruction": open_regions.instruction,
     "GRefineLoadInpaintPipeline": Subjects.pipeline_files,
     "GRefineStage1InpaintDiffusers": Subjects.stage1_diffusers,
     "GRefineLoadPASD": Subjects.pasd_files,
@@ -528,6 +533,11 @@ def painted(given: Given) -> bool:
 def _listed(given: Given) -> Given:
     """As nodes that take lists receive it. A list of none is an input that is not connected."""
     return Given([given.value], given.fine, given.shape)
+
+
+def _own(side: Given) -> Given:
+    """Not the model's own resolution, 0: it is larger than the pictures of these cases."""
+    return Given(64) if side.fine and side.value == 0 else side
 
 
 def _few(steps: Given) -> Given:

@@ -10,7 +10,7 @@ import pytest
 
 from grefine_core.alignment.results import PhraseQuality
 from grefine_core.diagnosis import Diagnosis
-from grefine_core.prompt.instructions import TEMPLATES, instruct, sentences
+from grefine_core.instructions import TEMPLATES, instruct, sentences
 from grefine_core.prompt.syntax import parse_prompt
 
 SYNTAX = Path(__file__).resolve().parents[1] / "data" / "syntax"

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..alignment.results import PhraseQuality
-    from ..diagnosis import Diagnosis
-    from .syntax.tree import Phrase, Word
+    from .alignment.results import PhraseQuality
+    from .diagnosis import Diagnosis
+    from .prompt.syntax.tree import Phrase, Word
 
 #: The sentence for every kind of defect.
 TEMPLATES: Mapping[str, str] = {
