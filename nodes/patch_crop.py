@@ -189,10 +189,10 @@ class _Patches:
         """A guiding latent of the whole picture, of which a last cell that is not full may be missing."""
         window, cell = self.window, self.cell
         size, plane = window.place.size, (latent.shape[-2], latent.shape[-1])
-        own = window.own(latent, f"{self.name}: {_SUPIR}, pictures")
+        own = window.own(latent, f"{self.name}: SUPIR, pictures")
         if not grid_of(size, plane, cell):
             raise InputError(
-                f"{self.name}: {_SUPIR} was given a picture of about {plane[1] * cell}×{plane[0] * cell}, the one to "
+                f"{self.name}: SUPIR was given a picture of about {plane[1] * cell}×{plane[0] * cell}, the one to "
                 f"work on has {size[1]}×{size[0]}. Connect the picture that goes into the stage to its `image`."
             )
         grid = (window.size[0] // cell, window.size[1] // cell)
