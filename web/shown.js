@@ -5,7 +5,7 @@ import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 
 const NAME = "grefine_shown";
-const MOST = 300; // pixels; what is longer scrolls
+const MOST = 300; // pixels, with the margins; what is longer scrolls
 const PICTURE = 170; // pixels, the height of a picture
 const MARGIN = 10; // pixels that the editor leaves around an element, on each side
 const COLORS = { good: "#56c080", warn: "#ffba49", bad: "#f06258", faint: "#8a919e" };
@@ -120,7 +120,7 @@ function measure(element, width) {
   document.body.append(copy);
   const height = copy.offsetHeight;
   copy.remove();
-  return Math.min(MOST, height);
+  return Math.min(MOST - 2 * MARGIN, height);
 }
 
 const drawn = new WeakMap(); // node -> its cards as text: what is there already keeps its place and its slider

@@ -119,7 +119,7 @@ class Editor:
         )
 
     def new_workflow(self) -> int:
-        """A further tab of the editor's own, with an empty graph; the place of the one that was open, for ``switch``."""
+        """A further tab of the editor's own, empty; returns the place of the one that was open, for ``switch``."""
         place = self.page.evaluate(
             "() => { const all = app.extensionManager.workflow;"
             "return all.openWorkflows.findIndex(one => one.path === all.activeWorkflow.path) }"
