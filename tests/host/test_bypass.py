@@ -44,7 +44,7 @@ DOUBLES: dict[str, dict[tuple[str, int], tuple[str, dict[str, Any]]]] = {
     "grefine_sdxl_inpainting": SDXL,
     "grefine_sdxl_inpainting_pasd": SDXL,
     "grefine_flux_fill": FLUX,
-    "grefine_miniature": {},
+    "grefine_1_start_here": {},
     "grefine_maps_only": {},
     "grefine_score_only": {},
 }

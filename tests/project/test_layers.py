@@ -23,7 +23,7 @@ LAYERS = (
     ("diagnosis", "instructions", "masks", "plan", "regions", "report"),
     ("refine",),
     ("engines",),
-    ("miniature",),
+    ("miniature", "examples"),
     ("cli",),
 )
 HEIGHT = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .checks import VIRTUAL, Info, choices_of, inputs_of, takes_value, to_api
+from .checks import VIRTUAL, Info, choices_of, inputs_of, takes_value, widget_values
 
 MUTED, BYPASSED = 2, 4
 MODES = {"muted": MUTED, "bypassed": BYPASSED}
@@ -76,7 +76,7 @@ class Graph:
                 order = sorted(declared, key=lambda name: takes_value(*declared[name][:2]))
                 inputs = [_Input(name, _kind(*declared[name][:2]), ends.get(name)) for name in order]
                 outputs = list(self._info[node["type"]]["output"])
-                ((_, values),) = to_api({"nodes": [{**node, "inputs": []}], "links": []}, self._info).values()
+                values = widget_values(node, self._info)
             else:
                 inputs = [_Input(each["name"], each["type"], each.get("link")) for each in node["inputs"]]
                 outputs, values = [each["type"] for each in node["outputs"]], {}

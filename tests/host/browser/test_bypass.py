@@ -59,11 +59,11 @@ def compare(editor: Any, name: str, together: int, own: bool) -> None:
 
 
 def test_one_node(editor):
-    compare(editor, "grefine_miniature", 1, own=False)
+    compare(editor, "grefine_1_start_here", 1, own=False)
 
 
 def test_two_nodes(editor):
-    compare(editor, "grefine_miniature", 2, own=True)
+    compare(editor, "grefine_1_start_here", 2, own=True)
 
 
 @pytest.mark.slow
