@@ -16,6 +16,7 @@ import pytest
 from ...tooling import tool
 from ...workflows.checks import VIRTUAL
 from ...workflows.saved_checks import FOLDER, names, saved_files
+from ...workflows.test_files import all_nodes
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -48,7 +49,7 @@ def of_then(nodes: dict[str, Any]) -> dict[str, Any]:
 def unknown(editor) -> Callable[[dict[str, Any]], set[str]]:
     """The kinds of nodes of a workflow that this host has not."""
     known = set(editor.get("/object_info")) | VIRTUAL
-    return lambda workflow: {node["type"] for node in workflow["nodes"]} - known
+    return lambda workflow: {node["type"] for node in all_nodes(workflow)} - known
 
 
 @pytest.mark.skipif(not os.environ.get("GREFINE_RECORD_SAVED"), reason="set GREFINE_RECORD_SAVED=1 to record")
