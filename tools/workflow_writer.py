@@ -39,7 +39,8 @@ SHOWN = {
     "GRefinePlan": 120,
     "GRefinePromptEmphasis": 70,
     "GRefineNoHarmGuard": 80,
-    "GRefineQualityReport": 170,
+    "GRefineQualityReport": 300,
+    "GRefineLoadQualityModel": 60,
 }
 
 
