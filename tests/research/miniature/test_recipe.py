@@ -16,7 +16,7 @@ from ...tiny_models.miniature import write_miniature_models
 
 
 @pytest.mark.parametrize("start", [None, Path("given")])
-@pytest.mark.parametrize("world", WORLDS.values(), ids=str)
+@pytest.mark.parametrize("world", WORLDS.values(), ids=list(WORLDS))
 def test_every_stage_reads_what_it_waits_for(tmp_path, start, world):
     given = {str(Path("given") / name) for name in ("clip.safetensors", "vae.safetensors", "unet.safetensors")}
     made: dict[str, set[str]] = {}
