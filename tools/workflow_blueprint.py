@@ -58,7 +58,7 @@ def _method(graph: Graph, given: Node) -> dict[str, Output]:
         image, prompt = one_by_one(graph, given["image"]), prompt_of(graph, given["prompt"])
     way = Way(
         plan={name: given[name] for name in ("perceptual_bar", "alignment_bar", "steps")},
-        stage1={name: given[name] for name in ("seed", "cfg", "crop_size")},
+        stage1={"native_side": 0, **{name: given[name] for name in ("seed", "cfg", "crop_size")}},
         stage2={"seed": given["seed"]},
     )
     found = find(graph, image, prompt, given["quality_model"])

@@ -49,7 +49,7 @@ from grefine_core.examples import EXAMPLES, GOOD_PHOTOGRAPH, GOOD_PROMPT, MINIAT
 from grefine_core.miniature.loading import SHIPPED, load_choices
 from grefine_core.pictures import load_picture
 
-NATIVE_1024 = Way(stage1={"crop_size": "native", "native_side": 1024})
+AT_NATIVE_SIZE = Way(stage1={"crop_size": "native", "native_side": 0})
 WIDTH, HEIGHT = 1420, 780
 #: Left edges and widths of the columns: picture, diagnosis, repair, results.
 #: None is narrower than the least that Nodes 2.0 gives a node, 225.
@@ -185,7 +185,7 @@ _SDXL_IDS = ("clip-vit-b-16", "sdxl-inpainting-unet", "sdxl-base")
 
 def sdxl_inpainting(graph: Graph) -> None:
     """The full graph with the inpainting model of the paper."""
-    refine(graph, models_box(_SDXL_FILES, _sdxl), _note(ABOUT_REFINING, files(*_SDXL_IDS)), NATIVE_1024)
+    refine(graph, models_box(_SDXL_FILES, _sdxl), _note(ABOUT_REFINING, files(*_SDXL_IDS)), AT_NATIVE_SIZE)
 
 
 def sdxl_inpainting_pasd(graph: Graph) -> None:
@@ -199,7 +199,7 @@ def sdxl_inpainting_pasd(graph: Graph) -> None:
 
     named = {**_SDXL_FILES, "pasd": PASD, "base": FILES["sd15"]}
     listed = files(*_SDXL_IDS, "sd15-checkpoint", more=(ABOUT_PASD,))
-    refine(graph, models_box(named, build), _note(ABOUT_REFINING, listed), NATIVE_1024)
+    refine(graph, models_box(named, build), _note(ABOUT_REFINING, listed), AT_NATIVE_SIZE)
 
 
 def ordinary_checkpoint(graph: Graph) -> None:
@@ -237,9 +237,8 @@ def flux_fill(graph: Graph) -> None:
         return Conditions(positive["conditioning"], negative["conditioning"])
 
     way = Way(
-        stage1={"crop_size": "native", "native_side": 1024, "cfg": 1.0},
+        stage1={"crop_size": "native", "native_side": 0},
         emphasis={"style": "repeat"},
-        restorer={"cfg": 1.0},
         encode=guided,
         negative=False,
     )
@@ -271,7 +270,7 @@ def sdxl_supir(graph: Graph) -> None:
     named = {"ckpt_name": FILES["sdxl"], "name": FILES["supir"]}
     listed = files("clip-vit-b-16", "sdxl-base", more=SUPIR_FILE)
     note = _note(ABOUT_SUPIR, ABOUT_REFINING, listed)
-    refine(graph, models_box(named, build), note, replace(NATIVE_1024, restoring=guided))
+    refine(graph, models_box(named, build), note, replace(AT_NATIVE_SIZE, restoring=guided))
 
 
 def score_gated_batch(graph: Graph) -> None:

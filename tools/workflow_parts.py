@@ -12,7 +12,8 @@ from workflow_writer import Graph, Node, Output
 
 NEGATIVE = "blurry, deformed, low quality, watermark, text"
 PREFIX = "G-Refine"
-SAMPLING = {"sampler_name": "euler", "scheduler": "normal"}
+#: As suits the model's family, whatever model a user puts in.
+SAMPLING = {"sampler_name": "auto", "scheduler": "auto"}
 _DIAGNOSE = "Finds what is wrong with a picture, perceptually and against its prompt, and which parts are to be mended."
 _REFINE = "Mends what was found in two stages, takes back what got worse, and reports it."
 
