@@ -328,7 +328,7 @@ def test_a_lora_on_the_model_changes_the_result(bench, host_server, client):
 
 
 def test_a_controlnet_in_the_conditioning_changes_the_result(bench, host_server, client):
-    """Two crops of different sizes: the host fits the hint to each."""
+    """Two crops of different sizes: each gets its own part of the hint."""
     image = noise(1, 64, 200)
     mask = np.maximum(box(64, 200, 8, 8, 24, 24), box(64, 200, 10, 150, 60, 190))
     bench.stage1(image, mask, bench.tiny_models("sd15"), context=0.1).ok()
