@@ -200,7 +200,14 @@ def in_parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
 def _schema(columns: dict[str, str]) -> Any:
     import pyarrow
 
-    phrase = {"text": "text", "score": "float", "head_score": "float", "defect": "text", "style": "bool"}
+    phrase = {
+        "text": "text",
+        "score": "float",
+        "head_score": "float",
+        "modifier_score": "float",
+        "defect": "text",
+        "style": "bool",
+    }
     simple = {"text": pyarrow.string(), "float": pyarrow.float64(), "bool": pyarrow.bool_()}
     phrases = pyarrow.list_(pyarrow.struct([(name, simple[kind]) for name, kind in phrase.items()]))
     kinds = {**simple, "phrases": phrases}

@@ -81,6 +81,7 @@ class Scoring:
                 "text": found.phrase.text,
                 "score": found.score,
                 "head_score": found.head_score,
+                "modifier_score": found.modifier_score,
                 "defect": found.defect,
                 "style": found.phrase.is_style,
             }

@@ -156,7 +156,10 @@ def test_a_prompt_that_names_nothing_is_said_to(parts, two):
         "Perceptual score: 0.900 → 0.900 (+0.000)",
         "Alignment is not measured.",
     ]
-    assert [line["text"] for line in parts.lines(report)][1] == "Alignment is not measured."
+    # Without any prompt the node says that there is none, beside these lines.
+    assert [line["text"] for line in parts.lines(report)][1] == "The picture is as it was."
+    styled = parts.build(picture, picture.clone(), "masterpiece", (measured(0.9, 1.0), measured(0.9, 1.0)), extras)
+    assert [line["text"] for line in parts.lines(styled)][1] == "Alignment is not measured."
 
 
 def test_connected_phrases_are_shown_instead_of_measured_ones(parts, two, phrase):

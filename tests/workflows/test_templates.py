@@ -35,7 +35,7 @@ def test_flux_is_guided_by_its_own_number_and_has_no_negative_prompt():
         inputs = api[ids[kind]]["inputs"]
         assert inputs["positive"] == [ids["FluxGuidance"], 0]
         assert inputs["negative"] == [ids["ConditioningZeroOut"], 0]
-        assert inputs["cfg"] == 1.0
+        assert inputs["cfg"] == -1.0, "that of the family, which is 1"
     assert api[ids["GRefinePromptEmphasis"]]["inputs"]["style"] == "repeat"
     assert api[ids["DualCLIPLoader"]]["inputs"]["type"] == "flux"
 
