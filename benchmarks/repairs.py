@@ -79,11 +79,7 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--weights", type=Path, metavar="DIR", help="the miniature models; default: the shipped ones")
     parser.add_argument(
-        "--noise",
-        type=float,
-        nargs=4,
-        metavar=("REGION", "PERCEPTUAL", "PHRASE", "UNNAMED"),
-        help="instead of the calibration's",
+        "--noise", type=float, nargs=3, metavar=("REGION", "PERCEPTUAL", "PHRASE"), help="instead of the calibration's"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file, too")
     return parser.parse_args(arguments)
@@ -175,8 +171,8 @@ class Bench:
 
     def noise(self) -> dict[str, Any]:
         """The 95 % rise of each indicator where good content is exchanged for equally good."""
-        rises: dict[str, list[float]] = {"region": [], "perceptual": [], "phrase": [], "unnamed": []}
-        falls: dict[str, list[float]] = {"region": [], "perceptual": [], "phrase": [], "unnamed": []}
+        rises: dict[str, list[float]] = {"region": [], "perceptual": [], "phrase": []}
+        falls: dict[str, list[float]] = {"region": [], "perceptual": [], "phrase": []}
         reader = Reader(self.quality, partial(self.assess, map_size=MAP), 8, self.figures)
         for index in range(self.run.scenes):
             case = self.case(index, ("alignment",) if index % 2 else (), _GOOD)
@@ -194,11 +190,9 @@ class Bench:
             if not place.whole:
                 (was,) = reader.read([cropped(case.image[0], place)], case.prompt)
                 (now,) = reader.read([cropped(changed[0], place)], case.prompt)
-            beside = (place.unnamed(was), place.unnamed(now))
             pairs = {
                 "region": [(place.quality(was), place.quality(now))],
                 "perceptual": [(before.perceptual, after.perceptual)],
-                "unnamed": [] if beside[0] is None or beside[1] is None else [(beside[0], beside[1])],
                 "phrase": [pair for pair in zip(before.phrases, after.phrases, strict=True) if pair[0] < 1.0],
             }
             for name, values in pairs.items():

@@ -123,9 +123,6 @@ class Noise:
     """Logarithm of the unclamped PS."""
     phrase: float
     """q of a phrase, the unclamped ratio to its bounds."""
-    unnamed: float = 0.02
-    """Share of a region that shows what the prompt does not name, in [0, 1]. Files from before it was measured have
-    what stands here."""
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():

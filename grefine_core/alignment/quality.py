@@ -182,7 +182,6 @@ def _measured(
         phrases=tuple(verdicts),
         prompt_score=torch.tensor([one.prompt for one in measured], dtype=torch.float32, device=pictures.device),
         log_ratio=torch.tensor(logs, dtype=torch.float32, device=pictures.device),
-        unnamed=tuple(one.unnamed for one in measured),
     )
 
 

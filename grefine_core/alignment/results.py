@@ -99,10 +99,6 @@ class AlignmentQuality:
     log_ratio: Tensor
     """(B,) float32: the logarithm of AS with the phrases' unclamped ratios in it. It tells good pictures apart, which
     all have AS 1: for ranking, training and the guard, not for verdicts. 0 where nothing could be measured."""
-    unnamed: tuple[Tensor | None, ...] | None = field(default=None, compare=False, repr=False)
-    """For each picture how far every place shows things that its prompt does not name rather than those that it does,
-    (h, w) in [0, 1], patch resolution: for the guard, not for verdicts. None where that was not asked (scores against
-    the empty string, another encoder than CLIP)."""
 
     @cached_property
     def measured(self) -> tuple[bool, ...]:
@@ -152,5 +148,3 @@ class Measurement:
     modifiers: tuple[float | None, ...] | None = None
     """m_i of every phrase, None of one that has no modifiers or is not measured; None of all: they are not known apart
     from as_i."""
-    unnamed: Tensor | None = None
-    """How far every place shows what the prompt does not name, (h, w) in [0, 1]; None where that was not asked."""

@@ -322,7 +322,6 @@ def measure(
             here = _at_places(collected, fits, patches, vectors, row, options)
             found[index].add(collected, similarity, tau, options.way, here, options.evidence)
             found[index].maps += _maps(collected, fits, features.grid)
-            found[index].places.add(collected, patches, vectors, row, tau)
             if collected.pieces:
                 whole = _whole_prompt(collected, vectors, row)
                 others = [similarity[text] for text in collected.captions]
@@ -337,54 +336,12 @@ def measure(
 
 
 @dataclass
-class Unnamed:
-    """What places show beside what a prompt names, collected while the prompt is worked through."""
-
-    named: list[Tensor] = field(default_factory=list)
-    """Logits (N,) of the head nouns."""
-    others: dict[str, Tensor] | None = None
-    """The same of nouns that no part of the prompt names, by noun."""
-
-    def add(
-        self, collected: PromptTexts, patches: Tensor, vectors: Tensor, row: Mapping[str, int], temperature: float
-    ) -> None:
-        """Take in further phrases; those without nouns to contrast them with say nothing here."""
-        phrases = [phrase for phrase in collected.phrases if phrase is not None and phrase.nouns]
-        if not phrases:
-            return
-        heads = list(dict.fromkeys(phrase.head for phrase in phrases))
-        self.named += list(temperature * vectors[[row[head] for head in heads]] @ patches.T)
-        common = set.intersection(*(set(phrase.nouns) for phrase in phrases))
-        if self.others is None:
-            nouns = [noun for noun in phrases[0].nouns if noun in common]
-            logits = temperature * vectors[[row[noun] for noun in nouns]] @ patches.T
-            self.others = dict(zip(nouns, logits, strict=True))
-        else:
-            self.others = {noun: logits for noun, logits in self.others.items() if noun in common}
-
-    def map(self, grid: tuple[int, int]) -> Tensor | None:
-        """(h, w) in [0, 1]: at every place the share of nouns that are not named against those that are, on average of
-        each; 0.5 where both fit as well. None where there is nothing to compare.
-
-        Source: ours; as :func:`share`.
-        """
-        if not self.named or not self.others:
-            return None
-        named, others = (
-            torch.stack(list(logits)).float().logsumexp(0) - math.log(len(logits))
-            for logits in (self.named, self.others.values())
-        )
-        return torch.sigmoid(others - named).unflatten(-1, grid)
-
-
-@dataclass
 class Collected:
     """What is known of one picture while its prompt is worked through."""
 
     scores: list[tuple[float, float] | None] = field(default_factory=list)
     modifiers: list[float | None] = field(default_factory=list)
     maps: list[Tensor | None] = field(default_factory=list)
-    places: Unnamed = field(default_factory=Unnamed)
     prompt: float = 1.0
     whole: Tensor | None = None
     """Map of the prompt as one phrase."""
@@ -410,9 +367,7 @@ class Collected:
     def measurement(self, grid: tuple[int, int], one_phrase: PromptTree | None) -> Measurement:
         """All of it; ``one_phrase``: the prompt as one phrase, where it has no others."""
         if one_phrase is None:
-            return Measurement(
-                tuple(self.scores), self.prompt, tuple(self.maps), grid, tuple(self.modifiers), self.places.map(grid)
-            )
+            return Measurement(tuple(self.scores), self.prompt, tuple(self.maps), grid, tuple(self.modifiers))
         count = len(one_phrase)
         return Measurement(((self.prompt, 1.0),) * count, self.prompt, (self.whole,) * count, grid)
 

@@ -66,8 +66,7 @@ def classify_phrases(
     present = [score is not None and score[1] >= bounds.noun for score in scores]
     verdicts = []
     apart = modifiers is not None and formula == "bounded"
-    wholes = [None if score is None else score[0] for score in scores]
-    described: Sequence[float | None] = modifiers if modifiers is not None and apart else wholes
+    described = list(modifiers) if modifiers is not None and apart else [score and score[0] for score in scores]
     for index, (phrase, score, fitting) in enumerate(zip(phrases, scores, described, strict=True)):
         if score is None:
             verdicts.append(PhraseQuality(phrase, 1.0, 1.0, measured=False))

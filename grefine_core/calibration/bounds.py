@@ -452,10 +452,6 @@ def _noise(seen: Observed, source: str, perceptual: _Perceptual, alignment: _Ali
     if len(seen.exchanged) < 3:
         return None
     rises: dict[str, list[float]] = {"region": [], "perceptual": [], "phrase": []}
-    # Something of another picture may well be what the caption does not name.
-    beside = [pair for pair, copy in zip(seen.unnamed, seen.exchanged, strict=False) if pair and copy.name != OTHER]
-    if beside:
-        rises["unnamed"] = [after - before for before, after in beside]
     for copy in seen.exchanged:
         kind = seen.kinds[copy.picture]
         bounds = perceptual.bounds(kind)

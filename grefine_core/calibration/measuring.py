@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..alignment.calibration import EVIDENCE, SCORINGS, Scoring
-from ..alignment.scoring import Similarities, Unnamed, head_score, local_scores, modifier_score, phrase_score, places
-from ..alignment.texts import EMPTY, PhraseTexts, PromptTexts, phrase_texts
+from ..alignment.scoring import Similarities, head_score, local_scores, modifier_score, phrase_score, places
+from ..alignment.texts import EMPTY, PhraseTexts, phrase_texts
 from ..clip.embeddings import FACTORS
 from ..clip.preprocess import normalise, preprocess
 from ..clip.quality_model import PUBLISHED, QualityModel
@@ -104,9 +104,6 @@ class Observed:
     model: str = ""
     source: str = PUBLISHED
     """Of the embeddings that the model has."""
-    unnamed: tuple[tuple[float, float] | None, ...] = ()
-    """What a picture's caption does not name, as a share of the exchanged region, before and after each exchange; None
-    where nothing is known of it."""
 
 
 @dataclass
@@ -163,7 +160,7 @@ def observe(
     )
     exchanged = _exchanged(encoder, images, [picture.kind for picture in good], plan.exchanged, round_trip)
     texts = [_texts_of(picture, model) if alignment else _Texts() for picture in good]
-    phrases, shifted, unnamed = _phrases(model, texts, originals, exchanged)
+    phrases, shifted = _phrases(model, texts, originals, exchanged)
     activation = _activation(encoder, model, good, images, classes, plan.activation) if alignment else None
     return Observed(
         kinds,
@@ -181,7 +178,6 @@ def observe(
         len({text for each in texts for text in each}),
         model.name,
         model.embedding_source,
-        unnamed,
     )
 
 
@@ -396,11 +392,7 @@ def local(scoring: Scoring) -> str:
 
 def _phrases(
     model: QualityModel, texts: Sequence[_Texts], originals: Sequence[_Tokens], exchanged: Sequence[tuple[Copy, Tensor]]
-) -> tuple[
-    dict[str, tuple[Phrases, ...]],
-    dict[str, tuple[tuple[Phrases, Phrases], ...]],
-    tuple[tuple[float, float] | None, ...],
-]:
+) -> tuple[dict[str, tuple[Phrases, ...]], dict[str, tuple[tuple[Phrases, Phrases], ...]]]:
     every = list(dict.fromkeys((EMPTY, *(text for each in texts for text in each))))
     vectors = torch.cat([model.text_features(every[start : start + 1024]) for start in range(0, len(every), 1024)])
     row = {text: index for index, text in enumerate(every)}
@@ -449,25 +441,12 @@ def _phrases(
                 )
         return found
 
-    def unnamed(own: _Texts, patches: Tensor, where: Tensor) -> float | None:
-        """The share of some patches that shows what is not named."""
-        seen = Unnamed()
-        seen.add(PromptTexts((), tuple(own.heads)), patches, vectors, row, tau)
-        found = seen.map(model.grid)
-        return None if found is None else float(found.flatten()[where].mean())
-
-    beside = []
-    for copy, patches in exchanged:
-        own = texts[copy.picture]
-        was, now = (unnamed(own, each, copy.patches) for each in (originals[copy.picture].patches, patches))
-        beside.append(None if was is None or now is None else (was, now))
     before = [scored(own, each.classes, each.patches) for own, each in zip(texts, originals, strict=True)]
     after = [(copy.picture, scored(texts[copy.picture], copy.classes, patches)) for copy, patches in exchanged]
     ways = [*SCORINGS, *(local(scoring) for scoring in SCORINGS if evidence is not None)]
     return (
         {way: tuple(each[way] for each in before) for way in ways},
         {way: tuple((before[index][way], each[way]) for index, each in after) for way in ways},
-        tuple(beside),
     )
 
 

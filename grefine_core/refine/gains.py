@@ -32,12 +32,8 @@ _MOST_CROPS = 3
 #: A region of at least this quality is good: half of the good miniature pictures' own regions are below 0.87, a quarter
 #: below 0.74. As with a phrase that is matched, what was better than good may become good, a thing on an empty sky say.
 _GOOD = 0.8
-#: By so many times its noise an indicator may fall where another one gains: repairs move all of them a little. A phrase
-#: that falls further was painted over, though something like it is elsewhere; where the perceptual score does, the new
-#: content is out of place; and a region that shows so much more of what the prompt does not name shows another thing.
-_FAR = 5.0
-#: A gain is at least this part of what was missing: something that is a little less wrong is no repair.
-_CLOSING = 0.25
+#: A matched phrase that falls by so many times its noise was painted over, though something like it is elsewhere.
+_FAR = 3.0
 #: The same picture measures a little differently in another batch (float32 sums in another order): no change at all.
 ROUNDING = 1e-6
 
@@ -52,16 +48,14 @@ class Noise:
         region: of the quality of a region, the mean of the quality map there, in [0, 1].
         perceptual: of the logarithm of the unclamped perceptual score.
         phrase: of a phrase's unclamped ratio q.
-        unnamed: of the share of a region that shows what the prompt does not name, in [0, 1].
     """
 
     region: float = 0.2
     perceptual: float = 0.2
     phrase: float = 0.2
-    unnamed: float = 0.02
 
     def __post_init__(self) -> None:
-        for name in ("region", "perceptual", "phrase", "unnamed"):
+        for name in ("region", "perceptual", "phrase"):
             value = getattr(self, name)
             if (
                 isinstance(value, bool)
@@ -73,7 +67,7 @@ class Noise:
     def corrected(self, tests: int) -> Noise:
         """For so many tests, any one of which may show a gain by chance: the tail is taken for exponential."""
         factor = 1.0 + math.log(max(tests, 1)) / -math.log(_SHARE)
-        return Noise(*(value * factor for value in (self.region, self.perceptual, self.phrase, self.unnamed)))
+        return Noise(self.region * factor, self.perceptual * factor, self.phrase * factor)
 
 
 def noise_of(quality: Any) -> Noise:
@@ -81,7 +75,7 @@ def noise_of(quality: Any) -> Noise:
     found = getattr(getattr(quality, "calibration", None), "noise", None)
     if found is None:
         return Noise()
-    return Noise(float(found.region), float(found.perceptual), float(found.phrase), float(found.unnamed))
+    return Noise(float(found.region), float(found.perceptual), float(found.phrase))
 
 
 @dataclass(frozen=True)
@@ -99,8 +93,6 @@ class Reading:
     """The perceptual factors, each in [0, 1]."""
     quality_map: Tensor
     """(h, w) in [0, 1], small; high is good."""
-    unnamed: Tensor | None = None
-    """(h, w) in [0, 1], small: how far places show what the prompt does not name; None where that is not known."""
 
 
 class Reader:
@@ -137,7 +129,6 @@ class Reader:
         logged = [math.log(max(score, 1e-12)) for score in ps]
         if getattr(perceptual, "ratios", None):
             logged = perceptual.log_ratio.tolist()
-        unnamed = getattr(alignment, "unnamed", None) or [None] * count
         factors = {name: values.tolist() for name, values in getattr(perceptual, "factors", {}).items()}
         return [
             Reading(
@@ -147,7 +138,6 @@ class Reader:
                 names=tuple(phrase.phrase.text for phrase in alignment.phrases[index]),
                 factors={name: values[index] for name, values in factors.items()},
                 quality_map=perceptual.quality_map[index].detach().float().cpu(),
-                unnamed=None if unnamed[index] is None else unnamed[index].detach().float().cpu(),
             )
             for index in range(count)
         ]
@@ -165,13 +155,7 @@ class Place:
 
     def quality(self, reading: Reading) -> float:
         """The mean of the quality map over the region, in [0, 1]."""
-        return self._mean(reading.quality_map)
-
-    def unnamed(self, reading: Reading) -> float | None:
-        """The share of the region that shows what the prompt does not name, in [0, 1]; None where it is not known."""
-        return None if reading.unnamed is None else self._mean(reading.unnamed)
-
-    def _mean(self, values: Tensor) -> float:
+        values = reading.quality_map
         share = F.interpolate(self.weight[None, None], size=values.shape, mode="area")[0, 0]
         total = float(share.sum())
         return float((values * share).sum()) / total if total > 0 else float(values.mean())
@@ -256,24 +240,21 @@ def compare(
     noise: Noise,
     tests: int = 1,
     *,
-    unnamed: Sequence[tuple[float, float]] = (),
     whose: str = "",
 ) -> Judgement:
     """Judge a change by the readings of the whole picture before and after, and by the quality of its regions.
 
-    A *loss*: a phrase that is matched falls below 1 − noise, or by five times its noise; those that are not matched
-    fall by more than noise, all together; the quality of a region does, to what is not good any more; a region shows
-    more of what the prompt does not name, by five times the noise of that; where no region is looked at, the perceptual
-    score falls. A *gain*: an unmatched phrase rises by more than noise and a quarter of what it lacks, or the quality
-    of the regions does so and the perceptual score does not fall by five times its noise: the first alone rises with
-    good content of any kind, where a defect was. Figures that are no numbers lose.
+    A *loss*: a phrase that is matched falls below 1 − noise, or by three times its noise; one that is not matched falls
+    by more than noise; the quality of a region does, to what is not good any more; where no region is looked at, the
+    perceptual score. A *gain*: an unmatched phrase rises by more than noise, or the quality of the regions does and the
+    perceptual score does not fall: the first alone rises with good content of any kind, where a defect was. Figures
+    that are no numbers lose.
 
     Args:
         before, after: of the whole picture.
         qualities: (before, after) of each place that is looked at; their mean may gain, each may lose.
         noise: see ``Noise``.
         tests: how often chance may show a gain beside the indicators themselves: attempts.
-        unnamed: (before, after) of each place, where it is known: the share that shows what the prompt does not name.
         whose: said in front of losses: of a second opinion.
     """
     open_phrases = [index for index, value in enumerate(before.phrases) if value < 1.0]
@@ -292,25 +273,15 @@ def compare(
     for index, (was, now) in enumerate(zip(before.phrases, after.phrases, strict=True)):
         name = f"'{before.names[index]}'"
         if index in open_phrases:
-            rises.append(_Rise(name, was, now, max(gain.phrase, _CLOSING * (1.0 - was))))
+            rises.append(_Rise(name, was, now, gain.phrase))
+            fall(name, was, now, was - noise.phrase, noise.phrase)
         else:
             fall(name, was, now, max(1.0 - noise.phrase, was - _FAR * noise.phrase), noise.phrase)
-    if open_phrases:
-        # One of them may be lost for another that came: none was there.
-        name = " and ".join(f"'{before.names[index]}'" for index in open_phrases)
-        was = sum(before.phrases[index] for index in open_phrases)
-        now = sum(1.0 if after.phrases[index] > 1.0 else after.phrases[index] for index in open_phrases)
-        fall(name if len(open_phrases) == 1 else f"{name} together", was, now, was - noise.phrase, noise.phrase)
-    for was, now in unnamed:
-        if not now <= was + _FAR * noise.unnamed + ROUNDING:
-            losses.append(f"{whose}what the prompt does not name rises from {was:.2f} to {now:.2f} of the region")
-        falls.append((now - was) / max(noise.unnamed, ROUNDING) if math.isfinite(now) else math.inf)
     score = _Rise("perceptual score (logarithm)", before.perceptual, after.perceptual, gain.perceptual)
     if qualities:
         was, now = (sum(pair[side] for pair in qualities) / len(qualities) for side in (0, 1))
         name = "quality of the region" if len(qualities) == 1 else "quality of the crops"
-        limit = max(gain.region, _CLOSING * (_GOOD - was))
-        rises.append(_Rise(name, was, now, limit, score.now >= score.was - _FAR * noise.perceptual - ROUNDING))
+        rises.append(_Rise(name, was, now, gain.region, score.now >= score.was - noise.perceptual - ROUNDING))
         for was, now in qualities:
             fall("quality of the region", was, now, min(was, _GOOD) - loss.region, loss.region)
     else:  # no region is looked at, as in a second opinion

@@ -380,14 +380,6 @@ def _by_hand(reason: str) -> str:
     return f"kept by hand, though refused: {reason}" if reason else "kept by hand"
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """What a place shows: its quality, and the share of what the prompt does not name; both in [0, 1]."""
-
-    quality: float
-    unnamed: float | None
-
-
 class _GainJudge:
     """Decides about the changes of one picture by the rule "gain"; used as ``_Judge``."""
 
@@ -416,7 +408,7 @@ class _GainJudge:
         # One call, so that all are measured in the same way.
         self._before, *self._alone = reader.read(chain([old], alone), prompt)
         self._second_before: Reading | None = None
-        self._crops_before = self._crops(old, self._before, range(len(changes)))
+        self._qualities_before = self._crops(old, self._before, range(len(changes)))
         self._judged = [self._judge([place], self._alone[place]) for place in range(len(changes))]
         self.kept = [place for place, judged in enumerate(self._judged) if judged.passes]
         self._dropped: dict[int, str] = {}
@@ -489,18 +481,9 @@ class _GainJudge:
         pairs = [
             pair
             for place, now in zip(places, crops, strict=True)
-            for pair in zip(self._crops_before[place], now, strict=True)
+            for pair in zip(self._qualities_before[place], now, strict=True)
         ]
-        judged = compare(
-            self._before,
-            after,
-            [(was.quality, now.quality) for was, now in pairs],
-            self._reader.noise,
-            self._attempts,
-            unnamed=[
-                (was.unnamed, now.unnamed) for was, now in pairs if was.unnamed is not None and now.unnamed is not None
-            ],
-        )
+        judged = compare(self._before, after, pairs, self._reader.noise, self._attempts)
         if not judged.passes or self._second is None:
             return judged
         if self._second_before is None:
@@ -508,15 +491,15 @@ class _GainJudge:
         (seen,) = self._second.read([self._result], self._prompt)
         return replace(judged, losses=opinion(self._second, self._second_before, seen))
 
-    def _crops(self, picture: Tensor, whole: Reading, places: Iterable[int]) -> list[list[_Seen]]:
-        """What each place of each change shows; crops that are the whole picture are read already."""
+    def _crops(self, picture: Tensor, whole: Reading, places: Iterable[int]) -> list[list[float]]:
+        """The quality of each place of each change; crops that are the whole picture are read already."""
         found = []
         for number in places:
-            seen = []
+            qualities = []
             for place in self._places[number]:
                 reading = whole if place.whole else self._reader.read([cropped(picture, place)], self._prompt)[0]
-                seen.append(_Seen(place.quality(reading), place.unnamed(reading)))
-            found.append(seen)
+                qualities.append(place.quality(reading))
+            found.append(qualities)
         return found
 
     def _with(self, places: Sequence[int]) -> Tensor:

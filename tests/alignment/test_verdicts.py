@@ -221,25 +221,6 @@ def test_a_colour_is_told_though_the_thing_is_faint(planted):
     assert right.modifier_score > 0.5 > wrong.modifier_score
 
 
-def test_what_a_prompt_does_not_name_is_seen_where_it_is(planted):
-    model = planted([("cat", "dog")], temperature=20.0)
-
-    def unnamed(prompt, **options):
-        found = alignment_quality(model, model.picture(0), prompt, calibration=Calibration(), **options)
-        return found.unnamed[0]
-
-    cat = unnamed("a cat")
-    assert cat.shape == (4, 6)
-    assert float(cat[:, :3].max()) < 0.3 < 0.5 < float(cat[:, 3:].min())
-    both = unnamed("a cat and a dog")
-    assert float(both.max()) < 0.5
-    assert unnamed("a cat", scoring="softmax") is None
-    assert unnamed("oil painting, 8k") is None
-    # A prompt that is worked on in parts is one prompt: what one of them names is named.
-    long = ", ".join(["a cat", *(f"a striped cat number {number}" for number in range(400)), "a dog"])
-    assert float(unnamed(long)[:, 3:].max()) < float(cat[:, 3:].min())
-
-
 def test_bounds_where_none_were_measured():
     assert Calibration().bounds == {"contrast": Bounds(0.8, 0.3), "softmax": Bounds(0.5, 0.5)}
 

@@ -120,8 +120,8 @@ def test_a_region_is_judged_where_it_was_masked_not_only_where_pixels_differ(bef
 
 
 def test_a_phrase_that_is_lost_refuses_a_gain(before, mask):
-    fine, noise = changed(before, A, RED, 0.3), replace(QUIET, phrase=0.06)
-    out = check(before, changed(fine, A, BLUE, -0.2), mask=mask, noise=noise)
+    fine = changed(before, A, RED, 0.3)
+    out = check(before, changed(fine, A, BLUE, -0.2), mask=mask)
     assert verdicts(out) == [False]
     assert "'sky' falls" in out.entries[0][0].reason
     assert verdicts(check(before, changed(fine, A, BLUE, -0.2), mask=mask, prompt="grass")) == [True]
@@ -130,8 +130,8 @@ def test_a_phrase_that_is_lost_refuses_a_gain(before, mask):
 def test_a_matched_phrase_may_fall_as_long_as_it_is_matched(before, mask):
     out = check(before, changed(changed(before, A, RED, 0.3), A, BLUE, -0.1), mask=mask)
     assert verdicts(out) == [True]  # 1.4 → 1.17
-    gone = check(before, changed(changed(before, A, RED, 0.3), A, BLUE, -0.1), mask=mask, noise=Noise(0.02, 0.05, 0.04))
-    assert "'sky' falls from 1.40 to 1.17" in gone.entries[0][0].reason  # by more than five times the noise
+    gone = check(before, changed(changed(before, A, RED, 0.3), A, BLUE, -0.1), mask=mask, noise=Noise(0.02, 0.05, 0.05))
+    assert "'sky' falls from 1.40 to 1.17" in gone.entries[0][0].reason  # by more than three times the noise
 
 
 def test_a_region_that_looks_worse_refuses_a_gain(before, mask):
@@ -145,7 +145,7 @@ def test_what_fits_alone_but_not_together_is_dropped(before, mask):
     after = before.clone()
     for box, gain, loss in ((A, 0.3, -0.1), (B, 0.4, -0.07)):
         after = changed(changed(after, box, RED, gain), box, BLUE, loss)
-    out = check(before, after, mask=mask, noise=replace(QUIET, phrase=0.06))
+    out = check(before, after, mask=mask)
     assert sorted(verdicts(out)) == [False, True]
     (dropped,) = [entry for entry in out.entries[0] if not entry.accepted]
     assert "together" in dropped.reason
@@ -167,9 +167,9 @@ def test_the_whole_picture_in_a_grid_of_crops(before):
 
 
 def test_more_attempts_ask_for_more(before, mask):
-    barely, noise = changed(before, A, RED, 0.1), replace(QUIET, region=0.06)
-    assert verdicts(check(before, barely, mask=mask, noise=noise)) == [True]
-    assert verdicts(check(before, barely, mask=mask, noise=noise, attempts=20)) == [False]
+    barely = changed(before, A, RED, 0.035)
+    assert verdicts(check(before, barely, mask=mask)) == [True]
+    assert verdicts(check(before, barely, mask=mask, attempts=20)) == [False]
 
 
 def test_what_is_kept_by_hand_stays(before, mask):
@@ -235,72 +235,20 @@ def reading(**values):
 def test_a_gain_of_one_phrase_is_corrected_for_the_others():
     names = tuple("abcd")
     was = reading(phrases=(0.5,) * 4, names=names)
-    now = reading(phrases=(0.635, 0.5, 0.5, 0.5), names=names)
-    assert not compare(was, now, (), Noise(0.1, 0.1, 0.09)).passes
+    now = reading(phrases=(0.575, 0.5, 0.5, 0.5), names=names)
+    assert not compare(was, now, (), Noise(0.1, 0.1, 0.05)).passes
     alone = compare(
-        reading(phrases=(0.5,), names=("a",)), reading(phrases=(0.635,), names=("a",)), (), Noise(0.1, 0.1, 0.09)
+        reading(phrases=(0.5,), names=("a",)), reading(phrases=(0.575,), names=("a",)), (), Noise(0.1, 0.1, 0.05)
     )
     assert alone.passes
-
-
-def test_a_gain_closes_a_quarter_of_what_was_missing():
-    """Above all noise, but hardly a repair: what was 0.4 of a fish is 0.5 of one."""
-    quiet, was = Noise(0.01, 0.01, 0.01), reading(phrases=(0.4,), names=("fish",))
-    for phrase, quality, passes in ((0.5, 0.3, False), (0.6, 0.3, True), (0.4, 0.4, False), (0.4, 0.45, True)):
-        now = reading(phrases=(phrase,), names=("fish",))
-        assert compare(was, now, [(0.3, quality)], quiet).passes == passes, (phrase, quality)
-    # A good region has nothing to close: noise alone is asked of it.
-    assert compare(reading(), reading(), [(0.9, 0.95)], quiet).passes
-
-
-def test_of_phrases_that_are_not_matched_one_may_go_for_another():
-    names, noise = ("ring", "fish", "sand"), Noise(0.1, 0.1, 0.1)
-    was = reading(phrases=(0.7, 0.1, 2.0), names=names)
-    assert compare(was, reading(phrases=(0.2, 1.5, 2.0), names=names), (), noise).passes
-    # What is more than matched makes up for nothing, and both together may not fall.
-    lost = compare(was, reading(phrases=(0.0, 0.5, 2.0), names=names), (), noise)
-    assert lost.losses == ("'ring' and 'fish' together falls from 0.80 to 0.50",)
-    assert compare(was, reading(phrases=(float("nan"), 9.0, 2.0), names=names), (), noise).losses
-
-
-def test_what_the_prompt_does_not_name_may_not_come():
-    noise = Noise(0.05, 0.1, 0.1, 0.02)
-
-    def judged(*pairs):
-        return compare(reading(), reading(), [(0.3, 0.9)], noise, unnamed=pairs)
-
-    assert judged().passes
-    assert judged((0.1, 0.19)).passes
-    assert judged((0.9, 0.1)).passes
-    another = judged((0.9, 0.1), (0.1, 0.5))
-    assert another.losses == ("what the prompt does not name rises from 0.10 to 0.50 of the region",)
-    assert another.cost == pytest.approx(20.0)
-    assert judged((0.1, float("nan"))).losses
-
-
-def test_a_region_that_shows_another_thing_is_refused(before, mask):
-    """Whatever else it gains; a quality model that says nothing of it is not asked."""
-
-    def seeing(quality, images, prompts):
-        found = Eyes()(quality, images, prompts)
-        found.alignment.unnamed = tuple(image[..., BLUE] for image in images)
-        return found
-
-    after = changed(changed(before, A, RED, 0.3), B, RED, 0.3)
-    after = changed(after, B, BLUE, 0.5)
-    arguments = {"mask": mask, "rule": "gain", "noise": QUIET}
-    out = guard(before, after, None, "grass", assess=seeing, **arguments)
-    assert verdicts(out) == [True, False]
-    assert "what the prompt does not name rises from 0.20 to 0.70" in out.entries[0][1].reason
-    assert verdicts(guard(before, after, None, "grass", assess=Eyes(), **arguments)) == [True, True]
 
 
 def test_a_region_is_a_gain_as_long_as_the_picture_does_not_look_worse():
     noise = Noise(0.1, 0.1, 0.1)
     assert compare(reading(), reading(perceptual=-0.05), [(0.3, 0.6)], noise).passes
-    worse = compare(reading(), reading(perceptual=-0.6), [(0.3, 0.6)], noise)
+    worse = compare(reading(), reading(perceptual=-0.2), [(0.3, 0.6)], noise)
     assert not worse.passes
-    assert "while the perceptual score (logarithm) 0.00 → -0.60 falls" in worse.near
+    assert "while the perceptual score (logarithm) 0.00 → -0.20 falls" in worse.near
 
 
 def test_a_good_region_may_become_less_good_but_not_bad():
