@@ -178,8 +178,14 @@ def check_all(bench: Bench, nodes: list[str], together: int = 1) -> None:
 
 
 def test_a_bypassed_plan_turns_no_score_into_a_strength(bench):
+    """Templates wire its bundle, so that the stages' own numbers count; graphs of before have a wire for each number."""
     template = bench(QUICK)
-    run = template.check({template.of("GRefinePlan"): BYPASSED})
+    plan, stage1 = template.of("GRefinePlan"), template.of("GRefineStage1Inpaint")
+    assert template.check({plan: BYPASSED}).error_text == ""
+    wired = template.template.queued()
+    wired[stage1]["inputs"]["strength"] = [template.of("GRefineAQMap"), 2]
+    del wired[stage1]["inputs"]["plan"]
+    run = template.client.run(template.small(wired))
     assert "Stage1Inpaint" in run.error_text, "it is refused before anything is painted"
     assert re.search(r"strength: this is AQ-Map's score \(.*Refine Plan is bypassed", run.error_text)
 

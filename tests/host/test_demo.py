@@ -14,7 +14,7 @@ from grefine_core.miniature.world import EXAMPLE_INDEX
 from grefine_research.miniature.generator import make_sample
 
 FORCED = ["--method", "top", "--top", "0.2", "--merge", "mean", "--mode", "paper", "--steps", "2", "--no-guard"]
-SHOWN = {"Perceptual defects.png", "Alignment defects.png", "What will be redrawn.png", "Quality Report.png"}
+SHOWN = "Quality Report.png"
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_it_starts_the_host_of_a_folder(host_path, tmp_path, capsys):
     assert after.shape == sample.image.shape
     assert (after != np.round(sample.image * 255)).any()
     assert {path.name for path in out.iterdir()} >= {
-        *SHOWN,
+        SHOWN,
         f"miniature-{EXAMPLE_INDEX}.png",
         f"miniature-{EXAMPLE_INDEX}.truth.png",
     }

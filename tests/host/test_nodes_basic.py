@@ -90,7 +90,8 @@ def pq(source="1", **changes):
 
 
 def aq(source="1", **changes):
-    inputs = {"image": [source, 0], "quality_model": ["model", 0], "prompt": PROMPT, **ALIGNMENT}
+    # Without the formula it is the paper's: graphs that were saved before there was a choice say nothing.
+    inputs = {"image": [source, 0], "quality_model": ["model", 0], "prompt": PROMPT, "formula": "bounded", **ALIGNMENT}
     return {"class_type": "GRefineAQMap", "inputs": {**inputs, **changes}}
 
 

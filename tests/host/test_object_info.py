@@ -35,7 +35,7 @@ def test_every_input_and_output_has_a_tooltip(host_server, client):
 def test_texts_reach_the_frontend(client):
     translations = client.get("/i18n")
     languages = [path.name for path in LOCALES.iterdir()]
-    assert len(languages) > 5
+    assert len(languages) >= 5
     for language in languages:
         for file in (LOCALES / language).iterdir():
             texts = json.loads(file.read_text(encoding="utf-8"))

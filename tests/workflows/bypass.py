@@ -4,8 +4,8 @@ The rule, the same in the frontends 1.27 to 1.49: a node has its sockets first, 
 its widgets, each of which can be linked. A muted node gives nothing. A bypassed one gives for an output what comes into
 the input at the output's own place, if the types of both fit what is asked for; else into the first input of exactly
 that type; else into the first that fits. For an input that takes anything it is the input at that place, or the first.
-An input that is left without a link has what its widget says, or is not there at all. A browser test compares all of
-this with the editor itself.
+What comes into it may be the value of a widget that the node of a subgraph shows for it. An input that is left without a
+link has what its widget says, or is not there at all. A browser test compares all of this with the editor itself.
 """
 
 from __future__ import annotations
@@ -22,6 +22,13 @@ RESULT = "Refined picture"
 _INPUT, _OUTPUT = -10, -20
 _LINK = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
 Link = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class _Value:
+    """What a widget says that the node of a subgraph shows for one inside."""
+
+    value: Any
 
 
 @dataclass(frozen=True)
@@ -146,24 +153,26 @@ class _Resolving:
             node = node.level.outer
         return True
 
-    def links(self, node: _Node) -> Iterator[tuple[str, list[Any]]]:
+    def links(self, node: _Node) -> Iterator[tuple[str, Any]]:
         for slot, socket in enumerate(node.inputs):
             found = self._into(node, slot)
             if found is not None:
-                yield socket.name, list(found)
+                yield socket.name, found.value if isinstance(found, _Value) else list(found)
 
-    def _into(self, node: _Node, slot: int) -> Link | None:
-        """Where that which comes into an input comes from."""
+    def _into(self, node: _Node, slot: int) -> Link | _Value | None:
+        """Where that which comes into an input comes from, or what it is."""
         socket = node.inputs[slot]
         if socket.link is None:
             return None
         origin, origin_slot = node.level.links[socket.link][:2]
         if origin == _INPUT:
             assert node.level.outer is not None
-            return self._into(node.level.outer, origin_slot)
+            outside = self._into(node.level.outer, origin_slot)
+            shown = outside is None and socket.name in node.values
+            return _Value(node.values[socket.name]) if shown else outside
         return self._out_of(self._nodes[node.level.path + str(origin)], origin_slot, socket.kind)
 
-    def _out_of(self, node: _Node, slot: int, wanted: str) -> Link | None:
+    def _out_of(self, node: _Node, slot: int, wanted: str) -> Link | _Value | None:
         mode = self._mode(node)
         if mode == MUTED:
             return None

@@ -272,7 +272,8 @@ class Editor:
             const panel = app.graph.getNodeById(id)?.widgets?.find(w => w.name === "grefine_shown")?.element
             const pictures = [...(panel?.querySelectorAll("img") ?? [])]
             if (!panel || pictures.some(p => !p.complete || !p.naturalWidth)) return null
-            const lines = [...panel.children].filter(e => !["IMG", "HR"].includes(e.tagName))
+            const told = e => !["IMG", "HR", "INPUT"].includes(e.tagName) && !e.querySelector("img")
+            const lines = [...panel.children].filter(told)
             return {
                 pictures: pictures.map(p => [p.naturalWidth, p.naturalHeight]),
                 lines: lines.map(e => ({
