@@ -9,6 +9,7 @@ from ..grefine_core.plan import RepairPlan
 from . import inputs
 from .host import schema, to_host
 from .io_types import CATEGORY, DiagnosisType, PhrasesType, PlanType
+from .scores import Score
 
 
 class GRefineUnpackPlan(io.ComfyNode):
@@ -79,15 +80,19 @@ class GRefineUnpackPlan(io.ComfyNode):
                     f"plan: {node} has not looked at this picture. Connect the diagnosis of PQ-Map to AQ-Map, and that "
                     "of AQ-Map to Binarize Map."
                 )
+        numbers = {
+            "perceptual_score": found.perceptual_score,
+            "alignment_score": found.alignment_score,
+            "worst_region": found.worst_region,
+            "area": known.area,
+        }
+        scores = [Score(value, f"Unpack Plan's {name}") for name, value in numbers.items() if value is not None]
         maps = [each.unsqueeze(0) for each in (found.perceptual_map, found.alignment_map) if each is not None]
         return io.NodeOutput(
             (found,),
             (found.phrases,),
             found.prompt,
-            found.perceptual_score,
-            found.alignment_score,
-            found.worst_region,
-            known.area,
+            *scores,
             to_host(known.denoise.unsqueeze(0)),
             to_host(known.composite.unsqueeze(0)),
             *(to_host(each) for each in maps),

@@ -178,7 +178,7 @@ def check_all(bench: Bench, nodes: list[str], together: int = 1) -> None:
 
 
 def test_a_bypassed_plan_turns_no_score_into_a_strength(bench):
-    """Templates wire its bundle, so that the stages' own numbers count; graphs of before have a wire for each number."""
+    """Templates wire its bundle, so that the stages' own numbers count; older graphs have a wire for each number."""
     template = bench(QUICK)
     plan, stage1 = template.of("GRefinePlan"), template.of("GRefineStage1Inpaint")
     assert template.check({plan: BYPASSED}).error_text == ""

@@ -4,8 +4,8 @@ The rule, the same in the frontends 1.27 to 1.49: a node has its sockets first, 
 its widgets, each of which can be linked. A muted node gives nothing. A bypassed one gives for an output what comes into
 the input at the output's own place, if the types of both fit what is asked for; else into the first input of exactly
 that type; else into the first that fits. For an input that takes anything it is the input at that place, or the first.
-What comes into it may be the value of a widget that the node of a subgraph shows for it. An input that is left without a
-link has what its widget says, or is not there at all. A browser test compares all of this with the editor itself.
+What comes into it may be the value of a widget that the node of a subgraph shows for it. An input that is left without
+a link has what its widget says, or is not there at all. A browser test compares all of this with the editor itself.
 """
 
 from __future__ import annotations

@@ -88,6 +88,34 @@ def merge(subjects: Subjects, give: Giver) -> str:
     return subjects.judge(subjects.node("open_regions", "GRefineMergeRegions"), given, right)
 
 
+def unpack(subjects: Subjects, give: Giver) -> str:
+    """A plan with or without a diagnosis that is whole: what it holds, or what it lacks."""
+    prompt = give.text(broken=False).value
+    known, planned = subjects.part("grefine_core.diagnosis"), subjects.part("grefine_core.plan")
+    looks = torch.zeros(8, 8)
+    whole = known.Diagnosis(
+        (8, 8),
+        prompt=prompt,
+        phrases=subjects.phrases(prompt)[0],
+        perceptual_score=0.5,
+        alignment_score=0.5,
+        worst_region=0.25,
+        perceptual_map=looks,
+        alignment_map=looks,
+    )
+    plan = planned.RepairPlan(whole, torch.ones(8, 8), torch.ones(8, 8))
+    half = planned.RepairPlan(known.Diagnosis((8, 8), perceptual_score=0.5), torch.ones(8, 8), torch.ones(8, 8))
+
+    def right(result: tuple[Any, ...]) -> None:
+        assert result[0] == (whole,)
+        assert result[2] == prompt
+        assert result[3:7] == (0.5, 0.5, 0.25, 1.0)
+        assert all(each.shape == (1, 8, 8) for each in result[7:])
+
+    given = {"plan": give.one_of(plan, ("text", 5, half))}
+    return subjects.judge(subjects.node("unpack", "GRefineUnpackPlan"), given, right)
+
+
 def instruction(subjects: Subjects, give: Giver) -> str:
     """Whatever the prompt: one instruction for each picture."""
     prompt = give.text(broken=False).value
