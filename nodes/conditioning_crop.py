@@ -181,7 +181,7 @@ class Cutter:
             return value
         boxes = []
         for text, tall, wide, y, x, *more in value[2]:
-            box = self._cells(tuple(side * self.cell for side in (y, x, y + tall, x + wide)))  # type: ignore[arg-type]
+            box = self._cells(tuple(side * self.cell for side in (y, x, y + tall, x + wide)))
             if box is not None:
                 top, left, bottom, right = box
                 boxes.append((text, bottom - top, right - left, top, left, *more))

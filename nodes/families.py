@@ -128,7 +128,7 @@ def reads_picture(model: Any) -> bool:
     inner = model.model
     if getattr(inner, "concat_keys", ()):
         return True
-    base = next((kind for kind in type(inner).__mro__ if kind.__name__ == "BaseModel"), None)
+    base: Any = next((kind for kind in type(inner).__mro__ if kind.__name__ == "BaseModel"), None)
     if base is not None and type(inner).concat_cond is base.concat_cond:
         return False
     format_ = inner.latent_format

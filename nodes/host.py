@@ -57,7 +57,7 @@ def schema(
     has_intermediate_output: what the node shows on itself is shown again when it need not run again, also after the
     page was loaded anew; unlike an output node it runs only for what is behind it.
     """
-    newer = {"search_aliases": search_aliases or []}
+    newer: dict[str, Any] = {"search_aliases": search_aliases or []}
     if has_intermediate_output:
         newer["has_intermediate_output"] = True
     return io.Schema(**keywords, **known(io.Schema, **newer))

@@ -165,8 +165,8 @@ class _Patches:
         if self._as_it_is:
             return thing  # the guides have been looked at; all else the host fits by itself, and has done so
         result = copy.copy(thing)
-        for name, value in guides.items():
-            setattr(result, name, value)
+        for name, guide in guides.items():
+            setattr(result, name, guide)
         for name in (*holder.pictures, *holder.films):
             value = getattr(thing, name, None)
             if isinstance(value, Tensor):
