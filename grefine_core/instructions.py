@@ -274,9 +274,15 @@ def _thing(phrase: Phrase) -> str:
     return f"{article} {_text(phrase)}" if article else _text(phrase)
 
 
+_LOOK_BACK = 80
+
+
 def _article(phrase: Phrase) -> str:
-    match = re.search(r"([A-Za-z]+) *$", phrase.prompt[: phrase.words[0].start])
-    word = match[1].lower() if match else ""
+    start = phrase.words[0].start
+    # A bounded look back: over a long run of letters the search would take the square of its length.
+    before = phrase.prompt[max(0, start - _LOOK_BACK) : start].rstrip(" ")
+    match = re.search(r"[A-Za-z]+\Z", before)
+    word = match[0].lower() if match else ""
     return word if word in _ARTICLES else ""
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from ..grefine_core.errors import InputError
 from . import latents
 
 #: What stands for "as it suits the model" in a list of choices, and among numbers.
@@ -79,7 +80,7 @@ _ZIMAGE_WIDTH = 3840
 
 def family_of(model: Any) -> Family:
     """The family of the host's MODEL; ``UNKNOWN`` for what is in no list."""
-    inner = model.model
+    inner = _inner(model)
     described = getattr(inner, "model_config", None)
     settings = getattr(described, "unet_config", None) or {}
     for owner in (described, inner):
@@ -95,9 +96,21 @@ def family_of(model: Any) -> Family:
     return UNKNOWN
 
 
+def _inner(model: Any) -> Any:
+    """The network with its description.
+
+    Raises:
+        InputError: it is no MODEL.
+    """
+    inner = getattr(model, "model", None)
+    if inner is None:
+        raise InputError(f"model: expected the MODEL of a loader, got {type(model).__name__}.")
+    return inner
+
+
 def patch_of(model: Any) -> int:
     """How many latent cells of a row the network reads as one; 1 where it does not say."""
-    inner = model.model
+    inner = _inner(model)
     network = getattr(inner, "diffusion_model", None)
     described = getattr(getattr(inner, "model_config", None), "unet_config", None) or {}
     asked = next(
@@ -125,7 +138,7 @@ def reads_picture(model: Any) -> bool:
     Families decide that inside ``concat_cond``, by the shape of their weights. So it is asked, with a picture of some
     cells; what cannot be asked that way gets the picture.
     """
-    inner = model.model
+    inner = _inner(model)
     if getattr(inner, "concat_keys", ()):
         return True
     base: Any = next((kind for kind in type(inner).__mro__ if kind.__name__ == "BaseModel"), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from comfy_api.latest import io
@@ -13,7 +14,7 @@ from torch import Tensor
 from ..grefine_core.alignment.results import PhraseQuality
 from ..grefine_core.diagnosis import Diagnosis
 from ..grefine_core.errors import InputError
-from ..grefine_core.instructions import instruct
+from ..grefine_core.instructions import TEMPLATES, instruct
 from ..grefine_core.plan import RepairPlan
 from ..grefine_core.refine.crops import CropOptions, CropSizes, RegionCrop, Regions
 from ..grefine_core.refine.open_regions import cut_regions, diagnosis_of, merge_regions, open_regions
@@ -21,6 +22,7 @@ from . import families, inputs, latents, preview
 from .host import SMALLER, explained, known, progress, schema
 from .inputs import MOST_STEPS, Pictures
 from .io_types import CATEGORY, PhrasesType, RegionsType, diagnosis_input, plan_input
+from .scores import refuse_scores
 from .stage1 import CROP_SIZES, Values, seed_input
 
 #: Where no model says what its sides have to be multiples of: a cell of 8 pixels and a patch of 2, or a cell of 16.
@@ -312,6 +314,7 @@ def _planned(
         groups = groups * count if len(groups) == 1 else groups
     words = inputs.prompts(prompt, "prompt", count) if prompt is not None and inputs.given(prompt) else [None] * count
     runs = [inputs.flag(value, "run") for value in inputs.per_picture(run, "run", count)]
+    refuse_scores([value for value in strength if value is not None], "strength")
     strengths = [
         inputs.number(value, "strength", 0.0, 1.0) for value in inputs.per_picture(strength, "strength", count)
     ]
@@ -482,15 +485,15 @@ class GRefineRepairInstruction(io.ComfyNode):
         """Write them all."""
         rest = inputs.flag(inputs.single(keep_rest, "keep_rest"), "keep_rest")
         plans = [
-            inputs.instance(one, "plan", RepairPlan, "what Binarize Map gives") for one in plan or [] if one is not None
+            None if one is None else inputs.instance(one, "plan", RepairPlan, "what Binarize Map gives")
+            for one in plan or []
         ]
         handles = [
-            inputs.instance(one, "regions", Regions, "what Split Regions gives")
+            None if one is None else inputs.instance(one, "regions", Regions, "what Split Regions gives")
             for one in regions or []
-            if one is not None
         ]
         found = _found(diagnosis, plans, handles)
-        if not found:
+        if not any(found):
             if regions is None or inputs.given(regions):
                 raise InputError(
                     "diagnosis: nothing says what was found. Connect AQ-Map's diagnosis, a plan, or regions that were "
@@ -498,27 +501,34 @@ class GRefineRepairInstruction(io.ComfyNode):
                 )
             return io.NodeOutput([ExecutionBlocker(None)], [ExecutionBlocker(None)])
         whole = [
-            instruct(one, bad=True if place < len(plans) and _bad(plans[place]) else None, rest=rest)
-            for place, one in enumerate(found)
+            TEMPLATES["nothing"] if one is None else instruct(one, bad=bad or None, rest=rest)
+            for one, bad in zip_longest(found, [_bad(each) for each in plans[: len(found)]])
         ]
         places: list[tuple[Diagnosis, RegionCrop | Any]] = [
-            (one.diagnosis, crop) for one in handles if one.diagnosis is not None for crop in one.crops
+            (one.diagnosis, crop)
+            for one in handles
+            if one is not None and one.diagnosis is not None
+            for crop in one.crops
         ]
         if not handles:
-            places = [(one.diagnosis, region) for one in plans for region in one.regions]
+            places = [(one.diagnosis, region) for one in plans if one is not None for region in one.regions]
         parts = [instruct(one, where.phrases, bad=where.bad, rest=rest) for one, where in places]
         lines = [[preview.line(text)] for text in [*whole, *parts]]
         return io.NodeOutput(whole, parts or [ExecutionBlocker(None)], ui=preview.cards(lines))
 
 
-def _found(diagnosis: Values | None, plans: Sequence[RepairPlan], handles: Sequence[Regions]) -> list[Diagnosis]:
-    """What was found in each picture, by whichever says so."""
+def _found(
+    diagnosis: Values | None, plans: Sequence[RepairPlan | None], handles: Sequence[Regions | None]
+) -> list[Diagnosis | None]:
+    """What was found in each picture, by whichever says so; None of one that had nothing to be repaired."""
     if diagnosis is not None and inputs.given(diagnosis):
         return [one for value in diagnosis if value is not None for one in inputs.diagnoses(value)]
     if plans:
-        return [one.diagnosis for one in plans]
-    return [one.diagnosis for one in handles if one.diagnosis is not None]
+        return [None if one is None else one.diagnosis for one in plans]
+    if any(one is not None and one.diagnosis is None for one in handles):
+        return []
+    return [None if one is None else one.diagnosis for one in handles]
 
 
-def _bad(plan: RepairPlan) -> bool:
-    return plan.perceptual_left or any(region.bad for region in plan.regions)
+def _bad(plan: RepairPlan | None) -> bool:
+    return plan is not None and (plan.perceptual_left or any(region.bad for region in plan.regions))

@@ -227,7 +227,7 @@ def build(
 def as_data(report: Report, extras: Extras) -> dict[str, Any]:
     """The report as JSON has it; the plan is known by its reason alone here."""
     data = report_json(report)
-    if extras.plan_reason is not None:
+    if extras.plan_reason:
         data["plan"], data["notes"] = {"reason": extras.plan_reason}, data["notes"][1:]
     return data
 

@@ -10,8 +10,8 @@ const BEFORE = {
 
 function complete(nodes) {
   for (const node of nodes ?? []) {
-    const before = BEFORE[node.type];
-    const known = node.widgets_values;
+    const before = Object.hasOwn(BEFORE, node?.type) ? BEFORE[node.type] : null;
+    const known = node?.widgets_values;
     if (!before || !Array.isArray(known) || known.length < before.first) continue;
     const missing = before.values.slice(known.length - before.first);
     if (missing.length) node.widgets_values = [...known, ...missing];
@@ -21,7 +21,7 @@ function complete(nodes) {
 app.registerExtension({
   name: "g-refine.saved",
   beforeConfigureGraph(graph) {
-    complete(graph.nodes);
-    for (const subgraph of graph.definitions?.subgraphs ?? []) complete(subgraph.nodes);
+    complete(graph?.nodes);
+    for (const subgraph of graph.definitions?.subgraphs ?? []) complete(subgraph?.nodes);
   },
 });

@@ -163,7 +163,7 @@ function gathered(inside) {
 
 function redraw(graph = root(), way = "") {
   const inside = [];
-  for (const node of graph.nodes ?? []) {
+  for (const node of graph?.nodes ?? []) {
     if (node.subgraph) {
       const found = redraw(node.subgraph, `${way}${node.id}:`);
       const cards = gathered(found);
@@ -171,7 +171,7 @@ function redraw(graph = root(), way = "") {
       inside.push(...found);
     } else if (isOurs(node)) {
       nameLinked(node, graph);
-      const cards = heard.get(`${way}${node.id}`) ?? app.nodeOutputs[keyOf(node, graph)]?.grefine;
+      const cards = heard.get(`${way}${node.id}`) ?? app.nodeOutputs?.[keyOf(node, graph)]?.grefine;
       if (!cards?.length) continue;
       show(node, cards);
       inside.push(cards);
@@ -210,22 +210,32 @@ function nameLinked(node, graph) {
 const MEMORY = "g-refine.shown";
 
 function ours(graph = root()) {
-  return (graph.nodes ?? []).flatMap((node) => {
+  return (graph?.nodes ?? []).flatMap((node) => {
     if (node.subgraph) return ours(node.subgraph);
     return isOurs(node) ? [[keyOf(node, graph), node.type]] : [];
   });
 }
 
 function remember() {
-  const found = ours().map(([key, type]) => [key, type, app.nodeOutputs[key]?.grefine]);
+  const found = ours().map(([key, type]) => [key, type, app.nodeOutputs?.[key]?.grefine]);
   try {
+    sessionStorage.removeItem(MEMORY);
     sessionStorage.setItem(MEMORY, JSON.stringify(found.filter(([, , cards]) => cards?.length)));
   } catch {
-    sessionStorage.removeItem(MEMORY); // too much for the browser: then it is shown again after the next run
+    // Too much for the browser, or it keeps nothing at all: then it is shown again after the next run.
   }
 }
 
-let remembered = JSON.parse(sessionStorage.getItem(MEMORY) ?? "[]");
+function whatWasKept() {
+  try {
+    const kept = JSON.parse(sessionStorage.getItem(MEMORY));
+    return Array.isArray(kept) ? kept : [];
+  } catch {
+    return [];
+  }
+}
+
+let remembered = whatWasKept();
 for (const event of ["pointerdown", "keydown"]) {
   window.addEventListener(event, () => (remembered = []), { capture: true, once: true });
 }

@@ -53,7 +53,15 @@ def guard_resized(
     refused = (result.image[..., :3] != small.to(result.image)).any(dim=-1)
     if not bool(refused.any()):
         return after, result
-    where = F.interpolate(refused.float().unsqueeze(1), size=size, mode="nearest")[:, 0].unsqueeze(-1) > 0
-    old = resize_images(as_images(before, "before"), size).to(drawn)
+    asked = refused.float().unsqueeze(1)
+    if size[0] < asked.shape[-2] or size[1] < asked.shape[-1]:
+        # The nearest pixel would lose what is refused between those of a smaller picture.
+        asked = F.adaptive_max_pool2d(asked, (min(size[0], asked.shape[-2]), min(size[1], asked.shape[-1])))
+    where = F.interpolate(asked, size=size, mode="nearest")[:, 0].unsqueeze(-1) > 0
+    both = before.shape[-1] == drawn.shape[-1] == 4
+    # With alpha on both sides it is the old colours under the old alpha: seen over white they would be faded twice.
+    old = resize_images(as_canvas(before, "before") if both else as_images(before, "before"), size).to(drawn)
+    if both:
+        return torch.where(where, old, drawn), result
     colors = torch.where(where, old, drawn[..., :3])
     return torch.cat([colors, drawn[..., 3:]], dim=-1), result

@@ -113,7 +113,7 @@ def paste(old: Tensor, seen: Tensor, new: Tensor, job: RegionJob, plan: CropPlan
         was, now = old[..., channel : channel + 1], from_sample(new[..., channel : channel + 1], plan)
         color = None if known is None else color_match(now, seen[..., channel : channel + 1], known)
         for rows, part in parts:
-            weight = job.own_composite(part).unsqueeze(-1)
+            weight = job.own_composite(part).unsqueeze(-1).to(old.device)
             drawn = now[:, rows] if color is None else color(now[:, rows])
             if old.shape[-1] == 4:
                 drawn = opaque(drawn, old[:, rows, :, 3:], was[:, rows])

@@ -93,7 +93,8 @@ def diagnosis_of(phrases: Sequence[PhraseQuality], size: tuple[int, int], prompt
 def _own_first(found: Diagnosis, crop: RegionCrop) -> str:
     own = region_prompt(found, crop.phrases, "")
     # The plan may have put them there already.
-    return crop.prompt if crop.prompt.startswith(own) else region_prompt(found, crop.phrases, crop.prompt)
+    there = not own or crop.prompt == own or crop.prompt.startswith(f"{own}, ")
+    return crop.prompt if there else region_prompt(found, crop.phrases, crop.prompt)
 
 
 def _found_in(crops: tuple[RegionCrop, ...], found: Diagnosis, denoise: Tensor, join: int) -> tuple[RegionCrop, ...]:

@@ -124,3 +124,9 @@ def test_of_real_prompts_every_unmatched_phrase_is_asked_for_once_and_nothing_el
                     assert not each.text.startswith(
                         (f"Add {phrase.text}", f"Make the {phrase.head.text} {phrase.text}")
                     )
+
+
+def test_the_article_stands_right_in_front_of_its_phrase():
+    far = "the" + " " * 200 + "old cat"
+    assert instruct(diagnosis(far, {"old cat": "noun"}), rest=False) == "Add old cat."
+    assert instruct(diagnosis("the   old cat", {"old cat": "noun"}), rest=False) == "Add the old cat."

@@ -167,3 +167,11 @@ def test_connected_phrases_are_shown_instead_of_measured_ones(parts, two, phrase
     picture = two.items[1]
     report = parts.build(picture, picture, "", (measured(0.5, 0.5, [phrase("hat")]), measured(0.5, 0.5)), extras)
     assert [quality.phrase.text for quality in report.phrases] == ["dog"]
+
+
+def test_an_empty_reason_takes_no_note_away(parts, two):
+    extras = parts.gather(two, {"plan_reason": ["", ""]}, ["a red cup", "a blue cup"])[0]
+    picture = two.items[0]
+    report = parts.build(picture, picture.clone(), "", (measured(0.9, 1.0), measured(0.9, 1.0)), extras)
+    assert report.notes
+    assert parts.as_data(report, extras)["notes"] == list(report.notes)

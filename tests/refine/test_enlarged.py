@@ -10,6 +10,7 @@ import torch
 from grefine_core.errors import InputError
 from grefine_core.refine.crops import resize_images
 from grefine_core.refine.enlarged import guard_resized
+from grefine_core.tensors import as_images
 
 
 def judge(refused):
@@ -50,3 +51,25 @@ def test_what_is_refused_is_the_old_picture_at_the_new_size(before):
 def test_other_proportions_are_refused(before):
     with pytest.raises(InputError, match="other proportions"):
         guard_resized(before, torch.rand(1, 80, 80, 3), judge(torch.zeros(30, 20, dtype=torch.bool))[0])
+
+
+def test_what_is_refused_looks_as_before_under_any_alpha(before):
+    canvas = torch.cat([before, torch.full((1, 30, 20, 1), 0.5)], dim=-1)
+    after = torch.cat([torch.rand(1, 60, 40, 3), torch.full((1, 60, 40, 1), 0.5)], dim=-1)
+    result, _ = guard_resized(canvas, after, lambda old, new: SimpleNamespace(image=as_images(old, "before")))
+    looks = as_images(result, "result")
+    expected = resize_images(as_images(canvas, "before"), (60, 40))
+    # Bicubic colours that overshoot 1 are cut off before they are seen over white, or after.
+    assert float((looks - expected).abs().max()) < 0.1
+    assert float((looks - expected).abs().mean()) < 1e-3
+
+
+def test_a_thin_refusal_is_kept_where_the_picture_came_back_smaller(before):
+    refused = torch.zeros(30, 20, dtype=torch.bool)
+    refused[1] = True
+    answer, _ = judge(refused)
+    after = torch.rand(1, 15, 10, 3)
+    result, _ = guard_resized(before, after, answer)
+    old = resize_images(before, (15, 10))
+    assert torch.allclose(result[:, 0], old[:, 0], atol=1e-6)
+    assert torch.equal(result[:, 1:], after[:, 1:])

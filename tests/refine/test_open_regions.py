@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
+from grefine_core.alignment.results import PhraseQuality
+from grefine_core.diagnosis import Diagnosis
 from grefine_core.errors import InputError
+from grefine_core.prompt.syntax import parse_prompt
 from grefine_core.refine import CropOptions, stage1
 from grefine_core.refine.crops import CropSizes
-from grefine_core.refine.open_regions import cut_regions, merge_regions, open_regions
+from grefine_core.refine.open_regions import _own_first, cut_regions, merge_regions, open_regions
 from grefine_core.refine.protocols import PhasedInpainter
 
 CROP = CropOptions(min_context=4, join=4)
@@ -147,3 +152,12 @@ def test_phases_are_done_for_all_regions_at_once_where_none_hangs_on_another(pic
     assert reports == [(done, 6) for done in range(1, 7)]
     # The two regions are too far apart to see each other: nothing else differs.
     assert torch.equal(result, stage1(picture, mask, None, Phased(), **options))
+
+
+def test_a_regions_own_phrase_is_no_beginning_of_another_word():
+    (car,) = parse_prompt("a car").phrases
+    verdict = PhraseQuality(car, 0.5, 0.5, "noun", 0.5, ratio=0.5, measured=True)
+    found = Diagnosis((8, 8), prompt="carpet in a hall", phrases=(verdict,))
+    crop = SimpleNamespace(phrases=(0,), prompt="carpet in a hall")
+    assert _own_first(found, crop) == "car, carpet in a hall"
+    assert _own_first(found, SimpleNamespace(phrases=(0,), prompt="car, a street")) == "car, a street"
