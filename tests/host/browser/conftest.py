@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from ..server import HostServer
-from .editor import FLAGS, Editor, find_chromium
+from .editor import FLAGS, GROWN_UP, Editor, find_chromium
 
 HERE = Path(__file__).resolve().parent
 CHROMIUM, LOOKED = find_chromium()
@@ -114,4 +114,7 @@ def _nothing_to_complain_about(request: pytest.FixtureRequest) -> Iterator[None]
         page = request.getfixturevalue("editor")
         page.close_dialogs()
         found, page.problems[:] = list(page.problems), []
+        if page.release() < GROWN_UP:
+            # It looks for the subgraph of "19:7" though an API file has none.
+            found = [problem for problem in found if "Subgraph not found" not in problem]
         assert not found, "\n".join(found)

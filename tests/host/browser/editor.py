@@ -6,6 +6,7 @@ import base64
 import json
 import mimetypes
 import os
+import re
 import shutil
 import time
 import urllib.request
@@ -36,6 +37,10 @@ def find_chromium() -> tuple[str | None, str]:
         return (named if Path(named).is_file() else None), f"CHROMIUM_PATH={named}"
     found = next(filter(None, map(shutil.which, NAMES)), None)
     return found, f"{', '.join(NAMES)} on the PATH"
+
+
+#: From this host on its editor queues muted subgraphs, and draws Nodes 2.0, as it does today.
+GROWN_UP = (0, 20)
 
 
 class Editor:
@@ -102,6 +107,11 @@ class Editor:
     def get(self, path: str) -> Any:
         with urllib.request.urlopen(self.url + path, timeout=60) as answer:
             return json.load(answer)
+
+    def release(self) -> tuple[int, ...]:
+        """The host's version."""
+        version = self.get("/system_stats")["system"]["comfyui_version"]
+        return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
     # Opening
 

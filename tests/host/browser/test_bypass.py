@@ -11,6 +11,7 @@ import pytest
 from ...workflows.bypass import MODES, Graph
 from ...workflows.checks import inputs_of
 from ..template_tools import WORKFLOWS
+from .editor import GROWN_UP
 
 #: Each case is queued by the editor itself; nodes in subgraphs are named as in what it queues, "12:5".
 QUEUED = """async cases => {
@@ -43,6 +44,8 @@ def plain(graph: dict[str, Any], info: dict[str, Any]) -> dict[str, Any]:
 
 
 def compare(editor: Any, name: str, together: int, own: bool) -> None:
+    if editor.release() < GROWN_UP:
+        pytest.skip("this editor goes on queueing what is in a muted subgraph")
     workflow = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
     editor.load(workflow, name)
     info = editor.get("/object_info")
