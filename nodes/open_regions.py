@@ -23,12 +23,11 @@ from .host import SMALLER, explained, known, progress, schema
 from .inputs import MOST_STEPS, Pictures
 from .io_types import CATEGORY, PhrasesType, RegionsType, diagnosis_input, plan_input
 from .scores import refuse_scores
-from .stage1 import CROP_SIZES, Values, seed_input
+from .stage1 import CONTEXT, CROP_SIZES, MIN_SIDES, NATIVE_SIDES, Values, crop_inputs, seed_input
 
 #: Where no model says what its sides have to be multiples of: a cell of 8 pixels and a patch of 2, or a cell of 16.
 _MULTIPLE = 16
 _MOST_MULTIPLE = 128
-_MIN_SIDE, _NATIVE_SIDE, _CONTEXT = (16, 4096), (0, 4096), (0.0, 4.0)
 
 
 class GRefineSplitRegions(io.ComfyNode):
@@ -37,7 +36,6 @@ class GRefineSplitRegions(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """The node's inputs and outputs."""
-        fine = known(io.Int.Input, advanced=True)
         return schema(
             node_id="GRefineSplitRegions",
             display_name="Split Regions",
@@ -66,35 +64,11 @@ class GRefineSplitRegions(io.ComfyNode):
                     tooltip="For the list of this name. A plan has them for each region.",
                 ),
                 seed_input(),
-                io.Combo.Input(
-                    "crop_size",
-                    options=list(CROP_SIZES),
-                    default="native",
-                    tooltip="source: crops at the picture's own scale. native: scaled to the model's resolution.",
-                ),
-                io.Int.Input(
-                    "min_side",
-                    default=512,
-                    min=_MIN_SIDE[0],
-                    max=_MIN_SIDE[1],
-                    tooltip="For source: a crop takes in surroundings until its shorter side is this long.",
-                    **fine,
-                ),
-                io.Int.Input(
-                    "native_side",
-                    default=0,
-                    min=_NATIVE_SIDE[0],
-                    max=_NATIVE_SIDE[1],
-                    tooltip="For native: the model's own resolution. 0: as the model says, or 1024 without one.",
-                    **fine,
-                ),
-                io.Float.Input(
-                    "context",
-                    default=0.25,
-                    min=_CONTEXT[0],
-                    max=_CONTEXT[1],
-                    step=0.05,
-                    tooltip="Surroundings of a region that the model sees, as a share of the region's size.",
+                *crop_inputs(
+                    "native",
+                    crop_size="source: crops at the picture's own scale. native: scaled to the model's resolution.",
+                    min_side="For source: a crop takes in surroundings until its shorter side is this long.",
+                    native_side="For native: the model's own resolution. 0: as the model says, or 1024 without one.",
                 ),
                 io.Boolean.Input(
                     "own_phrases",
@@ -107,7 +81,7 @@ class GRefineSplitRegions(io.ComfyNode):
                     min=0,
                     max=_MOST_MULTIPLE,
                     tooltip="Sides of crops are multiples of it. 0: as model and VAE ask, or 16 without them.",
-                    **fine,
+                    **known(io.Int.Input, advanced=True),
                 ),
                 io.Mask.Input(
                     "denoise_mask",
@@ -207,14 +181,14 @@ class GRefineSplitRegions(io.ComfyNode):
         autoencoder = inputs.single(vae, "vae") if inputs.given(vae) else None
         sizes = _sizes(
             inputs.whole_number(inputs.single(size_multiple, "size_multiple"), "size_multiple", 0, _MOST_MULTIPLE),
-            inputs.whole_number(inputs.single(min_side, "min_side"), "min_side", *_MIN_SIDE),
-            inputs.whole_number(inputs.single(native_side, "native_side"), "native_side", *_NATIVE_SIDE),
+            inputs.whole_number(inputs.single(min_side, "min_side"), "min_side", *MIN_SIDES),
+            inputs.whole_number(inputs.single(native_side, "native_side"), "native_side", *NATIVE_SIDES),
             unet,
             autoencoder,
         )
         crop = CropOptions(
             crop_size=inputs.choice(inputs.single(crop_size, "crop_size"), "crop_size", CROP_SIZES),
-            context=inputs.number(inputs.single(context, "context"), "context", *_CONTEXT),
+            context=inputs.number(inputs.single(context, "context"), "context", *CONTEXT),
         )
         if regions is not None:  # connected, though it may hold nothing: of pictures that passed untouched
             found = _handles(regions, pictures)

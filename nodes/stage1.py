@@ -36,13 +36,12 @@ from .sampling import LARGEST_CFG, Follows, HostInpainter, HostModels, sampler_s
 #: An input of a node that takes lists.
 Values = Sequence[object]
 CROP_SIZES: tuple[Literal["source", "native"], ...] = ("source", "native")
-_MIN_SIDE, _NATIVE_SIDE = (16, 4096), (0, 4096)
-_CONTEXT = (0.0, 4.0)
+MIN_SIDES, NATIVE_SIDES = (16, 4096), (0, 4096)
+CONTEXT = (0.0, 4.0)
 
 
 def stage1_inputs(engine: list[Any], sampling: list[Any], prompts: list[Any]) -> list[Any]:
     """The node's inputs in their order; `engine`, `sampling` and `prompts` are those that differ between engines."""
-    fine = known(io.Int.Input, advanced=True)
     return [
         io.Image.Input("image", tooltip="The picture, or several."),
         io.Mask.Input(
@@ -78,37 +77,13 @@ def stage1_inputs(engine: list[Any], sampling: list[Any], prompts: list[Any]) ->
             "Lightning, Schnell) want 1.",
         ),
         *sampling,
-        io.Combo.Input(
-            "crop_size",
-            options=list(CROP_SIZES),
-            default="source",
-            tooltip="source: sample at the picture's own scale. native: scale the crop to the model's resolution, "
+        *crop_inputs(
+            "source",
+            crop_size="source: sample at the picture's own scale. native: scale the crop to the model's resolution, "
             "for more detail in small regions.",
-        ),
-        io.Int.Input(
-            "min_side",
-            default=512,
-            min=_MIN_SIDE[0],
-            max=_MIN_SIDE[1],
-            tooltip="For source: what is sampled takes in surroundings until its shorter side is this long.",
-            **fine,
-        ),
-        io.Int.Input(
-            "native_side",
-            default=0,
-            min=_NATIVE_SIDE[0],
-            max=_NATIVE_SIDE[1],
-            tooltip="For native: the model's own resolution. 0: as the model says (1024 for SDXL and Flux, 512 for "
+            min_side="For source: what is sampled takes in surroundings until its shorter side is this long.",
+            native_side="For native: the model's own resolution. 0: as the model says (1024 for SDXL and Flux, 512 for "
             "SD 1.5).",
-            **fine,
-        ),
-        io.Float.Input(
-            "context",
-            default=0.25,
-            min=_CONTEXT[0],
-            max=_CONTEXT[1],
-            step=0.05,
-            tooltip="Surroundings of a region that the model sees, as a share of the region's size.",
         ),
         io.Boolean.Input(
             "color_match", default=True, tooltip="Keep the colour level of the surroundings (VAEs shift it a little)."
@@ -132,6 +107,44 @@ def stage1_inputs(engine: list[Any], sampling: list[Any], prompts: list[Any]) ->
         attempts_input(),
         keep_input(),
         second_opinion_input(),
+    ]
+
+
+def crop_inputs(size: str, *, crop_size: str, min_side: str, native_side: str) -> list[Any]:
+    """How a region is cut out: `crop_size`, which is `size` by default, `min_side` and `native_side` with the tooltips
+    given here, and `context`."""
+    fine = known(io.Int.Input, advanced=True)
+    return [
+        io.Combo.Input(
+            "crop_size",
+            options=list(CROP_SIZES),
+            default=size,
+            tooltip=crop_size,
+        ),
+        io.Int.Input(
+            "min_side",
+            default=512,
+            min=MIN_SIDES[0],
+            max=MIN_SIDES[1],
+            tooltip=min_side,
+            **fine,
+        ),
+        io.Int.Input(
+            "native_side",
+            default=0,
+            min=NATIVE_SIDES[0],
+            max=NATIVE_SIDES[1],
+            tooltip=native_side,
+            **fine,
+        ),
+        io.Float.Input(
+            "context",
+            default=0.25,
+            min=CONTEXT[0],
+            max=CONTEXT[1],
+            step=0.05,
+            tooltip="Surroundings of a region that the model sees, as a share of the region's size.",
+        ),
     ]
 
 
@@ -366,10 +379,10 @@ def prepare_stage1(
         cfg=inputs.number(inputs.single(cfg, "cfg"), "cfg", AUTO_NUMBER, LARGEST_CFG),
         crop=CropOptions(
             crop_size=inputs.choice(inputs.single(crop_size, "crop_size"), "crop_size", CROP_SIZES),
-            context=inputs.number(inputs.single(context, "context"), "context", *_CONTEXT),
+            context=inputs.number(inputs.single(context, "context"), "context", *CONTEXT),
         ),
-        min_side=inputs.whole_number(inputs.single(min_side, "min_side"), "min_side", *_MIN_SIDE),
-        native_side=inputs.whole_number(inputs.single(native_side, "native_side"), "native_side", *_NATIVE_SIDE),
+        min_side=inputs.whole_number(inputs.single(min_side, "min_side"), "min_side", *MIN_SIDES),
+        native_side=inputs.whole_number(inputs.single(native_side, "native_side"), "native_side", *NATIVE_SIDES),
         keep_color=inputs.flag(inputs.single(color_match, "color_match"), "color_match"),
         plans=tuple(plans),
         judging=judging_of(len(work.pictures), *judging, plans=plans),

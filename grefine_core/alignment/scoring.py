@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -87,74 +88,60 @@ def head_score(texts: PhraseTexts, similarity: Similarities, temperature: float,
     return beats(own, similarity[EMPTY], temperature)
 
 
-def phrase_score(
-    texts: PhraseTexts, head: float, similarity: Similarities, temperature: float, scoring: Scoring
-) -> float:
-    """as_i: is it as described?
+class Scores(NamedTuple):
+    """What a phrase scores in one picture, each in [0, 1]."""
 
-    Softmax: the phrase against the empty string. Contrast: the weakest of its modifiers, each as the share of the
-    phrase against itself with others of the same kind in the modifier's place; never above ``head`` (as_i ≤ an_i: what
-    is not there is not as described either), and equal to it for a bare noun. Modifiers of no known kind are exchanged
-    for common adjectives, verbs for other actions, compound nouns for other nouns.
-
-    Args:
-        texts: of one phrase.
-        head: its an_i in [0, 1].
-        similarity: text -> cosine similarity with the picture's class feature, in [-1, 1].
-        temperature: τ, CLIP's ``logit_scale.exp()`` (about 100) or the calibration's.
-        scoring: "contrast" or "softmax".
-
-    Returns:
-        as_i in [0, 1].
-
-    Source: method, section 3.3; G-Refine (arXiv 2404.18343), AQ-Map: the score of a phrase; "contrast" is ours.
-    """
-    if scoring == "softmax":
-        return beats(similarity[texts.text], similarity[EMPTY], temperature)
-    return min([head, *modifier_scores(texts, similarity, temperature)])
+    whole: float
+    """as_i: is it as described?"""
+    head: float
+    """an_i: is the thing there at all?"""
+    modifiers: float | None
+    """m_i: given the thing, is it as described? None of a bare noun, of which nothing more is said."""
 
 
-def modifier_score(
+def phrase_scores(
     texts: PhraseTexts,
     picture: Similarities,
     temperature: float,
     scoring: Scoring,
     place: Similarities | None = None,
     evidence: LocalEvidence | None = None,
-) -> float | None:
-    """m_i: given the thing, is it as described? None of a bare noun, of which nothing more is said.
+) -> Scores:
+    """as_i, an_i and m_i of one phrase, from the picture as a whole and, if asked for, from the place where it fits.
 
-    What :func:`phrase_score` is made of, without its cap. As as_i ≤ an_i, good pictures with a faint thing pull the
-    bound of as_i down to where a wrong colour is hardly ever below it; m_i leaves the thing out. Contrast: the weakest
-    of its modifiers, each as the share of the phrase against the same noun with others in the modifier's place.
-    Softmax: as_i, which has no cap there.
+    an_i: see :func:`head_score`. as_i, softmax: the phrase against the empty string; m_i is the same, since it has no
+    cap there. Contrast: m_i is the weakest of its modifiers, each as the share of the phrase against itself with others
+    of the same kind in the modifier's place; modifiers of no known kind are exchanged for common adjectives, verbs for
+    other actions, compound nouns for other nouns. as_i is the same, but never above an_i: what is not there is not as
+    described either. So good pictures with a faint thing pull the bound of as_i down to where a wrong colour is hardly
+    ever below it; m_i leaves the thing out.
+
+    A thing that takes little of the picture hardly moves the class token; at its place the same words are compared.
 
     Args:
         texts: of one phrase.
         picture: text -> cosine similarity with the picture's class feature, in [-1, 1].
-        temperature: τ, as in :func:`head_score`.
+        temperature: τ, CLIP's ``logit_scale.exp()`` (about 100) or the calibration's.
         scoring: "contrast" or "softmax".
-        place: text -> cosine similarity with the mean feature of the phrase's place.
-        evidence: of which of both it is made; None: of the picture.
+        place: text -> cosine similarity with the mean feature of the phrase's place; None: it is not asked.
+        evidence: which of both each score is made of; None: of the picture.
 
-    Returns:
-        m_i in [0, 1].
-
-    Source: method, section 3.4; G-Refine (arXiv 2404.18343), AQ-Map: adjective unmatched, the thing is there and its
-        modifiers are not; m_i is ours.
+    Source: method, sections 3.3 and 3.4; G-Refine (arXiv 2404.18343), AQ-Map: the scores of a phrase and its noun;
+        "contrast", places and m_i are ours.
     """
+    looked = (picture,) if place is None or evidence is None else (picture, place)
+
+    def joined(scores: Sequence[float], which: Evidence | None) -> float:
+        return scores[0] if which is None or len(scores) == 1 else _joined(scores, which)
+
+    noun, modifier = (None, None) if evidence is None else (evidence.noun, evidence.modifier)
+    head = joined([head_score(texts, each, temperature, scoring) for each in looked], noun)
     if scoring == "softmax":
-        if texts.text == texts.head:
-            return None
-        whole = beats(picture[texts.text], picture[EMPTY], temperature)
-        if place is None or evidence is None:
-            return whole
-        return _joined((whole, beats(place[texts.text], place[EMPTY], temperature)), evidence.modifier)
-    found = modifier_scores(texts, picture, temperature)
-    if place is not None and evidence is not None:
-        pairs = zip(found, modifier_scores(texts, place, temperature), strict=True)
-        found = [_joined(pair, evidence.modifier) for pair in pairs]
-    return min(found, default=None)
+        whole = joined([beats(each[texts.text], each[EMPTY], temperature) for each in looked], modifier)
+        return Scores(whole, head, None if texts.text == texts.head else whole)
+    found = zip(*(modifier_scores(texts, each, temperature) for each in looked), strict=True)
+    fitting = min((joined(each, modifier) for each in found), default=None)
+    return Scores(head if fitting is None else min(head, fitting), head, fitting)
 
 
 def modifier_scores(texts: PhraseTexts, similarity: Similarities, temperature: float) -> list[float]:
@@ -162,37 +149,6 @@ def modifier_scores(texts: PhraseTexts, similarity: Similarities, temperature: f
     own = similarity[texts.text]
     found = (share(own, (similarity[text] for text in group), temperature) for group in texts.variants)
     return [score for score in found if score is not None]
-
-
-def local_scores(
-    texts: PhraseTexts,
-    picture: Similarities,
-    place: Similarities,
-    temperature: float,
-    scoring: Scoring,
-    evidence: LocalEvidence,
-) -> tuple[float, float]:
-    """(as_i, an_i) of one phrase from the picture as a whole and from the place where it fits best.
-
-    A thing that takes little of the picture hardly moves the class token; at its place the same words are compared.
-
-    Args:
-        texts: of one phrase.
-        picture: text -> cosine similarity with the picture's class feature, in [-1, 1].
-        place: text -> cosine similarity with the mean feature of the phrase's place.
-        temperature: τ, as in :func:`head_score`.
-        scoring: "contrast" or "softmax".
-        evidence: which of both each of the two scores is made of.
-
-    Source: method, section 3.3; ours.
-    """
-    both = (picture, place)
-    head = _joined([head_score(texts, each, temperature, scoring) for each in both], evidence.noun)
-    if scoring == "softmax":
-        whole = [phrase_score(texts, head, each, temperature, scoring) for each in both]
-        return _joined(whole, evidence.modifier), head
-    described = modifier_score(texts, picture, temperature, scoring, place, evidence)
-    return head if described is None else min(head, described), head
 
 
 def _joined(both: Sequence[float], evidence: Evidence) -> float:
@@ -355,14 +311,19 @@ class Collected:
         at_places: Sequence[Similarities] | None = None,
         evidence: LocalEvidence | None = None,
     ) -> None:
-        """The scores of further phrases: as_i and an_i, see :func:`phrase_scores`, and m_i."""
-        self.scores += phrase_scores(collected, similarity, temperature, scoring, at_places, evidence)
+        """The scores of further phrases from the picture's similarity to each text; None where not measured.
+
+        ``at_places``: the same at the place of each measured phrase.
+        """
         here = iter(at_places or ())
         for phrase in collected.phrases:
-            place = None if phrase is None else next(here, None)
-            self.modifiers.append(
-                None if phrase is None else modifier_score(phrase, similarity, temperature, scoring, place, evidence)
-            )
+            if phrase is None:
+                self.scores.append(None)
+                self.modifiers.append(None)
+                continue
+            found = phrase_scores(phrase, similarity, temperature, scoring, next(here, None), evidence)
+            self.scores.append((found.whole, found.head))
+            self.modifiers.append(found.modifiers)
 
     def measurement(self, grid: tuple[int, int], one_phrase: PromptTree | None) -> Measurement:
         """All of it; ``one_phrase``: the prompt as one phrase, where it has no others."""
@@ -370,32 +331,6 @@ class Collected:
             return Measurement(tuple(self.scores), self.prompt, tuple(self.maps), grid, tuple(self.modifiers))
         count = len(one_phrase)
         return Measurement(((self.prompt, 1.0),) * count, self.prompt, (self.whole,) * count, grid)
-
-
-def phrase_scores(
-    collected: PromptTexts,
-    similarity: Similarities,
-    temperature: float,
-    scoring: Scoring,
-    at_places: Sequence[Similarities] | None = None,
-    evidence: LocalEvidence | None = None,
-) -> list[tuple[float, float] | None]:
-    """(as_i, an_i) of every phrase of one picture from its similarity to each text; None where not measured.
-
-    ``at_places``: the same at the place of each measured phrase, for :func:`local_scores`.
-    """
-    scores: list[tuple[float, float] | None] = []
-    here = iter(at_places or ())
-    for phrase in collected.phrases:
-        if phrase is None:
-            scores.append(None)
-            continue
-        if at_places is not None and evidence is not None:
-            scores.append(local_scores(phrase, similarity, next(here), temperature, scoring, evidence))
-            continue
-        head = head_score(phrase, similarity, temperature, scoring)
-        scores.append((phrase_score(phrase, head, similarity, temperature, scoring), head))
-    return scores
 
 
 def as_one_phrase(tree: PromptTree, include_style: bool = False) -> PromptTree:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..alignment.calibration import EVIDENCE, SCORINGS, Scoring
-from ..alignment.scoring import Similarities, head_score, local_scores, modifier_score, phrase_score, places
+from ..alignment.scoring import Scores, Similarities, phrase_scores, places
 from ..alignment.texts import EMPTY, PhraseTexts, phrase_texts
 from ..clip.embeddings import FACTORS
 from ..clip.preprocess import normalise, preprocess
@@ -410,10 +410,10 @@ def _phrases(
             cosines = places(directions @ patches.T, patches, evidence.share) @ chosen.T
             at_places = [dict(zip(names, values, strict=True)) for values in cosines.tolist()]
 
-        def sorted_out(scores: Sequence[tuple[float, float]], modifiers: Sequence[float | None]) -> Phrases:
-            """(as, an) and m of all phrases, in their order."""
-            whole, head = ([log_odds(score[place]) for score in scores] for place in (0, 1))
-            fitting = [None if score is None else log_odds(score) for score in modifiers]
+        def sorted_out(scores: Sequence[Scores]) -> Phrases:
+            """Those of all phrases, in their order."""
+            whole, head = [log_odds(score.whole) for score in scores], [log_odds(score.head) for score in scores]
+            fitting = [None if score.modifiers is None else log_odds(score.modifiers) for score in scores]
             counts = (len(own.heads), len(own.wholes), len(own.absent), len(own.wrong))
             ends = list(accumulate(counts, initial=0))
             absent = zip(head[ends[2] : ends[3]], (related for _, related in own.absent), strict=True)
@@ -428,16 +428,11 @@ def _phrases(
 
         found: dict[str, Phrases] = {}
         for scoring in SCORINGS:
-            plain = []
-            for phrase in phrases:
-                head = head_score(phrase, similarity, tau, scoring)
-                plain.append((phrase_score(phrase, head, similarity, tau, scoring), head))
-            found[scoring] = sorted_out(plain, [modifier_score(phrase, similarity, tau, scoring) for phrase in phrases])
+            found[scoring] = sorted_out([phrase_scores(phrase, similarity, tau, scoring) for phrase in phrases])
             if evidence is not None:
-                pairs = list(zip(phrases, at_places, strict=True))
+                pairs = zip(phrases, at_places, strict=True)
                 found[local(scoring)] = sorted_out(
-                    [local_scores(phrase, similarity, place, tau, scoring, evidence) for phrase, place in pairs],
-                    [modifier_score(phrase, similarity, tau, scoring, place, evidence) for phrase, place in pairs],
+                    [phrase_scores(phrase, similarity, tau, scoring, place, evidence) for phrase, place in pairs]
                 )
         return found
 
