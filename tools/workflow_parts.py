@@ -98,7 +98,7 @@ def one_by_one(graph: Graph, images: Output) -> Output:
 
 def prompt_of(graph: Graph, words: Output) -> Output:
     """The prompt, in one place for all that read it."""
-    return graph.node("PrimitiveStringMultiline", "Prompt", value=words, height=150)["string"]
+    return graph.node("PrimitiveStringMultiline", "Prompt", value=words, height=130)["string"]
 
 
 def quality_loader(graph: Graph, file: Output) -> Output:
@@ -117,7 +117,6 @@ class Measured(NamedTuple):
 def measure(graph: Graph, quality: Output, image: Output, prompt: Output) -> Measured:
     """PQ-Map and AQ-Map of the picture."""
     perceptual = graph.node("GRefinePQMap", image=image, quality_model=quality)
-    graph.column()
     alignment = graph.node(
         "GRefineAQMap", image=image, quality_model=quality, prompt=prompt, diagnosis=perceptual["diagnosis"]
     )
@@ -126,7 +125,6 @@ def measure(graph: Graph, quality: Output, image: Output, prompt: Output) -> Mea
 
 def mask_of(graph: Graph, measured: Measured) -> Node:
     """The masks that follow from what looks bad, and from the verdicts on the phrases."""
-    graph.column()
     return graph.node(
         "GRefineBinarizeMap",
         defect_map=measured.perceptual["defect_map"],
@@ -181,7 +179,6 @@ def repair(graph: Graph, found: Found, models: Models, unwanted: str | Output, w
             emphasized_prompt=emphasis["emphasized_prompt"],
             **way.plan,
         )
-        graph.column()
         conditions = way.encode(graph, models, emphasis["emphasized_prompt"], unwanted)._asdict()
     with graph.group("Stage 1: redraw what is wrong"):
         redrawn = graph.node(
@@ -198,7 +195,6 @@ def repair(graph: Graph, found: Found, models: Models, unwanted: str | Output, w
             **SAMPLING,
             **way.stage1,
         )
-        graph.column()
         guarded = graph.node(
             "GRefineNoHarmGuard",
             "No-Harm Guard: stage 1",
@@ -217,7 +213,6 @@ def repair(graph: Graph, found: Found, models: Models, unwanted: str | Output, w
                 "GRefineRestorerFromModel", model=restoring, vae=models.vae, **conditions, **SAMPLING, **way.restorer
             )
             restorer = made["restorer"]
-            graph.column()
         else:
             caption["prompt"] = prompt
         restored = graph.node(
@@ -230,7 +225,6 @@ def repair(graph: Graph, found: Found, models: Models, unwanted: str | Output, w
             **caption,
             **way.stage2,
         )
-        graph.column()
         final = graph.node(
             "GRefineNoHarmGuard",
             "No-Harm Guard: stage 2",
@@ -255,15 +249,14 @@ def repair(graph: Graph, found: Found, models: Models, unwanted: str | Output, w
             plan_reason=plan["reason"],
             stage1_guard=guarded["guard_report"],
             stage2_guard=final["guard_report"],
-            preview=260,
+            preview=180,
         )
     return Repaired(final["image"], report["sheet"], report["report_json"], plan["reason"])
 
 
 def told(graph: Graph, repaired: Repaired) -> None:
-    """The report as JSON, for whoever runs the workflow by its API."""
-    with graph.group("For programs"):
-        graph.node("PreviewAny", "Report as JSON", source=repaired.report_json, height=360)
+    """The report as JSON, for whoever runs the workflow by its API; beside the report, which ends the graph."""
+    graph.node("PreviewAny", "Report as JSON", source=repaired.report_json, height=160)
 
 
 # Boxes

@@ -1,8 +1,8 @@
 """Writes one description of a graph in ComfyUI's two formats: the one its editor saves, and the one its queue takes.
 
 The description names nodes, values and links; which inputs a node has, in which order, and which of them are widgets
-comes from a recorded ``/object_info``. Layout: groups from left to right, in them columns, in them nodes from the top;
-or every node where the description puts it (``at``), and the groups around them. Subgraphs: ``workflow_subgraphs.py``.
+comes from a recorded ``/object_info``. Layout: every node where the description puts it (``at``) and the groups around
+them, or as ``workflow_layout.py`` finds it best. Subgraphs: ``workflow_subgraphs.py``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
+from workflow_layout import lay_out
 from workflow_models import origin, wanted_files
 
 if TYPE_CHECKING:
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 TITLE, ROW, WIDGET_ROW, GAP, PADDING, GROUP_TITLE = 30, 20, 24, 40, 20, 50
-WIDTH, TEXT_HEIGHT = 320, 110
+#: Of nodes, unless the description says more; Nodes 2.0 makes none narrower than 225.
+WIDTH = 240
+#: Of a field of text, and of one that only says where its text comes from.
+TEXT_HEIGHT, LINKED_TEXT_HEIGHT = 110, 90
 # Notes are as dark as links and code are drawn for, in both of the editor's renderers.
 GROUP_COLOR, NOTE_COLORS = "#3f789e", ("#222", "#000")
 OPTIONAL_SHAPE = 7  # how the editor draws an input that may stay unconnected
@@ -33,8 +37,8 @@ WINDOW = (1920, 1080)
 FILLED = 0.75
 # Room for what a node shows on itself after it ran (nodes/preview.py).
 SHOWN = {
-    "GRefinePQMap": 260,
-    "GRefineAQMap": 290,
+    "GRefinePQMap": 300,
+    "GRefineAQMap": 300,
     "GRefineBinarizeMap": 250,
     "GRefinePlan": 120,
     "GRefinePromptEmphasis": 70,
@@ -77,11 +81,10 @@ class Node:
 
 @dataclass
 class Group:
-    """A titled frame around columns of nodes; ``bounding`` is (left, top, width, height)."""
+    """A titled frame around nodes; ``bounding`` is (left, top, width, height)."""
 
     title: str
-    starts_row: bool = False
-    columns: list[list[Node]] = field(default_factory=lambda: [[]])
+    nodes: list[Node] = field(default_factory=list)
     bounding: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
@@ -136,14 +139,10 @@ class Graph:
         self.shown: list[Node] = []
 
     @contextmanager
-    def group(self, title: str, *, new_row: bool = False) -> Iterator[Group]:
-        """What is added inside goes into a new group: to the right of the others, or below them in a new row."""
-        self.groups.append(Group(title, starts_row=new_row))
+    def group(self, title: str) -> Iterator[Group]:
+        """What is added inside goes into a new group."""
+        self.groups.append(Group(title))
         yield self.groups[-1]
-
-    def column(self) -> None:
-        """The following nodes go into a new column of the current group."""
-        self.groups[-1].columns.append([])
 
     def node(
         self,
@@ -177,9 +176,9 @@ class Graph:
         return self.add(Node(next(self.ids), "MarkdownNote", title, {"": text}, info, (width, height)), at)
 
     def add(self, node: Node, at: tuple[int, int] | None = None) -> Node:
-        """Put a node into the current column, or at a place of its own."""
+        """Put a node into the current group, or at a place of its own."""
         self.nodes.append(node)
-        self.groups[-1].columns[-1].append(node)
+        self.groups[-1].nodes.append(node)
         if at is not None:
             node.position = at
             self.groups[-1].bounding = _around(self.groups[-1])
@@ -225,7 +224,8 @@ class Graph:
 
     def ui(self) -> dict[str, Any]:
         """The format that the editor saves."""
-        self._lay_out()
+        if not any(group.bounding[2] for group in self.groups):  # else everything has a place
+            lay_out(self.groups)
         links: list[list[Any]] = []
         sockets = {node.id: _sockets(node) for node in self.nodes}
         for node in self.nodes:
@@ -303,36 +303,15 @@ class Graph:
 
     def height_of(self, node: Node) -> int:
         """Of a node with its sockets, widgets and what it shows after it ran."""
-        widgets = [(kind, options) for _, kind, options in declared_inputs(node.info) if is_widget(kind, options)]
-        sockets = len(declared_inputs(node.info)) - len(widgets)
+        declared = [entry for entry in declared_inputs(node.info) if is_widget(*entry[1:])]
+        sockets = len(declared_inputs(node.info)) - len(declared)
         rows = ROW * max(sockets, len(node.info["output_name"]))
-        texts = sum(1 for kind, options in widgets if kind == "STRING" and options.get("multiline"))
+        texts = [name for name, kind, options in declared if kind == "STRING" and options.get("multiline")]
+        linked = sum(isinstance(node.values.get(name), Output) for name in texts)
         extra = sum(len(extra_widgets(name, *entry)) for name, *entry in declared_inputs(node.info))
         shown = SHOWN.get(node.kind, 0)
-        return rows + WIDGET_ROW * (len(widgets) - texts + extra) + TEXT_HEIGHT * texts + shown + 16
-
-    def _lay_out(self) -> None:
-        """Nodes under each other, columns beside each other, groups beside each other until a new row begins."""
-        if any(group.bounding[2] for group in self.groups):
-            return  # everything has a place
-        left = top = 0
-        row: list[Group] = []
-        for group in self.groups:
-            if group.starts_row and row:
-                left, top = 0, _same_height(row) + GAP
-                row = []
-            x, bottom = left + PADDING, top
-            for column in group.columns:
-                y = top + GROUP_TITLE + TITLE
-                for node in column:
-                    node.position = (x, y)
-                    bottom = max(bottom, y + node.size[1])
-                    y += node.size[1] + TITLE + GAP
-                x += max(node.size[0] for node in column) + GAP
-            group.bounding = (left, top, x - GAP + PADDING - left, bottom + PADDING - top)
-            left += group.bounding[2] + GAP
-            row.append(group)
-        _same_height(row)
+        fields = TEXT_HEIGHT * (len(texts) - linked) + LINKED_TEXT_HEIGHT * linked
+        return rows + WIDGET_ROW * (len(declared) - len(texts) + extra) + fields + shown + 16
 
     def _sorted(self) -> list[Node]:
         """Every node after those it takes its inputs from; a subgraph's input node (negative id) is none of them."""
@@ -361,20 +340,12 @@ def _queued_link(value: Output, prefix: str, given: Mapping[str, Any]) -> Any:
 
 
 def _around(group: Group) -> tuple[int, int, int, int]:
-    nodes = [node for column in group.columns for node in column]
+    nodes = group.nodes
     left, top = (min(node.position[axis] for node in nodes) for axis in (0, 1))
     right, bottom = (max(node.position[axis] + node.size[axis] for node in nodes) for axis in (0, 1))
     top -= TITLE + GROUP_TITLE - PADDING
     margin = PADDING // 2
     return (left - margin, top, right - left + 2 * margin, bottom - top + margin)
-
-
-def _same_height(row: list[Group]) -> int:
-    """Stretches the groups of a row to its lowest border, which it returns."""
-    height = max(group.bounding[3] for group in row)
-    for group in row:
-        group.bounding = (*group.bounding[:3], height)
-    return row[0].bounding[1] + height
 
 
 def _properties(node: Node) -> dict[str, Any]:

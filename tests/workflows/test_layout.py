@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from .layout import box, crossings, overlaps, size
+from .layout import Box, box, crossings, overlaps, size
 
 FOLDER = Path(__file__).resolve().parents[2] / "workflows"
 PATHS = sorted(FOLDER.glob("*.json"))
@@ -65,6 +65,47 @@ def test_no_picture_is_shown_twice(workflow):
     assert len(set(sources)) == len(sources)
     loaded = [node["widgets_values"][0] for node in workflow["nodes"] if node["type"] == "LoadImage"]
     assert len(set(loaded)) == len(loaded)
+
+
+INSIDE = [
+    pytest.param(inside, id=f"{path.stem}-{inside['name']}")
+    for path in (*PATHS, FOLDER.parent / "subgraphs" / "G-Refine.json")
+    for inside in json.loads(path.read_text(encoding="utf-8"))["definitions"]["subgraphs"]
+]
+
+
+@pytest.mark.parametrize("inside", INSIDE)
+def test_what_is_in_a_subgraph_is_seen_when_it_is_entered(inside):
+    """An editor fits it into the window: up to seven nodes at their own size, sixteen at three fifths of it.
+
+    The letters of sockets and fields, 14 and 12 pixels high, have 8 and 7 then; in one row they had 4.
+    """
+    assert overlaps(inside) == []
+    assert all(node["size"][0] >= NARROWEST for node in inside["nodes"])
+    width, height = size(inside)
+    scale = min((ROOM[0] + 20) / (width + 20), (ROOM[1] + 20) / (height + 20))
+    assert scale >= (1.0 if len(inside["nodes"]) <= 7 else 0.59)
+
+
+@pytest.mark.parametrize("inside", INSIDE)
+def test_every_node_in_a_subgraph_lies_in_one_frame_under_its_title(inside):
+    frames = [Box(x, y, x + wide, y + high) for x, y, wide, high in (each["bounding"] for each in inside["groups"])]
+    for node in inside["nodes"]:
+        here = box(node)
+        around = [
+            frame
+            for frame in frames
+            if frame.left <= here.left
+            and frame.right >= here.right
+            and frame.top + inside["groups"][0]["font_size"] <= here.top
+            and frame.bottom >= here.bottom
+        ]
+        assert len(around) == 1, node["type"]
+    assert not any(
+        a.left < b.right and b.left < a.right and a.top < b.bottom and b.top < a.bottom
+        for number, a in enumerate(frames)
+        for b in frames[:number]
+    )
 
 
 def test_what_is_wrong_is_noticed():
