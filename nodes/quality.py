@@ -70,10 +70,13 @@ class GRefinePQMap(io.ComfyNode):
                 io.Mask.Output("defect_map", display_name="defect_map", tooltip="1 is defective: 1 - quality."),
                 io.Image.Output("overlay", display_name="overlay", tooltip="The picture with the defect map over it."),
                 score_output("score", "PS, the perceptual score: 1 is good."),
-                score_output("overall", "The overall impression, in [0, 1]."),
-                score_output("technical", "Free of technical flaws, in [0, 1]."),
-                score_output("rational", "Makes sense, in [0, 1]."),
-                score_output("natural", "Looks natural, in [0, 1]."),
+                score_output(
+                    "overall",
+                    "The overall impression: its raw score, in [0, 1]. The node shows the share of its bound.",
+                ),
+                score_output("technical", "Free of technical flaws: the raw score, in [0, 1]."),
+                score_output("rational", "Makes sense: the raw score, in [0, 1]."),
+                score_output("natural", "Looks natural: the raw score, in [0, 1]."),
                 score_output(
                     "worst_region",
                     "The quality of the picture's worst region, in [0, 1]: a hole shows here that the score overlooks.",
