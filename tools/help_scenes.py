@@ -23,6 +23,7 @@ from grefine_core.miniature.loading import load_choices, load_miniature_quality_
 from grefine_core.plan import Plan
 from grefine_core.report.colors import heatmap, overlay
 from grefine_core.report.text import ACCENT, BACKGROUND, BAD, FAINT, GOOD, Run, text_block
+from grefine_core.report.words import phrase_share, shares_of
 from grefine_research.miniature.generator import make_sample
 
 
@@ -114,9 +115,8 @@ def pq_map() -> Image.Image:
     found = scene.found.perceptual
     shown = [("image", panel(scene.image)), ("defect_map", panel(heatmap(found.defect_map))),
              ("overlay", panel(overlay(scene.image, found.defect_map)))]  # fmt: skip
-    values = [("score", float(found.score)), *((name, float(value)) for name, value in found.factors.items()),
-              ("worst_region", float(found.worst_region))]  # fmt: skip
-    return card([row(shown), bars(values)])
+    values = [("score", float(found.score)), *shares_of(found).items(), ("worst_region", float(found.worst_region))]
+    return card([row(shown), bars(values), faint("Of each factor the share of its bound; their product is the score.")])
 
 
 def aq_map() -> Image.Image:
@@ -129,7 +129,7 @@ def aq_map() -> Image.Image:
     words = [Run("phrases:  ", FAINT)]
     for phrase in found.phrases[0]:
         color = FAINT if phrase.phrase.is_style else colors[phrase.defect]
-        figure = "style" if phrase.phrase.is_style else f"{phrase.score:.2f}"
+        figure = "style" if phrase.phrase.is_style else phrase_share(phrase)
         words.append(Run(f"{phrase.phrase.text} {figure}    ", color))
     return card([line(Run("prompt:  ", FAINT), scene.prompt), row(shown), line(*words)])
 
