@@ -29,6 +29,7 @@ from tqdm import tqdm
 from grefine_core.errors import InputError
 from grefine_core.files import write_text, written_whole
 
+from ...training.precision import quick
 from ..worlds import FIRST, WORLDS, World, world_named
 from .contents import NO_KIND, ContentsEvaluator
 from .examples import IGNORE, LABELS, ExampleSet
@@ -164,7 +165,7 @@ def _train_one(
             group["lr"] = plan.rate * _schedule(step / plan.steps)
         rows = torch.randint(len(examples), (plan.batch,), generator=rng)
         batch = {key: value.to(device) for key, value in examples.batch(rows, rng).items()}
-        with torch.autocast(device.type, torch.bfloat16):
+        with quick(device):
             answer = network(batch["images"])
         loss = loss_of(answer, batch)
         optimizer.zero_grad(set_to_none=True)
