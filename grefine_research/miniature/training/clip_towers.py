@@ -2,7 +2,8 @@
 
 The same numbers as the model's own ``forward`` up to rounding, several times as fast on a CPU: attention is written out
 (the backward pass of the fused one is slow there), constant factors are folded into weights, only the patches that a
-step looks at are embedded, and where a device has units for it the residual stream is bfloat16. Parameters stay the model's own, in float32.
+step looks at are embedded, and the residual stream is bfloat16 where the device has units for it. Parameters stay the
+model's own, in float32.
 """
 
 from __future__ import annotations
