@@ -155,8 +155,8 @@ class Trainer:
         others = [value for name, value in named if not (".resblocks." in name and value.ndim == 2)]
         others += [value for value in (self.sharpness, self.bias) if value.requires_grad]
         self.parameters = [*matrices, *others]
-        # Muon is made for the matrices within blocks, AdamW takes the rest. Torch's Muon reckons in bfloat16 whatever it
-        # is given; where that is slow it would cost more than the passes, and AdamW takes all.
+        # Muon is made for the matrices within blocks, AdamW takes the rest. Torch's Muon reckons in bfloat16 whatever
+        # it is given; where that is slow it would cost more than the passes, and AdamW takes all.
         adam = partial(torch.optim.AdamW, lr=profile.rate, betas=(0.9, 0.98), eps=1e-6, fused=True)
         self.optimisers: list[torch.optim.Optimizer] = [
             torch.optim.Muon(matrices, profile.rate, profile.decay, adjust_lr_fn="match_rms_adamw")
