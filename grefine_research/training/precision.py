@@ -8,6 +8,8 @@ from typing import Any, Literal
 import torch
 
 Precision = Literal["float32", "bfloat16", "float16"]
+#: Asked once, here: the question in the middle of a compiled function would break it into pieces.
+_BFLOAT16_UNITS = torch.backends.cpu.get_cpu_capability() not in ("DEFAULT", "NO AVX", "AVX2")
 
 
 def quick_type(device: torch.device | str) -> torch.dtype:
@@ -15,9 +17,7 @@ def quick_type(device: torch.device | str) -> torch.dtype:
 
     There bfloat16 is worked out in float32 piece by piece: a step of a training took ten times as long.
     """
-    if torch.device(device).type == "cpu" and torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "NO AVX", "AVX2"):
-        return torch.float32
-    return torch.bfloat16
+    return torch.bfloat16 if _BFLOAT16_UNITS or torch.device(device).type != "cpu" else torch.float32
 
 
 def quick(device: torch.device | str) -> AbstractContextManager[Any]:
