@@ -23,7 +23,7 @@ import torch
 from miniature_parts.report import Part, write_report
 from miniature_parts.run import RESULTS, Run, read_choices
 
-from grefine_research.miniature.worlds import FIRST, WORLDS, world_named
+from grefine_research.miniature.worlds import SHIPPED, WORLDS, world_named
 
 PARTS = ("language", "perceptual", "alignment", "clean", "ceilings", "refinement", "pictures")
 SWEEPS = ("perceptual", "alignment", "refinement")
@@ -66,7 +66,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--scenes", type=int, default=500, help="of each part")
     parser.add_argument("--part", nargs="+", choices=PARTS, help="only these; the others stay as they are in the page")
     parser.add_argument("--split", choices=("test", "validation"), default="test")
-    parser.add_argument("--world", choices=tuple(WORLDS), default=FIRST.name, help="whose scenes")
+    parser.add_argument("--world", choices=tuple(WORLDS), default=SHIPPED.name, help="whose scenes")
     parser.add_argument("--sweep", nargs="*", choices=SWEEPS, help="compare choices, on validation scenes only")
     parser.add_argument("--variants", nargs="*", metavar="NAME", help="only these of a refinement sweep")
     parser.add_argument("--resume", action="store_true", help="keep the records that are there")

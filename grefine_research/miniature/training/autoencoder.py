@@ -30,7 +30,7 @@ from torch import Tensor
 from grefine_core.miniature.networks import FACTOR, LATENT_CHANNELS, SCALING, build, load, save
 
 from ...training.precision import quick
-from ..worlds import Name, world_named
+from ..worlds import SHIPPED, Name, world_named
 from .damage import damage
 from .loop import (
     Journal,
@@ -81,7 +81,7 @@ class Profile:
     seed: int = SEED
     device: str = "cpu"
     compiled: bool = True
-    world: Name = "first"
+    world: Name = SHIPPED.name
     log_every: int = 50
     validate_every: int = 1000
     checked: int = 64

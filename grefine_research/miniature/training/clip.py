@@ -30,7 +30,7 @@ from grefine_core.errors import InputError
 from grefine_core.models.files import read_tensors
 
 from ...training.precision import quick_type
-from ..worlds import Name, world_named
+from ..worlds import SHIPPED, Name, world_named
 from .clip_data import ClipData, draw_batch, load_data, make_data
 from .clip_files import export, load_guide
 from .clip_guide import PATCH
@@ -88,7 +88,7 @@ class Profile:
     presence: float = 0.0
     word: float = 0.0
     whole_word: float = 0.0
-    world: Name = "first"
+    world: Name = SHIPPED.name
 
 
 #: On from a whole model, in another world.

@@ -31,7 +31,7 @@ from grefine_core.miniature.networks import SCHEDULER_CONFIG, build, learning_st
 from grefine_core.models.files import write_tensors
 
 from ...training.precision import quick
-from ..worlds import Name, world_named
+from ..worlds import SHIPPED, Name, world_named
 from .latents import Latents, cached_closeups, cached_latents, tokenize
 from .loop import (
     Averaged,
@@ -99,7 +99,7 @@ class Profile:
     compiled: bool = True
     lean: bool = False
     texts: float = 0.0
-    world: Name = "first"
+    world: Name = SHIPPED.name
     log_every: int = 50
     validate_every: int = 1000
     checked: int = 128

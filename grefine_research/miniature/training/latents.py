@@ -23,7 +23,7 @@ from grefine_core.miniature.world import Split
 
 from ...training.precision import quick
 from ..source_mark import source_mark
-from ..worlds import FIRST, World
+from ..worlds import SHIPPED, World
 from .autoencoder import to_network
 from .pictures import SEED
 from .views import CAPTIONS, CLOSEUP_SIDE, View, closeup_at, view_at
@@ -90,7 +90,7 @@ def cached_latents(
     split: Split = "train",
     *,
     seed: int = SEED,
-    world: World = FIRST,
+    world: World = SHIPPED,
     device: str = "cpu",
     compiled: bool = False,
 ) -> Latents:
@@ -111,7 +111,7 @@ def cached_closeups(
     count: int,
     *,
     seed: int = SEED,
-    world: World = FIRST,
+    world: World = SHIPPED,
     device: str = "cpu",
     compiled: bool = False,
 ) -> Latents:
