@@ -77,7 +77,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="for the results")
     parser.add_argument("--seed", type=int, default=1, help="of the refinement")
     parser.add_argument("--difficulty", type=float, default=0.5, help="of the scenes, from 0 to 1")
-    parser.add_argument("--dtype", choices=sorted(DTYPES), help="of the diffusion networks; default: what is quick here")
+    parser.add_argument("--dtype", choices=sorted(DTYPES), help="of the diffusion networks; default: the quickest")
     parser.add_argument("--together", type=int, default=16, help="pictures refined side by side")
     parser.add_argument("--resamples", type=int, default=2000, help="of every bootstrap")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
