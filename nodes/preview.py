@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..grefine_core.alignment.results import IN_WORDS, why_not_measured
 from ..grefine_core.report import sheet
+from ..grefine_core.report.words import OF_ITS_BOUND, SAME, phrase_figures, phrase_share, shown, split_reason
 
 if TYPE_CHECKING:
     from ..grefine_core.alignment.results import PhraseQuality
@@ -40,7 +41,7 @@ def _line(quality: PhraseQuality, phrases: Sequence[PhraseQuality], include_styl
     said = f"{text}: {IN_WORDS[quality.verdict]}"
     if not quality.measured:
         return said
-    said = f"{said} ({quality.deciding:.2f})"
+    said = f"{said} ({phrase_figures(quality)})"
     if quality.defect == "none":
         return said
     place = "the whole picture" if quality.region is None else f"the region of '{phrases[quality.region].phrase.text}'"
@@ -100,17 +101,23 @@ def _shortened(lines: Sequence[Line]) -> list[Line]:
 def phrases(verdicts: Sequence[PhraseQuality], words: str) -> Iterator[Line]:
     """The phrases of one picture, coloured by their defects; `words` has a line for each, shown under the mouse.
 
-    The figure is what the colour goes by: 1.00 where a phrase is matched and never where it is not.
+    The figure is what the colour goes by, the share of its bound: 1.00 where a phrase is matched, and never else.
     """
     for verdict, told in zip(verdicts, words.split("\n"), strict=False):
         if verdict.phrase.is_style or not verdict.measured:
             yield line(verdict.phrase.text, "faint", chip=True, title=told)
             continue
-        share = 1.0 if verdict.matched else min(0.99, verdict.bounded)
-        title = f"{told}\n{share:.2f} of what it takes to be matched"
-        yield line(
-            f"{verdict.phrase.text} {share:.2f}", _PHRASE_KINDS[verdict.defect], chip=True, title=title, main=True
-        )
+        text = f"{verdict.phrase.text} {phrase_share(verdict)}"
+        yield line(text, _PHRASE_KINDS[verdict.defect], chip=True, title=told, main=True)
+
+
+def factors(ratios: Mapping[str, float], scores: Mapping[str, float]) -> Line:
+    """The factors of one picture, each with its share of its bound: its ratio, cut off at 1. The raw `scores` are under
+    the mouse."""
+    shares = " · ".join(f"{name} {shown(min(ratio, 1.0))}" for name, ratio in ratios.items())
+    raw = ", ".join(f"{name} {score:.2f}" for name, score in scores.items())
+    title = f"What share of its bound each factor reaches; their product is the perceptual score.\nRaw scores: {raw}"
+    return line(f"Share {OF_ITS_BOUND}: {shares}", "faint", title=title)
 
 
 def alignment(score: float, verdicts: Sequence[PhraseQuality]) -> Line:
@@ -120,10 +127,6 @@ def alignment(score: float, verdicts: Sequence[PhraseQuality]) -> Line:
     return line(text, main=True)
 
 
-#: With these words a reason of the guard goes on to what fell though the change is kept.
-_THOUGH = "though "
-
-
 def decision(entry: GuardEntry, stage: str) -> list[Line]:
     """One decision of the guard, and what fell though the change is kept."""
     where = "the whole picture"
@@ -131,32 +134,16 @@ def decision(entry: GuardEntry, stage: str) -> list[Line]:
         top, left, bottom, right = entry.region
         where = f"{right - left} × {bottom - top} at ({left}, {top})"
     verdict = "kept" if entry.accepted else "refused"
-    reasons = entry.reason.split("; ") if entry.accepted else [entry.reason]
-    fell = [reason.removeprefix(_THOUGH) for reason in reasons if reason.startswith(_THOUGH)]
-    said = "; ".join(reason for reason in reasons if not reason.startswith(_THOUGH))
-    head = line(f"{stage}, {where}: {verdict} – {said}", "good" if entry.accepted else "bad", main=True)
+    said, fell = split_reason(entry)
+    head = line(f"{stage}, {where}: {verdict} – {'; '.join(said)}", "good" if entry.accepted else "bad", main=True)
     return [head, *([line(f"Kept, though {', '.join(fell)}.", "warn", main=True)] if fell else [])]
 
 
 def change(name: str, old: float, new: float) -> Line:
     """A score before and after."""
     gained = new - old
-    kind = "" if abs(gained) < 5e-4 else "good" if gained > 0 else "bad"
+    kind = "" if abs(gained) < SAME else "good" if gained > 0 else "bad"
     return line(f"{name}: {old:.3f} → {new:.3f} ({gained:+.3f})", kind, main=True)
-
-
-#: A factor that falls by more is worth a word, as the guard has it.
-_FALL = 0.05
-
-
-def fallen(before: Mapping[str, float], after: Mapping[str, float]) -> list[Line]:
-    """The perceptual factors that are lower in the result than they were."""
-    fell = [
-        f"{name} falls from {old:.2f} to {after[name]:.2f}"
-        for name, old in before.items()
-        if after.get(name, old) < old - _FALL
-    ]
-    return [line(f"The result stays, though {', '.join(fell)}.", "warn", main=True)] if fell else []
 
 
 def _save(picture: Tensor) -> dict[str, str]:

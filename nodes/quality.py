@@ -106,7 +106,6 @@ class GRefinePQMap(io.ComfyNode):
         scores = torch.cat([part.score for part in found]).tolist()
         factors = {name: torch.cat([part.factors[name] for part in found]).tolist() for name in FACTORS}
         worst = torch.cat([part.worst_region for part in found]).tolist()
-        rows = zip(scores, *factors.values(), worst, strict=True)
         ways = {"formula": formula, "importance": importance}
         diagnoses = tuple(one for part in found for one in diagnose_perceptual(part, quality, ways))
         size = (pictures.shape[1], pictures.shape[2])
@@ -120,7 +119,7 @@ class GRefinePQMap(io.ComfyNode):
             *(marked(values, f"PQ-Map's {name}") for name, values in factors.items()),
             marked(worst, "PQ-Map's worst_region"),
             _with_maps(diagnoses, "perceptual_map", shown),
-            ui=preview.cards(([*notes, *_score_lines(*row)] for row in rows), drawn),
+            ui=preview.cards(([*notes, *_score_lines(one)] for one in diagnoses), drawn),
         )
 
 
@@ -129,12 +128,12 @@ def _with_maps(diagnoses: tuple[Diagnosis, ...], name: str, maps: Tensor) -> tup
     return tuple(replace(one, **{name: values}) for one, values in zip(diagnoses, maps, strict=True))
 
 
-def _score_lines(score: float, *parts: float) -> list[preview.Line]:
+def _score_lines(found: Diagnosis) -> list[preview.Line]:
     """PQ-Map's figures of one picture: the score, its factors, the worst region."""
-    named = zip((*FACTORS, "worst region"), parts, strict=True)
     return [
-        preview.line(f"Perceptual score: {score:.3f}", main=True),
-        preview.line(" · ".join(f"{name} {value:.2f}" for name, value in named), "faint"),
+        preview.line(f"Perceptual score: {found.perceptual_score:.3f}", main=True),
+        preview.factors(found.ratios, found.factors),
+        preview.line(f"Worst region: {found.worst_region:.2f}", "faint"),
     ]
 
 

@@ -15,6 +15,7 @@ from ..grefine_core.checks import number
 from ..grefine_core.errors import InputError
 from ..grefine_core.report import Report, report_json
 from ..grefine_core.report.data import GuardEntry, not_measured_note
+from ..grefine_core.report.words import kept_though, shares_of
 from . import inputs, preview
 from .inputs import json_object
 from .preview import phrase_lines
@@ -214,6 +215,8 @@ def build(
         guard=extras.guard,
         changed=not torch.equal(before, after.to(before.device)),
         factors_after=_factors(second),
+        shares=shares_of(first.perceptual),
+        shares_after=shares_of(second.perceptual),
         notes=tuple(
             note for note in (extras.plan_reason, *extras.notes, not_measured_note(first.alignment.phrases[0])) if note
         ),
@@ -248,17 +251,18 @@ def summary(report: Report) -> str:
 
 
 def lines(report: Report) -> list[preview.Line]:
-    """The same for the node itself, with the phrases coloured by their defects and each decision of the guard, which
-    says what fell; without one, what fell from the first picture to the second."""
+    """The same for the node itself, with the phrases coloured by their defects, each decision of the guard, and what
+    fell from the first picture to the second though the change is kept."""
     scores = list(zip(("Perceptual score", "Alignment score"), report.before, report.after, strict=True))
     shown = scores if report.alignment_measured else scores[:1]
     found = [preview.change(name, old, new) for name, old, new in shown]
     if not report.alignment_measured and report.prompt.strip():
         found.append(preview.line("Alignment is not measured.", "faint"))
     found += preview.phrases(report.phrases, phrase_lines(report.phrases))
-    found += [told for entry in report.guard for told in preview.decision(entry, f"Stage {entry.stage}")]
-    if report.changed and not report.guard:
-        found += preview.fallen(report.factors, report.factors_after)
+    # What fell by one change alone, which the guard's own node says, is not said beside what fell in the end.
+    found += [preview.decision(entry, f"Stage {entry.stage}")[0] for entry in report.guard]
+    if told := kept_though(report):
+        found.append(preview.line(told, "warn", main=True))
     found += [preview.line(note, "warn") for note in _BYPASSED.values() if note in report.notes]
     if not report.changed:
         found.append(preview.line("The picture is as it was.", "faint"))

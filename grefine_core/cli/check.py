@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from ..errors import InputError
-from . import common
+from . import common, miniature
 
 
 def add_command(commands: Any) -> None:
@@ -20,6 +20,7 @@ def add_command(commands: Any) -> None:
     )
     common.add_model_options(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
+    miniature.add_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -28,7 +29,8 @@ def run(arguments: argparse.Namespace) -> int:
     from ..calibration.fingerprint import compare_token_rows
     from ..calibration.notes import report_lines
 
-    model = common.load_model(arguments)
+    miniature.settle(arguments)
+    model = miniature.load_quality(arguments)
     calibration = model.calibration
     if calibration is None:
         raise InputError(
@@ -38,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
         common.print_json(
             {
                 "model": model.name,
+                "miniature": miniature.is_bundled(arguments),
                 "resolution": list(model.resolution),
                 "embeddings": model.embedding_source,
                 "tokens in the embeddings": compare_token_rows(model).belonging,
@@ -47,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
             }
         )
     else:
-        for line in report_lines(model):
+        bundled = miniature.is_bundled(arguments)
+        for line in miniature.about(calibration.pictures) if bundled else report_lines(model):
             common.say(line, sys.stdout)
     return 0

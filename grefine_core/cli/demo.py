@@ -5,40 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..files import write_text
 from ..miniature.world import EXAMPLE, EXAMPLE_INDEX
-from ..regions import RegionOptions
-from . import common, maps, options, queue, refine
+from . import common, maps, miniature, options, queue, refine
 from .engines import Engines
 from .research import installed
 
 if TYPE_CHECKING:
-    from ..miniature.loading import Choices
     from .demo_run import Settings, Subject
-
-#: Options of the command that the miniature world has values of its own for.
-_MASKS = ("merge", "method", "threshold", "top", "grow", "feather")
-_PLAN = (
-    "mode",
-    "steps",
-    "stage1_min",
-    "stage1_max",
-    "stage2_strength",
-    "perceptual_bar",
-    "alignment_bar",
-    "region_bar",
-)
-
-#: All of them.
-UNNAMED = (
-    *(*_MASKS, *_PLAN, "formula", "scoring", "aggregate", "tolerance"),
-    *("masks_from", "most_phrases", "max_area", "guard_rule", "attempts"),
-)
 
 
 def add_command(commands: Any) -> None:
@@ -77,14 +55,14 @@ def add_command(commands: Any) -> None:
     options.add_mask_options(parser)
     options.add_plan_options(parser)
     # Not named: as decided for this world, which is read from its files only when the command runs.
-    parser.set_defaults(run=run, **dict.fromkeys(UNNAMED))
+    parser.set_defaults(run=run, **dict.fromkeys(miniature.UNNAMED))
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run it, write all files, and say what they are."""
     from ..errors import InputError
     from ..miniature.loading import load_choices
-    from .demo_run import MODELS, node_settings, own_subject, sample_subject
+    from .demo_run import node_settings, own_subject, sample_subject
 
     for option, value in (("--prompt", arguments.prompt), ("--prompt-from", arguments.prompt_from)):
         if value is not None and not arguments.image:
@@ -92,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.image and arguments.index == EXAMPLE_INDEX and not installed():
         arguments.image = str(EXAMPLE)  # samples cannot be drawn; this one is shipped as a file
     folder = common.output_folder(arguments.output)
-    choices = fill_choices(arguments, load_choices())
+    choices = miniature.fill_choices(arguments, load_choices())
     read = [Path(arguments.image)] if arguments.image else []
 
     def before(picture: Path, written: Sequence[Path]) -> None:
@@ -104,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         subject = own_subject(folder, read[0], arguments.prompt, before, arguments.prompt_from)
     else:
         subject = sample_subject(folder, arguments.index, before)
-    print(MODELS)
+    print(miniature.MODELS)
     print(f"Picture: {subject.path}\nPrompt: {subject.prompt}")
     for remark in subject.remarks:
         print(remark)
@@ -147,39 +125,3 @@ def _in_comfyui(host: str, subject: Subject, folder: Path, settings: Settings) -
         print(f"Emphasised prompt: {json.loads(report)['emphasized_prompt']}")
         write_text(folder / f"{subject.path.stem}.refined.json", report + "\n")
     return 0
-
-
-def fill_choices(arguments: argparse.Namespace, choices: Choices) -> Choices:
-    """Give the options that were not named their values of this world; returns all choices with those that were."""
-    own = choices.options
-    regions = own.regions or RegionOptions()
-    if arguments.mode is None and (arguments.alignment_bar is not None or arguments.region_bar is not None):
-        arguments.mode = "gated"  # as everywhere: who names bars of both scores goes by them
-    by_verdicts = (arguments.mode or own.plan.mode) == "verdicts"
-    values = {
-        **{name: getattr(own.masks, name) for name in _MASKS},
-        **{name: getattr(own.plan, name) for name in _PLAN},
-        "formula": choices.calibration,
-        "scoring": choices.scoring or "auto",
-        "aggregate": choices.aggregate,
-        "tolerance": own.tolerance,
-        "masks_from": "regions" if by_verdicts and own.regions is not None else "maps",
-        "most_phrases": regions.phrases,
-        "max_area": regions.max_area,
-        "guard_rule": own.rule if by_verdicts and arguments.tolerance is None else "scores",
-        "attempts": own.attempts,
-    }
-    for name, value in values.items():
-        if getattr(arguments, name) is None:
-            setattr(arguments, name, value)
-    arguments.no_guard = arguments.no_guard or not own.guard
-    arguments.own_phrases = getattr(arguments, "own_phrases", False) or own.own_phrases
-    arguments.uncalibrated = getattr(arguments, "uncalibrated", False) or not regions.calibrated
-    arguments.base, arguments.assessment = own, choices.assessment()
-    return replace(
-        choices,
-        options=options.refine_options(arguments),
-        calibration=arguments.formula,
-        scoring=None if arguments.scoring == "auto" else arguments.scoring,
-        aggregate=arguments.aggregate,
-    )

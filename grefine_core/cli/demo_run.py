@@ -34,10 +34,6 @@ if TYPE_CHECKING:
 #: Longest side of a picture of the user's; larger ones are made smaller. The models were trained on 128 pixels.
 LARGEST_SIDE = 512
 
-MODELS = (
-    "The models are the small ones of the miniature world, trained on drawn pictures of 128 pixels: coloured shapes "
-    "and a few things. They know nothing else."
-)
 FOREIGN = (
     "Unless this picture is one of that world, its scores, maps and repairs say nothing about it: they only show that "
     "the method runs here. Pictures like it need the large models (`grefine refine`, or the other workflows)."

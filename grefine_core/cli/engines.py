@@ -14,22 +14,20 @@ from ..errors import InputError
 from ..refine.protocols import Capabilities
 from . import common
 
+_GET = (
+    "A diffusers folder is fetched by: hf download diffusers/stable-diffusion-xl-1.0-inpainting-0.1 "
+    "--local-dir sdxl-inpainting"
+)
 #: Parameters that every inpainter gets.
 _SHARED = ("pipeline", "negative_prompt", "guidance_scale")
 
 
-def add_inpainter_options(
-    parser: argparse.ArgumentParser | argparse._ArgumentGroup, guidance_scale: float | None = 7.0
-) -> None:
-    """Who does stage 1: ``--pipeline``, required where ``guidance_scale`` has a default, and what goes with it."""
-    required = guidance_scale is not None
+def add_inpainter_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Who does stage 1: ``--pipeline``, and what goes with it."""
     first = next(iter(INPAINTERS))
-    parser.add_argument("--pipeline", required=required, metavar="PATH", help=f"{first.title}: {first.summary}")
+    parser.add_argument("--pipeline", metavar="PATH", help=f"{first.title}: {first.summary}")
     parser.add_argument("--negative-prompt", default="", help="what the pictures should not show")
-    default = "" if required else "; default: 7"
-    parser.add_argument(
-        "--guidance-scale", type=float, default=guidance_scale, help=f"how strictly the prompt is followed{default}"
-    )
+    parser.add_argument("--guidance-scale", type=float, help="how strictly the prompt is followed; default: 7")
     parser.add_argument("--offload", choices=("none", "model", "sequential"), default="none", help="save GPU memory")
     if len(INPAINTERS.names) > 1:  # else there is nothing to choose
         parser.add_argument(
@@ -130,6 +128,26 @@ def check_engine_options(arguments: argparse.Namespace) -> None:
                 raise InputError(f"{flag(chosen, option)}: --{choice} {chosen.name} needs {option.needed}.")
         if chosen.check is not None:
             chosen.check(**values)
+
+
+def check_pipeline(arguments: argparse.Namespace) -> None:
+    """Find out before any work that there is no pipeline, or none that the engine of stage 1 can read.
+
+    Raises:
+        InputError: none is named, or there is nothing at its place; says how to get one.
+        ModelFileError: what is there is something else.
+    """
+    if arguments.miniature:
+        return
+    if not arguments.pipeline:
+        raise InputError(
+            f"--pipeline: refining needs one, {chosen_inpainter(arguments).summary} (or --miniature). {_GET}"
+        )
+    if not Path(arguments.pipeline).expanduser().exists():
+        raise InputError(f"--pipeline {arguments.pipeline}: no such file or folder. {_GET}")
+    check = chosen_inpainter(arguments).check_pipeline
+    if check is not None:
+        check(arguments.pipeline)
 
 
 def restorer_identity(arguments: argparse.Namespace) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import write_text
-from . import common, options
+from . import common, miniature, options
 
 KINDS = ("pq", "pq-defects", "aq-defects", "mask", "mask-composite", "pq-defects-overlay", "aq-defects-overlay")
 #: What is added to a picture's name.
@@ -25,6 +25,7 @@ def add_command(commands: Any) -> None:
     common.add_measure_options(parser)
     options.add_mask_options(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
+    miniature.add_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -32,13 +33,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Write quality and defect maps, overlays, masks and ``NAME.json`` for every picture."""
     from ..pictures import Picture, find_pictures
 
+    miniature.settle(arguments)
     folder = Path(arguments.output)
     files = find_pictures(arguments.images, folder)
     names = common.output_stems(files, lambda _: ENDINGS)
     targets = [folder / f"{name}{ending}" for name in names.values() for ending in ENDINGS]
     common.check_outputs(targets, arguments.overwrite, files)
     common.output_folder(folder)
-    model = common.load_model(arguments)
+    model = miniature.load_quality(arguments)
 
     def work(picture: Picture) -> dict[str, Any]:
         return write_maps(picture, names[picture.path], model, arguments, folder)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..files import write_text
 from ..plain_text import finite
-from . import common, engines, options
+from . import common, engines, miniature, options
 from .engines import Engines
 
 
@@ -34,6 +34,7 @@ def add_command(commands: Any) -> None:
         help="weights of another CLIP, or 'imagereward': nothing may fall in its eyes, either",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    miniature.add_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -44,7 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from ..pictures import Picture, find_pictures
 
+    miniature.settle(arguments)
     engines.check_engine_options(arguments)
+    engines.check_pipeline(arguments)
     folder = Path(arguments.output)
     files = find_pictures(arguments.images, folder)
     names = common.output_stems(files, endings)
@@ -57,9 +60,10 @@ def run(arguments: argparse.Namespace) -> int:
     ]
     common.check_outputs(targets, arguments.overwrite, files)
     common.output_folder(folder)
-    model = common.load_model(arguments)
+    model = miniature.load_quality(arguments)
     second = common.load_second_opinion(arguments)
-    loaded = Engines.from_options(arguments)
+    load = partial(miniature.load_inpainter, arguments) if arguments.miniature else None
+    loaded = Engines.from_options(arguments, load)
 
     def work(picture: Picture) -> dict[str, Any]:
         prompt = common.prompt_for(picture, arguments.prompt, node=arguments.prompt_from)
@@ -94,6 +98,7 @@ def refine_picture(
     from ..pictures import MARK, marked, save_picture, save_result
     from ..refine import refine
     from ..report import attempts_sheet, comparison_sheet, report_json
+    from ..report.words import shares_of
 
     chosen = common.measure_options(arguments)
     with tqdm(desc=f"Denoising {name}", unit="step", leave=False, disable=None, file=sys.stderr) as bar:
@@ -120,6 +125,7 @@ def refine_picture(
         outcome.reports[0],
         notes=(*notes, *picture.notes, *outcome.reports[0].notes),
         factors_after={name: float(value[0]) for name, value in after.factors.items()},
+        shares_after=shares_of(after),
         worst_region_after=float(after.worst_region[0]),
     )
     described = report_json(report)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from . import common
+from . import common, miniature
 
 
 def add_command(commands: Any) -> None:
@@ -15,6 +15,7 @@ def add_command(commands: Any) -> None:
     common.add_model_options(parser)
     common.add_measure_options(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
+    miniature.add_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -22,7 +23,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Score every picture; one without a prompt gets its perceptual scores alone."""
     from ..pictures import Picture
 
-    model = common.load_model(arguments)
+    miniature.settle(arguments)
+    model = miniature.load_quality(arguments)
 
     def work(picture: Picture) -> dict[str, Any]:
         return _score(picture, model, arguments)
@@ -33,13 +35,13 @@ def run(arguments: argparse.Namespace) -> int:
 def _score(picture: Any, model: Any, arguments: argparse.Namespace) -> dict[str, Any]:
     from ..alignment import assess
     from ..alignment.results import why_not_measured
-    from ..perceptual import perceptual_quality
     from ..prompt.markup import strip_markup
+    from ..report.words import shares_of
 
     prompt = common.prompt_for(picture, arguments.prompt, needed=False, node=arguments.prompt_from)
     reason: str | None = "no prompt"
     if prompt is None:
-        perceptual, alignment = perceptual_quality(model, picture.image, arguments.formula), None
+        perceptual, alignment = _perceptual_alone(model, picture, arguments), None
     else:
         both = assess(model, picture.image, prompt, **common.measure_options(arguments))
         perceptual, alignment = both.perceptual, both.alignment
@@ -47,6 +49,7 @@ def _score(picture: Any, model: Any, arguments: argparse.Namespace) -> dict[str,
     result: dict[str, Any] = {
         "perceptual": float(perceptual.score[0]),
         "worst_region": float(perceptual.worst_region[0]),
+        "shares": shares_of(perceptual),
         "factors": {name: float(value[0]) for name, value in perceptual.factors.items()},
         "prompt": prompt,
         "alignment": None if alignment is None or reason is not None else float(alignment.score[0]),
@@ -60,6 +63,7 @@ def _score(picture: Any, model: Any, arguments: argparse.Namespace) -> dict[str,
         result["phrases"] = [
             {
                 "text": found.phrase.text,
+                "share": found.bounded if found.measured else None,
                 "score": found.score,
                 "head_score": found.head_score,
                 "modifier_score": found.modifier_score,
@@ -71,13 +75,24 @@ def _score(picture: Any, model: Any, arguments: argparse.Namespace) -> dict[str,
     return result
 
 
+def _perceptual_alone(model: Any, picture: Any, arguments: argparse.Namespace) -> Any:
+    from ..perceptual import perceptual_quality
+
+    ways = common.measure_options(arguments)
+    return perceptual_quality(
+        model, picture.image, **{name: ways[name] for name in ("formula", "importance") if name in ways}
+    )
+
+
 def _in_words(result: dict[str, Any]) -> str:
     from ..alignment.results import IN_WORDS
+    from ..report.words import OF_ITS_BOUND, shown
 
-    factors = ", ".join(f"{name} {value:.3f}" for name, value in result["factors"].items())
+    shares = ", ".join(f"{name} {shown(share)}" for name, share in result["shares"].items())
     lines = [
         str(result["image"]),
-        f"  perceptual  {result['perceptual']:.3f}   ({factors}; worst region {result['worst_region']:.3f})",
+        f"  perceptual  {result['perceptual']:.3f}   (share {OF_ITS_BOUND}: {shares}; "
+        f"worst region {result['worst_region']:.3f})",
     ]
     if result["alignment"] is None:
         lines.append(f"  alignment   not measured: {result['not_measured']}")
@@ -87,5 +102,6 @@ def _in_words(result: dict[str, Any]) -> str:
         lines.append(f"  reward      {result['reward']:+.3f}   (ImageReward)")
     for phrase in result["phrases"]:
         if phrase["defect"] != "none":
-            lines.append(f"      {phrase['text']}: {IN_WORDS[phrase['defect']]}  ({phrase['score']:.3f})")
+            figure = f"{shown(phrase['share'])} {OF_ITS_BOUND}"
+            lines.append(f"      {phrase['text']}: {IN_WORDS[phrase['defect']]}  ({figure})")
     return "\n".join(lines)

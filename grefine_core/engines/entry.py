@@ -64,6 +64,8 @@ class Entry(Generic[Engine]):
         load: ``load(**options, place=Placement)`` reads it from files; gets the options that were given.
         options: its own, beside those of all engines of its stage.
         check: ``check(**options)`` finds out what is wrong with them before anything is read.
+        check_pipeline: of an inpainter: ``check_pipeline(path)`` finds out whether it can read what is there, without
+            reading weights.
         identity: ``identity(**options)`` tells results with these options from others, as long as files are not edited.
         capabilities: as the engine itself has them.
         node: the name of the ComfyUI node, written by hand, that gives it; "" = none, so that a restorer gets one made
@@ -77,6 +79,7 @@ class Entry(Generic[Engine]):
     load: Callable[..., Engine]
     options: tuple[Option, ...] = ()
     check: Callable[..., None] | None = None
+    check_pipeline: Callable[[str], None] | None = None
     identity: Callable[..., str] | None = None
     capabilities: Capabilities = field(default_factory=Capabilities)
     node: str = ""

@@ -151,6 +151,26 @@ _SCHEDULE = (
 _MOST_TIMESTEPS = 100_000
 
 
+def check_inpaint_pipeline(path: str | Path) -> None:
+    """Return if :func:`load_inpaint_pipeline` is likely to read what is at a path; of its weights nothing is read.
+
+    Args:
+        path: a diffusers folder, or a checkpoint in one file.
+
+    Raises:
+        InputError: the package diffusers is not there.
+        ModelFileError: there is nothing, or something else; says what.
+    """
+    place = Path(path).expanduser()
+    if not place.exists():
+        raise ModelFileError(f"{place}: no such file or folder. Give a diffusers folder or a .safetensors checkpoint.")
+    need_diffusers("An inpainting pipeline")
+    if place.is_dir():
+        read_index(place)
+    else:
+        inspect_checkpoint(place)
+
+
 def load_inpaint_pipeline(
     path: str | Path,
     *,
@@ -179,7 +199,7 @@ def load_inpaint_pipeline(
         InputError: an unknown ``offload``, or accelerate is missing for it; or diffusers is missing.
         ModelFileError: nothing there, damaged, incomplete, or of another kind of model.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if offload not in get_args(Offload):
         raise InputError(f"offload: expected one of {get_args(Offload)}, got {offload!r}.")
     if offload != "none" and importlib.util.find_spec("accelerate") is None:
@@ -187,9 +207,7 @@ def load_inpaint_pipeline(
     target = torch.device(device if device is not None else ("cuda" if torch.cuda.is_available() else "cpu"))
     if dtype is None:
         dtype = torch.float16 if target.type == "cuda" else torch.float32
-    if not path.exists():
-        raise ModelFileError(f"{path}: no such file or folder. Give a diffusers folder or a .safetensors checkpoint.")
-    need_diffusers("An inpainting pipeline")
+    check_inpaint_pipeline(path)
     try:
         with warnings.catch_warnings():
             # "torch_dtype" is the only spelling that the oldest supported diffusers knows.

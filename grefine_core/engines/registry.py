@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import InputError
 from ..refine.protocols import Inpainter, Restorer
 from .entry import Entry, Placement, Registry
-from .loading import load_inpaint_pipeline, need_diffusers
+from .loading import check_inpaint_pipeline, load_inpaint_pipeline, need_diffusers
 from .pasd.entry import PASD
 
 
@@ -48,6 +48,7 @@ INPAINTERS: Registry[Inpainter] = Registry(
             "SDXL inpainting",
             "a diffusers folder or a single checkpoint file",
             _load_pipeline,
+            check_pipeline=check_inpaint_pipeline,
             node="Load Inpaint Pipeline (diffusers)",
         )
     ],

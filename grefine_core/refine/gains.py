@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError
+from ..report.words import OF_ITS_BOUND, shares_of, shown
 from ..tensors import as_images
 from .crops import Box, CropOptions, cut, plan_crop
 
@@ -89,8 +90,8 @@ class Reading:
     """q of each phrase, unclamped."""
     names: tuple[str, ...]
     """The phrases in words."""
-    factors: dict[str, float]
-    """The perceptual factors, each in [0, 1]."""
+    shares: dict[str, float]
+    """What share of its bound each perceptual factor reaches, in [0, 1]."""
     quality_map: Tensor
     """(h, w) in [0, 1], small; high is good."""
 
@@ -129,14 +130,13 @@ class Reader:
         logged = [math.log(max(score, 1e-12)) for score in ps]
         if getattr(perceptual, "ratios", None):
             logged = perceptual.log_ratio.tolist()
-        factors = {name: values.tolist() for name, values in getattr(perceptual, "factors", {}).items()}
         return [
             Reading(
                 scores=(ps[index], as_[index]),
                 perceptual=logged[index],
                 phrases=tuple(float(getattr(phrase, "ratio", 1.0)) for phrase in alignment.phrases[index]),
                 names=tuple(phrase.phrase.text for phrase in alignment.phrases[index]),
-                factors={name: values[index] for name, values in factors.items()},
+                shares=shares_of(perceptual, index),
                 quality_map=perceptual.quality_map[index].detach().float().cpu(),
             )
             for index in range(count)
@@ -217,6 +217,8 @@ class _Rise:
     limit: float
     allowed: bool = True
     """Whether it speaks for the change, given what else happens."""
+    of_bound: bool = False
+    """Whether the figures are shares of a bound."""
 
     @property
     def counts(self) -> bool:
@@ -230,7 +232,15 @@ class _Rise:
         return share if math.isfinite(share) else -math.inf
 
     def __str__(self) -> str:
-        return f"{self.name} {self.was:.2f} → {self.now:.2f}"
+        return f"{self.name} {_figure(self.was, self.of_bound)} → {_figure(self.now, self.of_bound)}{self._unit}"
+
+    @property
+    def _unit(self) -> str:
+        return f" {OF_ITS_BOUND}" if self.of_bound else ""
+
+
+def _figure(value: float, of_bound: bool) -> str:
+    return shown(value) if of_bound else f"{value:.2f}"
 
 
 def compare(
@@ -264,19 +274,21 @@ def compare(
     falls: list[float] = []
     rises: list[_Rise] = []
 
-    def fall(name: str, was: float, now: float, floor: float, limit: float) -> None:
+    def fall(name: str, was: float, now: float, floor: float, limit: float, of_bound: bool = False) -> None:
         # Written so that what is not a number is a loss.
         if not now >= floor - ROUNDING:
-            losses.append(f"{whose}{name} falls from {was:.2f} to {now:.2f}")
+            figures = f"{_figure(was, of_bound)} to {_figure(now, of_bound)}{f' {OF_ITS_BOUND}' if of_bound else ''}"
+            losses.append(f"{whose}{name} falls from {figures}")
         falls.append((was - now) / max(limit, ROUNDING) if math.isfinite(now) else math.inf)
 
     for index, (was, now) in enumerate(zip(before.phrases, after.phrases, strict=True)):
         name = f"'{before.names[index]}'"
         if index in open_phrases:
-            rises.append(_Rise(name, was, now, gain.phrase))
-            fall(name, was, now, was - noise.phrase, noise.phrase)
+            rises.append(_Rise(name, was, now, gain.phrase, of_bound=True))
+            fall(name, was, now, was - noise.phrase, noise.phrase, of_bound=True)
         else:
-            fall(name, was, now, max(1.0 - noise.phrase, was - _FAR * noise.phrase), noise.phrase)
+            floor = max(1.0 - noise.phrase, was - _FAR * noise.phrase)
+            fall(name, was, now, floor, noise.phrase, of_bound=True)
     score = _Rise("perceptual score (logarithm)", before.perceptual, after.perceptual, gain.perceptual)
     if qualities:
         was, now = (sum(pair[side] for pair in qualities) / len(qualities) for side in (0, 1))

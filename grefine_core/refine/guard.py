@@ -17,6 +17,7 @@ from ..checks import choice, per_picture, whole_number
 from ..errors import InputError
 from ..masks import bounding_box
 from ..report.data import GuardEntry
+from ..report.words import OF_ITS_BOUND, THOUGH, shown
 from ..tensors import as_canvas, as_images, as_masks, match_masks, painted
 from .crops import Box, CropOptions, split_regions
 from .gains import (
@@ -343,7 +344,7 @@ class _Judge:
         """The report on one change; ``region`` is None for a whole picture."""
         accepted = place in self.kept
         if accepted:
-            reason = "no indicator falls" if self._tolerance == 0 else "no indicator falls by more than the tolerance"
+            reason = "neither score falls" + (" by more than the tolerance" if self._tolerance > 0 else "")
         elif place in self._dropped_together:
             reason = "harmless alone, but together with the other regions an indicator falls"
         else:
@@ -467,10 +468,10 @@ class _GainJudge:
 
     def _fallen(self, after: Reading) -> list[str]:
         """Which factors fell though the change is kept, in words."""
-        was = self._before.factors
+        was = self._before.shares
         return [
-            f"though {name} falls from {was[name]:.2f} to {now:.2f}"
-            for name, now in after.factors.items()
+            f"{THOUGH}{name} falls from {shown(was[name])} to {shown(now)} {OF_ITS_BOUND}"
+            for name, now in after.shares.items()
             if now < was.get(name, now) - 0.05
         ]
 

@@ -19,6 +19,7 @@ from ..plan import Plan, RepairPlan, decide, plan_refinement, plan_repairs
 from ..prompt.emphasis import emphasize
 from ..regions import RegionOptions, find_regions
 from ..report.data import GuardEntry, Report, not_measured_note
+from ..report.words import shares_of
 from ..tensors import as_canvas, as_images, as_masks, match_masks
 from .attempts import Attempt, Attempts, read_keep, repair
 from .gains import MAP
@@ -456,6 +457,7 @@ def _report(
         before=found.scores[index],
         after=after,
         factors={name: float(values[index]) for name, values in perceptual.factors.items()},
+        shares=shares_of(perceptual, index),
         worst_region=found.worst_regions[index],
         phrases=tuple(alignment.phrases[index]),
         plan=found.plans[index],

@@ -57,7 +57,7 @@ class Report:
     after: tuple[float, float]
     """(PS, AS) of the result."""
     factors: dict[str, float]
-    """The perceptual factors of the input."""
+    """The raw scores of the perceptual factors of the input, each in [0, 1]; what is shown of them is ``shares``."""
     phrases: tuple[PhraseQuality, ...]
     plan: Plan | None
     """None where only measuring was done."""
@@ -68,7 +68,7 @@ class Report:
     changed: bool = False
     """Whether any pixel of the result differs from the input."""
     factors_after: dict[str, float] = field(default_factory=dict)
-    """The perceptual factors of the result; empty if they were not measured."""
+    """The raw scores of the factors of the result; empty if they were not measured."""
     notes: tuple[str, ...] = ()
     """What else happened, in plain words."""
     worst_region: float | None = None
@@ -77,6 +77,10 @@ class Report:
     """The same of the result."""
     alignment_measured: bool = True
     """False where the prompt names nothing that can be looked for: the alignment scores are neutral and say nothing."""
+    shares: dict[str, float] = field(default_factory=dict)
+    """What share of its bound each factor of the input reaches, in [0, 1], see ``words.shares_of``."""
+    shares_after: dict[str, float] = field(default_factory=dict)
+    """The same of the result; empty if they were not measured."""
     maps: dict[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
     """``(H, W)`` each, in [0, 1]: perceptual and alignment defects, merged, denoise, composite."""
 
@@ -96,8 +100,10 @@ def report_json(report: Report) -> dict[str, Any]:
     """Return ``report`` as a dict that ``json`` can write: strings, numbers, lists and dicts, no tensors, no maps.
 
     What is not a finite number, or was not measured, becomes ``None``. Scores are dicts of ``perceptual`` and
-    ``alignment`` (those of both pictures with ``worst_region`` and ``factors``), regions are
-    ``[top, left, bottom, right]`` in pixels, spans ``[start, end]`` in characters of the prompt.
+    ``alignment`` (those of both pictures with ``worst_region``, ``shares`` and ``factors``), regions are
+    ``[top, left, bottom, right]`` in pixels, spans ``[start, end]`` in characters of the prompt. The figure of a phrase
+    is its ``share``, that of a factor is in ``shares``: what share of its bound it reaches, in [0, 1]. The raw scores
+    are ``score``, ``head_score`` and ``modifier_score`` of a phrase, and ``factors``.
     """
     return {
         "prompt": report.prompt,
@@ -105,8 +111,8 @@ def report_json(report: Report) -> dict[str, Any]:
         "seed": None if report.seed is None else int(report.seed),
         "size": {"height": int(report.size[0]), "width": int(report.size[1])},
         "alignment_measured": bool(report.alignment_measured),
-        "before": _measured(report, report.before, report.worst_region, report.factors),
-        "after": _measured(report, report.after, report.worst_region_after, report.factors_after),
+        "before": _measured(report, report.before, report.worst_region, report.shares, report.factors),
+        "after": _measured(report, report.after, report.worst_region_after, report.shares_after, report.factors_after),
         "changed": bool(report.changed),
         "masked_area": None if report.area is None else _number(report.area),
         "phrase_count": sum(not verdict.phrase.is_style for verdict in report.phrases),
@@ -142,6 +148,7 @@ def _phrase(verdict: PhraseQuality) -> dict[str, Any]:
         "spans": [[int(start), int(end)] for start, end in phrase.spans],
         "ancestor": phrase.ancestor,
         "is_style": bool(phrase.is_style),
+        "share": _number(verdict.bounded) if verdict.measured else None,
         "score": _number(verdict.score),
         "head_score": _number(verdict.head_score),
         "modifier_score": None if verdict.modifier_score is None else _number(verdict.modifier_score),
@@ -184,10 +191,14 @@ def _guard(entry: GuardEntry) -> dict[str, Any]:
 
 
 def _measured(
-    report: Report, scores: tuple[float, float], worst_region: float | None, factors: Mapping[str, float]
+    report: Report,
+    scores: tuple[float, float],
+    worst_region: float | None,
+    shares: Mapping[str, float],
+    factors: Mapping[str, float],
 ) -> dict[str, Any]:
     worst = None if worst_region is None else _number(worst_region)
-    found = _scores(scores) | {"worst_region": worst, "factors": _numbers(factors)}
+    found = _scores(scores) | {"worst_region": worst, "shares": _numbers(shares), "factors": _numbers(factors)}
     return found if report.alignment_measured else found | {"alignment": None}
 
 

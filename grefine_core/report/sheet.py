@@ -17,6 +17,7 @@ from ..tensors import as_images
 from .colors import overlay
 from .data import GuardEntry, Report
 from .text import ACCENT, BACKGROUND, BAD, FAINT, GOOD, MOST_LINES, PANEL, TEXT, Color, Run, text_block
+from .words import SAME, kept_though, mask_title, phrase_share, shown
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -91,9 +92,16 @@ def key(report: Report, width: int) -> Image.Image:
 
 def words(report: Report, width: int) -> list[Image.Image]:
     """Everything under the pictures: scores, phrases, prompts, decisions."""
-    found = [_section("Scores", [_scores(report, width)], width)]
+    found = [_section("Scores", [_bars(_scores(report), width, strong=2)], width)]
+    if report.shares:
+        shares = [(name, share, report.shares_after.get(name)) for name, share in report.shares.items()]
+        title = "Factors: what share of its bound each reaches; their product is the perceptual score"
+        found.append(_section(title, [_bars(shares, width)], width))
+    if told := kept_though(report):
+        found.append(text_block([Run(told, ACCENT)], width))
     if report.phrases:
-        found.append(_section("Phrases of the prompt", [_legend(report, width), _chips(report.phrases, width)], width))
+        title = "Phrases of the prompt: what share of its bound each reaches; 1.00 is matched"
+        found.append(_section(title, [_legend(report, width), _chips(report.phrases, width)], width))
     if report.prompt:
         found.append(_section("Prompt", [text_block([Run(report.prompt)], width)], width))
     if report.emphasized_prompt and report.emphasized_prompt != report.prompt:
@@ -116,31 +124,38 @@ def _section(title: str, parts: list[Image.Image], width: int) -> Image.Image:
     return _stack([text_block([Run(title, FAINT)], width, 18), *parts], width, 4)
 
 
-def _scores(report: Report, width: int) -> Image.Image:
-    from PIL import Image, ImageDraw
+#: Name, figure before, and after (None: it was not measured).
+_Row = tuple[str, float, float | None]
 
-    rows: list[tuple[str, float, float | None]] = [
+
+def _scores(report: Report) -> list[_Row]:
+    rows: list[_Row] = [
         ("perceptual", report.before[0], report.after[0]),
         ("alignment", *(report.before[1:] + report.after[1:] if report.alignment_measured else (math.nan, None))),
     ]
-    rows += [(name, value, report.factors_after.get(name)) for name, value in report.factors.items()]
     if report.worst_region is not None:
         rows.append(("worst region", report.worst_region, report.worst_region_after))
+    return rows
+
+
+def _bars(rows: Sequence[_Row], width: int, strong: int = 0) -> Image.Image:
+    """One line for each figure in [0, 1], with a bar; the first ``strong`` of them stand out."""
+    from PIL import Image, ImageDraw
+
     step, label, bar = 34, 160, width // 2
     image = Image.new("RGB", (width, step * len(rows)), BACKGROUND)
     draw = ImageDraw.Draw(image)
     for index, (name, old, new) in enumerate(rows):
         top = index * step
-        strong = index < 2
-        image.paste(text_block([Run(name, TEXT if strong else FAINT)], label), (0, top))
+        image.paste(text_block([Run(name, TEXT if index < strong else FAINT)], label), (0, top))
         draw.rectangle((label, top + 8, label + bar, top + 22), fill=PANEL)
-        shown = old if new is None else new
-        draw.rectangle((label, top + 8, label + round(bar * _within(shown)), top + 22), fill=_bar(old, new))
+        reached = label + round(bar * _within(old if new is None else new))
+        draw.rectangle((label, top + 8, reached, top + 22), fill=_bar(old, new))
         mark = label + round(bar * _within(old))
         draw.rectangle((mark - 1, top + 4, mark + 1, top + 26), fill=TEXT)
-        figures = [Run(f"{old:.3f}" if math.isfinite(old) else "not measured", FAINT)]
+        figures = [Run(shown(old, 3) if math.isfinite(old) else "not measured", FAINT)]
         if new is not None:
-            figures += [Run(f" -> {new:.3f}  "), _difference(old, new)]
+            figures += [Run(f" -> {shown(new, 3)}  "), _difference(old, new)]
         image.paste(text_block(figures, width - label - bar - 20), (label + bar + 20, top))
     return image
 
@@ -151,7 +166,7 @@ def _within(value: float) -> float:
 
 
 def _bar(old: float, new: float | None) -> Color:
-    if new is None or not abs(new - old) >= 5e-4:
+    if new is None or not abs(new - old) >= SAME:
         return FAINT
     return GOOD if new > old else BAD
 
@@ -160,7 +175,7 @@ def _difference(old: float, new: float) -> Run:
     gained = new - old
     if not math.isfinite(gained):
         return Run("(not measured)", FAINT)
-    if abs(gained) < 5e-4:
+    if abs(gained) < SAME:
         return Run("(same)", FAINT)
     return Run(f"({gained:+.3f})", GOOD if gained > 0 else BAD)
 
@@ -181,7 +196,7 @@ def _legend(report: Report, width: int) -> Image.Image:
 
 
 def _chips(phrases: tuple[PhraseQuality, ...], width: int) -> Image.Image:
-    """One box for each phrase, its score in it, set in lines; of very many the first, and how many more there are."""
+    """One box for each phrase, its share in it, set in lines; of very many the first, and how many more there are."""
     from PIL import Image, ImageDraw
 
     from . import text
@@ -193,7 +208,7 @@ def _chips(phrases: tuple[PhraseQuality, ...], width: int) -> Image.Image:
         color = _MARKS[_kind(verdict)]
         runs = [Run(verdict.phrase.text)]
         if not verdict.phrase.is_style and verdict.measured:
-            runs.append(Run(f"  {verdict.deciding:.2f}", (200, 203, 210)))
+            runs.append(Run(f"  {phrase_share(verdict)}", (200, 203, 210)))
         wide = min(int(sum(text.length(run.text, size) for run in runs)) + 2, width - 24)
         if x and x + wide + 24 > width:
             x, y = 0, y + high + gap
@@ -412,17 +427,15 @@ def _sheet(before: Tensor, after: Tensor, report: Report, width: int) -> Image.I
 
 def _map_panels(picture: Image.Image, report: Report) -> list[tuple[list[Run], Image.Image]]:
     found = []
-    shown = fit(picture, _LONGEST, _LONGEST)
+    base = fit(picture, _LONGEST, _LONGEST)
     for name, title in (("perceptual_defect", "Perceptual defects"), ("alignment_defect", "Not as the prompt says")):
         if name in report.maps:
-            values = resize_map(report.maps[name], shown.height, shown.width)
-            drawn = overlay(to_tensor(shown), values)[0]
+            values = resize_map(report.maps[name], base.height, base.width)
+            drawn = overlay(to_tensor(base), values)[0]
             caption = [Run(title), Run(f"   mean {float(report.maps[name].mean()):.2f}", FAINT)]
             found.append((caption, to_pillow(drawn)))
     if "denoise" in report.maps:
-        drawn_mask = outlined(shown, report.maps["denoise"], report.guard)
+        drawn_mask = outlined(base, report.maps["denoise"], report.guard)
         share = "" if report.area is None else f"   {report.area:.1%} of the picture"
-        idle = report.plan is not None and not report.plan.run_stage1
-        title = "Mask: stage 1 did not run" if idle else "Repainted by stage 1"
-        found.append(([Run(title), Run(share, FAINT)], drawn_mask))
+        found.append(([Run(mask_title(report)), Run(share, FAINT)], drawn_mask))
     return found

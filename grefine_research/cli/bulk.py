@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grefine_core.cli import common, demo, engines, options
+from grefine_core.cli import common, engines, miniature, options
 from grefine_core.errors import Cancelled, InputError
 
-from . import data_options, evaluate_options, evaluate_refine
+from . import data_options, evaluate_options
 
 if TYPE_CHECKING:
     from ..bulk import Engine, Parts, Refining, Scoring, Task
@@ -40,11 +40,11 @@ def add_command(commands: Any) -> None:
     score.set_defaults(run=run_score, no_guard=False, seed=0)
     other = halves.add_parser("refine", help="every picture refined, with scores before and after")
     _add_shared(other)
-    engines.add_inpainter_options(other, guidance_scale=None)
+    engines.add_inpainter_options(other)
     options.add_mask_options(other)
     options.add_plan_options(other)
     engines.add_restorer_options(other)
-    other.set_defaults(run=run_refine, **dict.fromkeys(demo.UNNAMED))
+    other.set_defaults(run=run_refine, **dict.fromkeys(miniature.UNNAMED))
 
 
 def _add_shared(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +68,7 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
     common.add_model_options(parser)
     common.add_measure_options(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(**dict.fromkeys(demo.UNNAMED), check="exists")
+    parser.set_defaults(**dict.fromkeys(miniature.UNNAMED), check="exists")
 
 
 def run_score(arguments: argparse.Namespace) -> int:
@@ -106,7 +106,7 @@ def make_refining(arguments: argparse.Namespace) -> Refining:
     """What a worker refines with."""
     from ..bulk import Refining
 
-    load = partial(evaluate_refine.load_miniature, arguments) if arguments.miniature else None
+    load = partial(miniature.load_inpainter, arguments) if arguments.miniature else None
     loaded = engines.Engines.from_options(arguments, load)
     return Refining(
         evaluate_options.load_quality(arguments),

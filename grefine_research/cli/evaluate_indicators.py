@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from grefine_core.cli import demo
+from grefine_core.cli import miniature
 from grefine_core.errors import InputError
 
 from . import evaluate_options
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         reasons = {failure.reason for failure in result.failures}
         raise InputError(f"{dataset.name}: no picture could be scored ({'; '.join(sorted(reasons)[:3])}).")
     obstacles = {scored.spec.name: scored.obstacle for scored in result.scored}
-    refinement = [name for name in demo.UNNAMED if name not in ("formula", "scoring", "aggregate")]
+    refinement = [name for name in miniature.UNNAMED if name not in ("formula", "scoring", "aggregate")]
     evaluate_options.manifest(
         arguments, folder / f"{NAME}_run.json", dataset, specs, obstacles, [*refinement, "seed", "no_guard"]
     )

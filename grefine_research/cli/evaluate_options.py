@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grefine_core.cli import common, demo
+from grefine_core.cli import common, miniature
 from grefine_core.errors import InputError
 
 from . import data_options
@@ -67,7 +67,7 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
     common.add_measure_options(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     # Not named: as everywhere, or as decided for the miniature world.
-    parser.set_defaults(**dict.fromkeys(demo.UNNAMED), no_guard=False, seed=0)
+    parser.set_defaults(**dict.fromkeys(miniature.UNNAMED), no_guard=False, seed=0)
 
 
 def settle(arguments: argparse.Namespace) -> Choices:
@@ -76,7 +76,7 @@ def settle(arguments: argparse.Namespace) -> Choices:
 
     if arguments.miniature and arguments.clip:
         raise InputError("--miniature, --clip: one of both; the miniature models are all that --miniature uses.")
-    return demo.fill_choices(arguments, load_choices() if arguments.miniature else Choices())
+    return miniature.fill_choices(arguments, load_choices() if arguments.miniature else Choices())
 
 
 def open_everything(arguments: argparse.Namespace, name: str) -> tuple[Dataset, Path]:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grefine_core.cli import common, demo, engines, options
+from grefine_core.cli import engines, miniature, options
 from grefine_core.errors import InputError
 
 from . import evaluate_options
@@ -44,11 +44,11 @@ def add_command(halves: Any) -> None:
         metavar="NAME=FOLDER",
         help="pictures of another program, by the originals' names; repeatable",
     )
-    engines.add_inpainter_options(group, guidance_scale=None)
+    engines.add_inpainter_options(group)
     options.add_mask_options(parser)
     options.add_plan_options(parser)
     engines.add_restorer_options(parser)
-    parser.set_defaults(run=run, **dict.fromkeys(demo.UNNAMED))
+    parser.set_defaults(run=run, **dict.fromkeys(miniature.UNNAMED))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -115,7 +115,10 @@ def _refine(arguments: argparse.Namespace, rows: list[Row], context: Context, ex
     if arguments.miniature:
         from grefine_core.miniature.loading import weights_folder
 
-        loaded, files = engines.Engines.from_options(arguments, partial(load_miniature, arguments)), weights_folder()
+        loaded, files = (
+            engines.Engines.from_options(arguments, partial(miniature.load_inpainter, arguments)),
+            weights_folder(),
+        )
     else:
         loaded, files = engines.Engines.from_options(arguments), Path(arguments.pipeline)
     engine: tuple[Any, ...] = (file_identity(files), arguments.guidance_scale, arguments.negative_prompt)
@@ -132,17 +135,6 @@ def _refine(arguments: argparse.Namespace, rows: list[Row], context: Context, ex
         identity=f"{identity(context)} {engine} {context.device}",
     )
     return refine_all(examples, rows, work, folder / "pictures", folder / "records" / "refine", not arguments.restart)
-
-
-def load_miniature(arguments: argparse.Namespace) -> Any:
-    """The miniature inpainter, as the options want it."""
-    from grefine_core.miniature.loading import load_miniature_inpainter
-
-    return load_miniature_inpainter(
-        common.pick_device(arguments.device),
-        guidance_scale=arguments.guidance_scale,
-        negative_prompt=arguments.negative_prompt,
-    )
 
 
 def _database(name: str, known: dict[str, int]) -> str:

@@ -21,6 +21,11 @@ def clip(models) -> list[str]:
     return ["--clip", str(quality / "clip.safetensors"), "--embeddings", str(quality / "pq_embeddings.safetensors")]
 
 
+@pytest.fixture(scope="session")
+def pipeline(models) -> list[str]:
+    return ["--pipeline", str(models / "pipeline")]
+
+
 @pytest.fixture
 def pictures(tmp_path) -> Path:
     folder = tmp_path / "pictures"

@@ -22,6 +22,8 @@ def test_score_prints_json(pictures, clip, capsys):
         assert 0 < result["worst_region"] < 1
         assert [phrase["text"] for phrase in result["phrases"]] == ["red cup", "table"]
     assert results[0]["perceptual"] != results[1]["perceptual"]
+    assert set(result["shares"]) >= set(result["factors"])
+    assert all(phrase["share"] <= 1.0 for phrase in result["phrases"])
     assert main(["score", str(pictures / "a.png"), *clip]) == 0
     assert f"worst region {results[0]['worst_region']:.3f}" in capsys.readouterr().out
 
@@ -136,7 +138,10 @@ def test_refine_writes_picture_sheet_and_report(pictures, models, clip, tmp_path
     assert (out / "a.sheet.png").stat().st_size > 0
 
 
-def test_refine_gated_on_a_good_picture_copies_it_exactly_and_loads_no_pipeline(pictures, clip, tmp_path, capsys):
+def test_refine_gated_on_a_good_picture_copies_it_exactly_and_loads_no_pipeline(
+    pictures, clip, pipeline, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("grefine_core.cli.engines.load_inpainter", lambda _: pytest.fail("a pipeline was loaded"))
     out = tmp_path / "refined"
     code = main(
         [
@@ -149,8 +154,7 @@ def test_refine_gated_on_a_good_picture_copies_it_exactly_and_loads_no_pipeline(
             *clip,
             "--device",
             "cpu",
-            "--pipeline",
-            str(tmp_path / "not-there"),
+            *pipeline,
             "--perceptual-bar",
             "0",
             "--alignment-bar",
@@ -176,14 +180,16 @@ def test_refine_asks_the_worst_region_if_it_has_a_bar(pictures, models, clip, tm
     assert f"worst region {asked['before']['worst_region']:.2f} is below its bar of 1.00" in asked["plan"]["reason"]
 
 
-def test_an_output_that_cannot_be_written_to_is_found_out_before_any_work(pictures, tmp_path, capsys, monkeypatch):
+def test_an_output_that_cannot_be_written_to_is_found_out_before_any_work(
+    pictures, pipeline, tmp_path, capsys, monkeypatch
+):
     monkeypatch.setattr("grefine_core.cli.common.load_model", lambda _: pytest.fail("a model was loaded"))
     monkeypatch.setattr("grefine_core.models.finding.weight_file", Path)
     taken = tmp_path / "taken"
     taken.write_text("a file")
     commands = (
         ["maps", pictures / "a.png", "--prompt", "a cat", "-o", taken],
-        ["refine", pictures / "a.png", "--prompt", "a cat", "-o", taken / "deeper", "--pipeline", "none"],
+        ["refine", pictures / "a.png", "--prompt", "a cat", "-o", taken / "deeper", *pipeline],
         ["calibrate", "--images", pictures, "--clip", "clip", "-o", taken / "bounds.json"],
     )
     for command in commands:
@@ -191,9 +197,9 @@ def test_an_output_that_cannot_be_written_to_is_found_out_before_any_work(pictur
         assert "--output" in capsys.readouterr().err
 
 
-def test_refine_never_overwrites_what_it_reads(pictures, clip, tmp_path, capsys):
+def test_refine_never_overwrites_what_it_reads(pictures, clip, pipeline, capsys):
     before = (pictures / "a.png").read_bytes()
-    arguments = ["refine", str(pictures), "--prompt", "a cup", "--pipeline", str(tmp_path / "none"), *clip]
+    arguments = ["refine", str(pictures), "--prompt", "a cup", *pipeline, *clip]
     assert main([*arguments, "-o", str(pictures)]) == 1
     assert "would overwrite" in capsys.readouterr().err
     assert (pictures / "a.png").read_bytes() == before

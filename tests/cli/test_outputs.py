@@ -17,7 +17,7 @@ from grefine_core.errors import InputError
 from grefine_core.pictures import find_pictures
 from grefine_research.cli.train_options import check_results
 
-PASS = ["--perceptual-bar", "0", "--alignment-bar", "0", "--prompt", "a cup", "--pipeline", "none"]
+PASS = ["--perceptual-bar", "0", "--alignment-bar", "0", "--prompt", "a cup"]
 
 
 @pytest.fixture
@@ -43,38 +43,38 @@ def test_maps_leave_files_of_the_same_names_alone(pictures, clip, capsys, taken)
 
 @pytest.mark.usefixtures("no_model")
 @pytest.mark.parametrize("taken", ["c.png", "c.json", "c.sheet.png"])
-def test_refine_leaves_files_of_the_same_names_alone(pictures, clip, capsys, taken):
+def test_refine_leaves_files_of_the_same_names_alone(pictures, clip, pipeline, capsys, taken):
     Image.open(pictures / "a.png").save(pictures / "c.jpg")
     (pictures / taken).write_bytes(b"mine")
     before = content(pictures)
-    assert main(["refine", str(pictures / "c.jpg"), "-o", str(pictures), *PASS, *clip]) == 1
+    assert main(["refine", str(pictures / "c.jpg"), "-o", str(pictures), *PASS, *pipeline, *clip]) == 1
     assert str(pictures / taken) in capsys.readouterr().err
     assert content(pictures) == before
 
 
 @pytest.mark.usefixtures("no_model")
-def test_a_picture_that_is_read_is_not_replaced_even_if_files_may_be(pictures, clip, capsys):
+def test_a_picture_that_is_read_is_not_replaced_even_if_files_may_be(pictures, clip, pipeline, capsys):
     Image.open(pictures / "b.png").save(pictures / "a.mask.png")
     before = content(pictures)
     assert main(["maps", str(pictures), "--prompt", "a cup", "-o", str(pictures), "--overwrite", *clip]) == 1
     assert "would overwrite" in capsys.readouterr().err
     os.link(pictures / "a.png", pictures / "other.png")
-    assert main(["refine", str(pictures / "a.png"), "-o", str(pictures), "--overwrite", *PASS, *clip]) == 1
+    assert main(["refine", str(pictures / "a.png"), "-o", str(pictures), "--overwrite", *PASS, *pipeline, *clip]) == 1
     assert "would overwrite" in capsys.readouterr().err
     (pictures / "other.png").unlink()
     assert content(pictures) == before
 
 
-def test_what_passes_stays_where_it_is_and_is_named(pictures, clip, capsys):
+def test_what_passes_stays_where_it_is_and_is_named(pictures, clip, pipeline, capsys):
     Image.open(pictures / "a.png").save(pictures / "c.JPG")
     before = content(pictures)
-    assert main(["refine", str(pictures / "c.JPG"), "-o", str(pictures), *PASS, *clip, "--json"]) == 0
+    assert main(["refine", str(pictures / "c.JPG"), "-o", str(pictures), *PASS, *pipeline, *clip, "--json"]) == 0
     (result,) = json.loads(capsys.readouterr().out)
     assert result["files"]["refined"] == str(pictures / "c.JPG")
     assert content(pictures).keys() - before.keys() == {"c.sheet.png", "c.json"}
     assert before.items() <= content(pictures).items()
     out = pictures / "out"
-    assert main(["refine", str(pictures / "c.JPG"), "-o", str(out), *PASS, *clip]) == 0
+    assert main(["refine", str(pictures / "c.JPG"), "-o", str(out), *PASS, *pipeline, *clip]) == 0
     assert (out / "c.JPG").read_bytes() == before["c.JPG"]
     assert not (out / "c.png").exists()
 

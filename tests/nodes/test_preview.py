@@ -46,12 +46,10 @@ def test_what_fell_though_a_change_is_kept_is_a_line_of_its_own(preview, entry):
     assert fell["kind"] == "warn"
 
 
-def test_factors_that_fell_are_named_and_small_changes_are_not(preview):
-    before = {"overall": 0.5, "technical": 0.8, "natural": 0.9}
-    (line,) = preview.fallen(before, {"overall": 0.7, "technical": 0.78, "natural": 0.6})
-    assert line["text"] == "The result stays, though natural falls from 0.90 to 0.60."
-    assert preview.fallen(before, before) == []
-    assert preview.fallen(before, {}) == []
+def test_the_figure_of_a_factor_is_its_share_of_its_bound(preview):
+    line = preview.factors({"overall": 1.2, "technical": 0.9996, "map": 0.5}, {"overall": 0.93, "technical": 0.91})
+    assert line["text"] == "Share of its bound: overall 1.00 · technical 0.99 · map 0.50"
+    assert line["title"].endswith("Raw scores: overall 0.93, technical 0.91")
 
 
 def test_the_figure_of_a_phrase_goes_with_its_colour(preview, pack):

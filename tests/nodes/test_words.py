@@ -27,26 +27,27 @@ def phrases(pack):
         return tree.Phrase(parts, parts[-1], is_style=style)
 
     return (
-        results.PhraseQuality(phrase("fox"), 0.93, 0.97),
-        results.PhraseQuality(phrase("red", "balloon"), 0.1, 0.12, "noun", 0.8, 0),
-        results.PhraseQuality(phrase("old", "tree"), 0.3, 0.95, "modifier", 0.4, 2),
-        results.PhraseQuality(phrase("moon"), 0.1, 0.2, "noun", 0.8, None),
+        results.PhraseQuality(phrase("fox"), 0.93, 0.97, ratio=1.5),
+        results.PhraseQuality(phrase("red", "balloon"), 0.1, 0.12, "noun", 0.8, 0, ratio=0.2),
+        results.PhraseQuality(phrase("old", "tree"), 0.3, 0.95, "modifier", 0.4, 2, ratio=0.6),
+        results.PhraseQuality(phrase("moon"), 0.1, 0.2, "noun", 0.8, None, ratio=0.998),
         results.PhraseQuality(phrase("8k", style=True), 1.0, 1.0),
     )
 
 
 def test_one_line_for_each_phrase(preview, phrases):
     assert preview.phrase_lines(phrases).splitlines() == [
-        "fox: matched (0.93)",
-        "red balloon: not there (0.12), to be drawn in the region of 'fox'",
-        "old tree: there, but not as described (0.30), to be redrawn in the region of 'old tree'",
-        "moon: not there (0.20), to be drawn in the whole picture",
+        "fox: matched (1.00 of its bound, score 0.93)",
+        "red balloon: not there (0.20 of its bound, score 0.12), to be drawn in the region of 'fox'",
+        "old tree: there, but not as described (0.60 of its bound, score 0.30), "
+        "to be redrawn in the region of 'old tree'",
+        "moon: not there (0.99 of its bound, score 0.20), to be drawn in the whole picture",
         "8k: style, left out",
     ]
 
 
 def test_style_takes_part_if_asked(preview, phrases):
-    assert preview.phrase_lines(phrases[-1:], include_style=True) == "8k: matched (1.00)"
+    assert preview.phrase_lines(phrases[-1:], include_style=True) == "8k: matched (1.00 of its bound, score 1.00)"
 
 
 def test_a_prompt_without_phrases_is_said_to_have_none(preview):
@@ -73,7 +74,7 @@ def test_what_is_not_measured_has_no_figure(preview, phrases, pack):
 def entries(pack):
     entry = pack("grefine_core.report.data").GuardEntry
     return [
-        entry(1, (0, 4, 8, 12), True, (0.5, 0.25), (0.6, 0.3), "no indicator falls"),
+        entry(1, (0, 4, 8, 12), True, (0.5, 0.25), (0.6, 0.3), "neither score falls"),
         entry(1, None, False, (0.5, 0.25), (0.4, 0.3), "perceptual score falls"),
     ]
 

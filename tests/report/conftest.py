@@ -20,7 +20,8 @@ def _verdict(prompt: str, text: str, defect: str, is_style: bool = False) -> Phr
         position += len(part)
     phrase = Phrase(tuple(words), words[-1], is_style=is_style, prompt=prompt)
     deficit = 0.0 if defect == "none" else 0.5
-    return PhraseQuality(phrase, 0.7, 0.9, defect, deficit, None, torch.zeros(2, 2))  # type: ignore[arg-type]
+    map, ratio = torch.zeros(2, 2), 1.25 - 1.5 * deficit  # noqa: A001
+    return PhraseQuality(phrase, 0.7, 0.9, defect, deficit, None, map, ratio)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -49,6 +50,8 @@ def make_report() -> Callable[..., Report]:
             ),
             "changed": True,
             "factors_after": {"overall": 0.6, "technical": float("nan")},
+            "shares": {"overall": 0.625, "technical": 0.3125},
+            "shares_after": {"overall": 0.75, "technical": float("nan")},
             "notes": ("nothing else",),
             "worst_region": 0.125,
             "worst_region_after": 0.375,

@@ -13,8 +13,10 @@ def test_survives_json(make_report):
 def test_says_it_all(make_report):
     described = report_json(make_report())
     before = {"perceptual": 0.5, "alignment": 0.4, "worst_region": 0.125}
-    assert described["before"] == before | {"factors": {"overall": 0.5, "technical": 0.25}}
+    shares, factors = {"overall": 0.625, "technical": 0.3125}, {"overall": 0.5, "technical": 0.25}
+    assert described["before"] == before | {"shares": shares, "factors": factors}
     assert described["after"]["worst_region"] == 0.375
+    assert described["after"]["shares"] == {"overall": 0.75, "technical": None}
     assert described["after"]["factors"] == {"overall": 0.6, "technical": None}
     assert described["size"] == {"height": 40, "width": 60}
     assert described["phrase_count"] == 2  # style takes no part
@@ -23,7 +25,8 @@ def test_says_it_all(make_report):
     assert balloon["head"] == "balloon"
     assert balloon["modifiers"] == ["red"]
     assert balloon["spans"] == [[2, 13]]
-    assert (balloon["defect"], balloon["deficit"], balloon["score"]) == ("modifier", 0.5, 0.7)
+    assert (balloon["defect"], balloon["deficit"], balloon["share"], balloon["score"]) == ("modifier", 0.5, 0.5, 0.7)
+    assert described["phrases"][1]["share"] == 1.0, "matched: more than its bound is no more than matched"
     assert described["plan"]["run_stage1"] is True
     assert described["plan"]["stage1_steps"] == 10
     assert [entry["accepted"] for entry in described["guard"]] == [False, True]

@@ -6,7 +6,7 @@ from PIL import Image
 
 from grefine_core.errors import InputError
 from grefine_core.plan import plan_refinement
-from grefine_core.report import comparison_sheet
+from grefine_core.report import comparison_sheet, sheet
 from grefine_core.report.sheet import _MARKS, _map_panels
 from grefine_core.report.text import ACCENT, BAD, GOOD
 
@@ -50,10 +50,26 @@ def test_nothing_is_called_repainted_where_stage_1_does_not_run(make_report):
     def captions(passes: float) -> list[str]:
         plan = plan_refinement(passes, passes, mode="gated", area=0.5)
         shown = Image.new("RGB", (60, 40))
-        return ["".join(run.text for run in runs) for runs, _ in _map_panels(shown, make_report(plan=plan))]
+        found = _map_panels(shown, make_report(plan=plan, guard=()))
+        return ["".join(run.text for run in runs) for runs, _ in found]
 
-    assert captions(0.1)[-1] == "Repainted by stage 1   50.0% of the picture"
-    assert captions(1.0)[-1] == "Mask: stage 1 did not run   50.0% of the picture"
+    assert captions(0.1)[-1] == "Masked for stage 1   50.0% of the picture"
+    assert captions(1.0)[-1] == "Masked: stage 1 did not run   50.0% of the picture"
+
+
+def test_the_figure_of_a_phrase_is_its_share_of_its_bound(make_report, monkeypatch):
+    """As on the nodes: its score, 0.70 here, is another figure."""
+    drawn = []
+    block = sheet.text_block
+    monkeypatch.setattr(
+        sheet, "text_block", lambda runs, *more, **rest: drawn.extend(runs) or block(runs, *more, **rest)
+    )
+    comparison_sheet(picture(40, 60, (0, 0, 1)), picture(40, 60, (1, 0, 1)), make_report())
+    texts = [run.text for run in drawn]
+    assert texts[texts.index("red balloon") + 1] == "  0.50"
+    assert texts[texts.index("green frog") + 1] == "  1.00"
+    assert texts[texts.index("overall") + 1] == "0.625"
+    assert any("share of its bound" in text for text in texts)
 
 
 def test_what_is_not_there_is_left_out(make_report):
@@ -61,7 +77,7 @@ def test_what_is_not_there_is_left_out(make_report):
     full = comparison_sheet(*args, make_report())
     bare = comparison_sheet(
         *args,
-        make_report(maps={}, phrases=(), guard=(), notes=(), plan=None, prompt="", emphasized_prompt="", factors={}),
+        make_report(maps={}, phrases=(), guard=(), notes=(), plan=None, prompt="", emphasized_prompt="", shares={}),
     )
     assert bare.shape[1] < full.shape[1] / 1.5
     assert share_of(bare, _MARKS["modifier"]) == 0
@@ -94,7 +110,7 @@ def test_the_worst_region_has_a_line_among_the_scores(make_report):
     args = picture(40, 60, (0, 0, 1)), picture(40, 60, (1, 0, 1))
     with_it = comparison_sheet(*args, make_report())
     without = comparison_sheet(*args, make_report(worst_region=None, worst_region_after=None))
-    one_factor_less = comparison_sheet(*args, make_report(factors={"overall": 0.5}))
+    one_factor_less = comparison_sheet(*args, make_report(shares={"overall": 0.5}))
     assert with_it.shape[1] - without.shape[1] == with_it.shape[1] - one_factor_less.shape[1] > 0
 
 
@@ -104,6 +120,15 @@ def test_every_picture_has_its_sheet(make_report):
     assert both.shape[0] == 2
     alone = comparison_sheet(picture(40, 60, (0, 0, 1)), picture(40, 60, (1, 0, 1)), reports[1])
     torch.testing.assert_close(both[1:], alone, rtol=0, atol=1e-5)
+
+
+def test_a_figure_that_fell_is_explained_beside_it(make_report):
+    args = picture(40, 60, (0, 0, 1)), picture(40, 60, (1, 0, 1))
+    unexplained = comparison_sheet(*args, make_report(changed=False))
+    explained = comparison_sheet(*args, make_report(changed=False, shares_after={"overall": 0.5, "technical": 0.5}))
+    assert explained.shape == unexplained.shape, "a picture that was not changed"
+    explained = comparison_sheet(*args, make_report(shares_after={"overall": 0.5, "technical": 0.5}))
+    assert explained.shape[1] > unexplained.shape[1]
 
 
 def test_same_input_same_bytes(make_report):
