@@ -23,7 +23,8 @@ import torch
 from miniature_parts.report import Part, write_report
 from miniature_parts.run import RESULTS, Run, read_choices
 
-from grefine_research.miniature.worlds import FIRST, WORLDS, world_named
+from grefine_research.miniature.worlds import SHIPPED, WORLDS, world_named
+from grefine_research.training.precision import quick_type
 
 PARTS = ("language", "perceptual", "alignment", "clean", "ceilings", "refinement", "pictures")
 SWEEPS = ("perceptual", "alignment", "refinement")
@@ -66,7 +67,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--scenes", type=int, default=500, help="of each part")
     parser.add_argument("--part", nargs="+", choices=PARTS, help="only these; the others stay as they are in the page")
     parser.add_argument("--split", choices=("test", "validation"), default="test")
-    parser.add_argument("--world", choices=tuple(WORLDS), default=FIRST.name, help="whose scenes")
+    parser.add_argument("--world", choices=tuple(WORLDS), default=SHIPPED.name, help="whose scenes")
     parser.add_argument("--sweep", nargs="*", choices=SWEEPS, help="compare choices, on validation scenes only")
     parser.add_argument("--variants", nargs="*", metavar="NAME", help="only these of a refinement sweep")
     parser.add_argument("--resume", action="store_true", help="keep the records that are there")
@@ -76,7 +77,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="for the results")
     parser.add_argument("--seed", type=int, default=1, help="of the refinement")
     parser.add_argument("--difficulty", type=float, default=0.5, help="of the scenes, from 0 to 1")
-    parser.add_argument("--dtype", choices=sorted(DTYPES), default="bfloat16", help="of the diffusion networks")
+    parser.add_argument("--dtype", choices=sorted(DTYPES), help="of the diffusion networks; default: the quickest")
     parser.add_argument("--together", type=int, default=16, help="pictures refined side by side")
     parser.add_argument("--resamples", type=int, default=2000, help="of every bootstrap")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
@@ -99,7 +100,7 @@ def make_run(options: argparse.Namespace) -> Run:
         choices=read_choices(options.weights),
         difficulty=options.difficulty,
         seed=options.seed,
-        dtype=DTYPES[options.dtype],
+        dtype=DTYPES[options.dtype] if options.dtype else quick_type("cpu"),
         together=options.together,
         resume=options.resume,
         resamples=options.resamples,

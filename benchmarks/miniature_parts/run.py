@@ -15,7 +15,7 @@ import torch
 from grefine_core.clip.quality_model import QualityModel
 from grefine_core.miniature.loading import Choices, load_choices
 from grefine_core.miniature.world import Split
-from grefine_research.miniature.worlds import FIRST, World
+from grefine_research.miniature.worlds import SHIPPED, World
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -54,7 +54,7 @@ class Run:
     together: int = 16
     resume: bool = False
     resamples: int = 2000
-    world: World = FIRST
+    world: World = SHIPPED
     loaded: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def quality(self) -> QualityModel:

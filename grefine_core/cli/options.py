@@ -137,7 +137,7 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="paint a region that is refused again, up to N times in all",
+        help="paint again what is refused, a region in stage 1, the picture in stage 2, up to N times in all",
     )
     guard.add_argument(
         "--keep",

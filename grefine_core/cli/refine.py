@@ -135,7 +135,9 @@ def refine_picture(
     files = {"refined": str(refined), "sheet": str(save_picture(sheet, folder / f"{name}.sheet.png", marked("sheet")))}
     tried = outcome.attempts[0] if outcome.attempts else ()
     if tried:
-        drawn = attempts_sheet([(attempt.picture, attempt.entry, attempt.region, attempt.number) for attempt in tried])
+        drawn = attempts_sheet(
+            [(each.picture, each.entry, each.region if each.stage == 1 else None, each.number) for each in tried]
+        )
         path = save_picture(drawn, folder / f"{name}.attempts.png", marked("attempts"))
         files["attempts"] = str(path)
     write_text(folder / f"{name}.json", common.json_text(described) + "\n")

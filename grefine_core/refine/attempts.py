@@ -45,6 +45,8 @@ class Attempt:
     """(1, h, w, C): the region with its surroundings, as this attempt made them."""
     entry: GuardEntry | None
     """What the guard said; None where nothing had changed."""
+    stage: int = 1
+    """1, or 2: then there is one region, the whole picture."""
 
     @property
     def accepted(self) -> bool:
@@ -287,7 +289,7 @@ def repair_whole(
         checked = judge(image, painted)
         encodes += checked.encodes
         entry = replace(checked.entries[0][0], attempt=number) if checked.entries[0] else None
-        tried.append(Attempt(1, number, drawn, (0, 0, height, width), painted, entry))
+        tried.append(Attempt(1, number, drawn, (0, 0, height, width), painted, entry, stage=2))
         if entry is None or entry.accepted:
             result = checked.image
             break

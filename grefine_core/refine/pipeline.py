@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ from ..regions import RegionOptions, find_regions
 from ..report.data import GuardEntry, Report, not_measured_note
 from ..report.words import shares_of
 from ..tensors import as_canvas, as_images, as_masks, match_masks
-from .attempts import Attempt, Attempts, read_keep, repair
+from .attempts import Attempt, Attempts, read_keep, repair, repair_whole
 from .gains import MAP
 from .guard import NOISE, RULES, GuardResult, Scores, check_tolerance, guard
 from .protocols import Inpainter, Progress, RefineOptions, Restorer, Tally, resolve_engine, second_stage_seed, seeds_for
@@ -38,8 +38,8 @@ class RefineResult:
         image: ``(B, H, W, 3)``, or 4 where the input has alpha.
         reports: one for each picture.
         encodes: pictures that were assessed, all stages and candidates together.
-        attempts: of each picture all attempts of stage 1, where ``options.attempts`` or ``options.keep`` asked for more
-            than one at a time; else empty.
+        attempts: of each picture all attempts, stage by stage; empty where one each was asked for and nothing was to be
+            kept by hand.
     """
 
     image: Tensor
@@ -134,7 +134,10 @@ def refine(
     found = diagnose(as_images(pictures, "image"), prompts, quality, options, protect, measure)
     run1 = [plan.run_stage1 and inpainter is not None for plan in found.plans]
     run2 = [plan.run_stage2 and restorer is not None for plan in found.plans]
-    tally = Tally(progress, sum(plan.stage2_steps for plan, run in zip(found.plans, run2, strict=True) if run))
+    tally = Tally(
+        progress,
+        options.attempts * sum(plan.stage2_steps for plan, run in zip(found.plans, run2, strict=True) if run),
+    )
     check = _Check(quality, prompts, options, assess, second_opinion)
     encodes = count
     tried: list[tuple[Attempt, ...]] = [()] * count
@@ -167,17 +170,24 @@ def refine(
     after_first, scores_first = result, scores
     if any(run2):
         assert restorer is not None
-        restored = stage2(
-            result,
-            restorer,
-            prompts=prompts,
-            strengths=[plan.stage2_strength if run else 0.0 for plan, run in zip(found.plans, run2, strict=True)],
-            steps=[plan.stage2_steps for plan in found.plans],
-            seed=[second_stage_seed(value) for value in seeds],
-            keep_color=options.stage2_keep_color,
-            progress=tally.second,
-        )
-        result, scores, guard2 = check(result, restored, scores, None, 2)
+        strengths = [plan.stage2_strength if run else 0.0 for plan, run in zip(found.plans, run2, strict=True)]
+        if options.attempts > 1:
+            result, scores, guard2, more = _restored(
+                result, found, restorer, prompts, strengths, seeds, options, check, scores, tally.second, interrupt
+            )
+            tried = [(*first, *second) for first, second in zip(tried, more, strict=True)]
+        else:
+            restored = stage2(
+                result,
+                restorer,
+                prompts=prompts,
+                strengths=strengths,
+                steps=[plan.stage2_steps for plan in found.plans],
+                seed=[second_stage_seed(value) for value in seeds],
+                keep_color=options.stage2_keep_color,
+                progress=tally.second,
+            )
+            result, scores, guard2 = check(result, restored, scores, None, 2)
         if options.guard and options.rule == "scores":
             result, scores, guard2 = _against_input(found, after_first, result, scores_first, scores, guard2, options)
     encodes += sum(each.encodes for each in (guard1, guard2) if each is not None)
@@ -225,6 +235,68 @@ def _with_attempts(
         result = pictures.clone() if result is pictures else result
         result[index : index + 1] = done[index].image
         encodes += done[index].encodes
+    return _all_told(pictures, result, done, encodes, check, scores)
+
+
+def _restored(
+    pictures: Tensor,
+    found: Findings,
+    restorer: Restorer | Callable[[], Restorer],
+    prompts: list[str],
+    strengths: list[float],
+    seeds: list[int],
+    options: RefineOptions,
+    check: _Check,
+    scores: list[Scores],
+    progress: Progress | None,
+    interrupt: Callable[[], None] | None,
+) -> tuple[Tensor, list[Scores], GuardResult, list[tuple[Attempt, ...]]]:
+    """Stage 2 with its guard inside, picture by picture."""
+    engine = resolve_engine(restorer, "restore")
+    active = [index for index, strength in enumerate(strengths) if strength > 0]
+    result, done, encodes = pictures, {}, 0
+    for place, index in enumerate(active):
+
+        def paint(seed: int, part: Progress | None, index: int = index) -> Tensor:
+            return stage2(
+                pictures[index : index + 1],
+                engine,
+                prompts=prompts[index],
+                strengths=strengths[index],
+                steps=found.plans[index].stage2_steps,
+                seed=seed,
+                keep_color=options.stage2_keep_color,
+                progress=part,
+            )
+
+        def judge(before: Tensor, after: Tensor, index: int = index) -> GuardResult:
+            return check.guard(before, after, None, 2, [index], ())
+
+        done[index] = repair_whole(
+            pictures[index : index + 1],
+            paint,
+            judge,
+            seed=second_stage_seed(seeds[index]),
+            attempts=options.attempts,
+            calls=found.plans[index].stage2_steps,
+            progress=None if progress is None else _share(progress, place, len(active)),
+            interrupt=interrupt,
+        )
+        result = pictures.clone() if result is pictures else result
+        result[index : index + 1] = done[index].image
+        encodes += done[index].encodes
+    return _all_told(pictures, result, done, encodes, check, scores)
+
+
+def _all_told(
+    pictures: Tensor,
+    result: Tensor,
+    done: Mapping[int, Attempts],
+    encodes: int,
+    check: _Check,
+    scores: list[Scores],
+) -> tuple[Tensor, list[Scores], GuardResult, list[tuple[Attempt, ...]]]:
+    """What a stage with its guard inside gives, from what came of each picture."""
     entries = [done[index].entries if index in done else [] for index in range(len(pictures))]
     now, measured = check.measure(pictures, result, scores)
     return (
@@ -382,7 +454,7 @@ class _Check:
             scores=scores,
             assess=self._assess,
             rule=options.rule,
-            attempts=options.attempts if stage == 1 else 1,
+            attempts=options.attempts,
             second_opinion=self._second,
             keep=keep,
         )

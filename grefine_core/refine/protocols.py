@@ -77,7 +77,7 @@ class RefineOptions:
             asked.
         own_phrases: whether a region's own phrases stand in front of its prompt.
         rule: of the guard, see ``guard``.
-        attempts: how often a region that is refused is tried, 1 or more; needs the guard.
+        attempts: how often a region (in stage 2: the picture) is tried while it is refused, 1 or more; needs the guard.
         keep: what a person keeps though the guard refuses it, as ``attempts.read_keep`` reads it: "2, 3:4" is region 2,
             and the fourth attempt at region 3.
     """

@@ -1,4 +1,4 @@
-"""All attempts at the regions of a picture on one sheet: a row for each region."""
+"""All attempts at a picture on one sheet: a row for each region, and one for the whole of it."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ if TYPE_CHECKING:
 
 _COLUMN, _GAP = 320, 16
 
-#: Picture (1, h, w, 3), what the guard said (None: nothing had changed), number of the region and of the attempt.
-Tried = tuple[Tensor, GuardEntry | None, int, int]
+#: Picture (1, h, w, 3), what the guard said (None: nothing had changed), number of the region (None: stage 2, of the
+#: whole picture) and of the attempt.
+Tried = tuple[Tensor, GuardEntry | None, int | None, int]
 
 
 def attempts_sheet(tried: Sequence[Tried]) -> Tensor:
-    """Return ``(H, W, 3)`` in [0, 1]: every attempt at every region with the guard's decision over it.
+    """Return ``(H, W, 3)`` in [0, 1]: every attempt with the guard's decision over it.
 
     Args:
         tried: at least one, in the order in which they were made.
     """
     from PIL import Image
 
-    regions: dict[int, list[Tried]] = {}
+    regions: dict[int | None, list[Tried]] = {}
     for each in tried:
         regions.setdefault(each[2], []).append(each)
     columns = max(map(len, regions.values()))
     rows = []
-    for number in sorted(regions):
+    for number in sorted(regions, key=lambda region: (region is None, region or 0)):
         panels = [_panel(each) for each in regions[number]]
         rows.append(row(panels, len(panels) * (_COLUMN + _GAP) - _GAP, _GAP, _COLUMN))
     width = columns * (_COLUMN + _GAP) - _GAP
@@ -47,7 +48,7 @@ def attempts_sheet(tried: Sequence[Tried]) -> Tensor:
 
 def _panel(tried: Tried) -> tuple[list[Run], Image.Image]:
     picture, entry, region, attempt = tried
-    caption = [Run(f"Region {region}, attempt {attempt}: ")]
+    caption = [Run(f"{'Whole picture' if region is None else f'Region {region}'}, attempt {attempt}: ")]
     if entry is None:
         caption.append(Run("as it was", FAINT))
     else:

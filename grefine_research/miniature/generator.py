@@ -17,7 +17,7 @@ from .draw import draw, item_masks
 from .layout import changed_item, sample_scene, told_apart, without
 from .sample import FACTORS, Defect, Sample
 from .scene import Scene
-from .worlds import FIRST, World
+from .worlds import SHIPPED, World
 
 KINDS_OF_DEFECT = (*FACTORS, "alignment")
 ALIGNMENT_DEFECTS = ("missing", "wrong_attribute", "wrong_partner")
@@ -44,7 +44,7 @@ def make_sample(
     kinds: Sequence[str] | None = None,
     difficulty: float = 0.5,
     salt: int = 0,
-    world: World = FIRST,
+    world: World = SHIPPED,
 ) -> Sample:
     """Make one sample; the same arguments always give the same bytes.
 

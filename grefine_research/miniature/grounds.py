@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from grefine_core.miniature.world import SIDE
 
-from .worlds import FIRST, World
+from .worlds import SHIPPED, World
 
 Array = NDArray[np.float32]
 _Y, _X = (axis.astype(np.float32) + 0.5 for axis in np.mgrid[0:SIDE, 0:SIDE])
@@ -25,7 +25,7 @@ _LOOKS = {
 }
 
 
-def draw_ground(name: str, seed: int, world: World = FIRST) -> Array:
+def draw_ground(name: str, seed: int, world: World = SHIPPED) -> Array:
     """Draw a ground: ``(128, 128, 3)`` float32 in [0, 1]; ``name`` is one of ``world.GROUNDS``."""
     rng = np.random.default_rng(seed)
     texture = _smooth_texture if world.smooth else _texture

@@ -23,14 +23,14 @@ from grefine_core.miniature.world import (
 
 from .draw import differs
 from .scene import Item, Relation, Scene
-from .worlds import FIRST, World
+from .worlds import SHIPPED, World
 
 #: A form of this colour would hardly be seen on the ground, in the first world.
 _LOST = {("green", "grass"), ("white", "snow"), ("blue", "water"), ("yellow", "sand"), ("orange", "sand")}
 _LOST |= {("orange", "wood"), ("black", "stone")}
 
 
-def sample_scene(rng: np.random.Generator, split: Split, difficulty: float = 0.5, world: World = FIRST) -> Scene:
+def sample_scene(rng: np.random.Generator, split: Split, difficulty: float = 0.5, world: World = SHIPPED) -> Scene:
     """Draw a scene that its split may show.
 
     Args:

@@ -20,7 +20,7 @@ FIRST = 3_000_000
 
 
 def miniature_reference(
-    count: int = 64, split: Split = "validation", first: int = FIRST, world: World = worlds.FIRST
+    count: int = 64, split: Split = "validation", first: int = FIRST, world: World = worlds.SHIPPED
 ) -> Reference:
     """Clean scenes with what is there, what is not, and colours that are wrong; the same arguments, the same pictures.
 

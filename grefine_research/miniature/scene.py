@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from grefine_core.miniature.world import COUNTS, FORMS, Combination
 
-from .worlds import FIRST, World
+from .worlds import SHIPPED, World
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Item:
     y: float
     radius: float
     angle: float = 0.0
-    world: World = field(default=FIRST, repr=False)
+    world: World = field(default=SHIPPED, repr=False)
 
     @property
     def is_form(self) -> bool:
@@ -85,7 +85,7 @@ class Scene:
     items: tuple[Item, ...]
     relations: tuple[Relation, ...]
     texture: int
-    world: World = field(default=FIRST, repr=False)
+    world: World = field(default=SHIPPED, repr=False)
 
     @property
     def combinations(self) -> frozenset[Combination]:

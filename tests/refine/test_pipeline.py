@@ -27,6 +27,7 @@ from grefine_core.refine import (
     second_stage_seed,
 )
 from grefine_core.refine import refine as refine_as_chosen
+from grefine_core.refine.protocols import attempt_seed
 
 
 def gated(**chosen):
@@ -308,6 +309,44 @@ def test_same_seed_same_bytes(defective, assess, noise_inpainter, restorer):
 
     assert torch.equal(run(1), run(1))
     assert not torch.equal(run(1), run(2))
+
+
+class SecondTimeRestorer:
+    """Blackens a picture at the first attempt and whitens it at those after it."""
+
+    size_multiple, min_side = 8, 16
+
+    def __init__(self):
+        self.seeds = []
+
+    def restore(self, image, *, seed, steps, progress=None, **options):
+        self.seeds.append(seed)
+        for step in range(steps if progress is not None else 0):
+            progress(step + 1, steps, None)
+        return torch.full_like(image, 0.0 if len(self.seeds) == 1 else 0.8)
+
+
+def test_stage_2_is_tried_again_with_other_noise_and_every_attempt_told(defective, assess):
+    restorer, seen = SecondTimeRestorer(), []
+    options = replace(GUARDED, attempts=3)
+    done = refine(
+        defective, "a red balloon", None, None, restorer, assess=assess, options=options, seed=5,
+        progress=lambda done, total, _: seen.append((done, total)),
+    )  # fmt: skip
+    (tried,) = done.attempts
+    assert [(each.stage, each.number, each.accepted) for each in tried] == [(2, 1, False), (2, 2, True)]
+    assert restorer.seeds == [attempt_seed(second_stage_seed(5), each) for each in (1, 2)]
+    assert done.image.min() > 0.7
+    (entry,) = done.reports[0].guard
+    assert (entry.stage, entry.attempt, entry.accepted) == (2, 2, True)
+    steps = done.reports[0].plan.stage2_steps
+    assert seen[-1] == (3 * steps, 3 * steps)
+    assert [one for one, _ in seen] == sorted(one for one, _ in seen)
+
+    once = SecondTimeRestorer()
+    refused = refine(defective, "a red balloon", None, None, once, assess=assess, options=GUARDED, seed=5)
+    assert len(once.seeds) == 1
+    assert torch.equal(refused.image, defective)
 
 
 def test_progress_is_one_count(defective, assess, inpainter, restorer):

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from grefine_core.miniature.world import SIDE
 
 from ..grounds import smooth_noise
-from ..worlds import FIRST, World
+from ..worlds import SHIPPED, World
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 _Y, _X = (axis.astype(np.float32) + 0.5 for axis in np.mgrid[0:SIDE, 0:SIDE])
 
 
-def draw_region(rng: np.random.Generator, world: World = FIRST, blob: bool = False) -> Mask:
+def draw_region(rng: np.random.Generator, world: World = SHIPPED, blob: bool = False) -> Mask:
     """A box, a blob or a band of a world's size: ``(128, 128)`` bool; ``blob`` asks for a blob."""
     shape = 1 if blob else rng.integers(3)
     if shape == 2:
@@ -42,7 +42,7 @@ def _blurred(image: Array, sigma: float) -> Array:
 
 
 def degrade(
-    image: Array, mask: Mask, name: str, strength: float, rng: np.random.Generator, world: World = FIRST
+    image: Array, mask: Mask, name: str, strength: float, rng: np.random.Generator, world: World = SHIPPED
 ) -> Array:
     """Return ``image`` with the pixels of ``mask`` degraded as a world has it; ``strength`` in (0, 1]."""
     amount = world.defects[name](strength)

@@ -17,7 +17,7 @@ from ..draw import draw, item_masks
 from ..layout import sample_scene
 from ..sample import FACTORS
 from ..scene import Scene
-from ..worlds import FIRST, World
+from ..worlds import SHIPPED, World
 from .contents import ATTRIBUTES, NO_KIND, labels_of
 from .network import CELL, CELLS
 
@@ -70,7 +70,7 @@ class Example:
         return 1.0 - kept
 
 
-def make_example(split: Split, index: int, world: World = FIRST) -> Example:
+def make_example(split: Split, index: int, world: World = SHIPPED) -> Example:
     """Make one example; the same arguments always give the same one."""
     rng = np.random.default_rng([_SEED, SPLITS.index(split), index])
     scene = sample_scene(rng, split, float(rng.uniform(0.2, 0.8)), world)
@@ -133,7 +133,7 @@ class ExampleSet:
         split: Split,
         count: int,
         offset: int = 0,
-        world: World = FIRST,
+        world: World = SHIPPED,
         passed: Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None = None,
     ) -> None:
         self.images = torch.empty(count, SIDE, SIDE, 3, dtype=torch.uint8)

@@ -13,7 +13,7 @@ from grefine_core.miniature.world import HELD_BACK, KINDS
 
 from ...evaluation.statistics import auroc, spearman
 from ..sample import FACTORS
-from ..worlds import FIRST, World
+from ..worlds import SHIPPED, World
 from .contents import ATTRIBUTES, ContentsEvaluator, Question
 from .examples import Example, make_example, unsharpen
 from .severity import SeverityEvaluator, inside, overall
@@ -21,7 +21,7 @@ from .severity import SeverityEvaluator, inside, overall
 Floats = NDArray[np.float64]
 
 
-def severity_figures(evaluator: SeverityEvaluator, count: int, world: World = FIRST) -> tuple[dict[str, Any], float]:
+def severity_figures(evaluator: SeverityEvaluator, count: int, world: World = SHIPPED) -> tuple[dict[str, Any], float]:
     """Figures of the severity evaluator, and its noise: the 95 % quantile of what it sees in clean pictures.
 
     "cells": AUC of cells inside against cells outside; "strength": Spearman's correlation of the mean inside a defect
@@ -64,7 +64,7 @@ def severity_figures(evaluator: SeverityEvaluator, count: int, world: World = FI
 
 
 def contents_figures(
-    evaluator: ContentsEvaluator, count: int, world: World = FIRST
+    evaluator: ContentsEvaluator, count: int, world: World = SHIPPED
 ) -> tuple[dict[str, Any], float, float]:
     """Figures of the contents evaluator, the answer from which on it says yes, and by how much slight blur or noise
     moves one of twenty right answers.

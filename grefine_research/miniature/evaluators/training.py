@@ -29,7 +29,8 @@ from tqdm import tqdm
 from grefine_core.errors import InputError
 from grefine_core.files import write_text, written_whole
 
-from ..worlds import FIRST, WORLDS, World, world_named
+from ...training.precision import quick
+from ..worlds import SHIPPED, WORLDS, World, world_named
 from .contents import NO_KIND, ContentsEvaluator
 from .examples import IGNORE, LABELS, ExampleSet
 from .figures import contents_figures, severity_figures
@@ -75,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--profile", choices=sorted(PROFILES), default="cpu")
     parser.add_argument("--out", required=True, metavar="DIR", help="for weights, log and figures")
     parser.add_argument("--judge", choices=sorted(NETWORKS), action="append", help="only this one; default: both")
-    parser.add_argument("--world", choices=tuple(WORLDS), default=FIRST.name)
+    parser.add_argument("--world", choices=tuple(WORLDS), default=SHIPPED.name)
     parser.add_argument("--vae", type=Path, help="vae.safetensors that every third training picture passes through")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -93,7 +94,7 @@ def train(
     seed: int = 0,
     device: str | torch.device = "cpu",
     *,
-    world: World = FIRST,
+    world: World = SHIPPED,
     vae: Path | None = None,
 ) -> Path:
     """Train evaluators and write weights, ``judges.json`` and ``training.jsonl`` into a folder; goes on where it
@@ -164,7 +165,7 @@ def _train_one(
             group["lr"] = plan.rate * _schedule(step / plan.steps)
         rows = torch.randint(len(examples), (plan.batch,), generator=rng)
         batch = {key: value.to(device) for key, value in examples.batch(rows, rng).items()}
-        with torch.autocast(device.type, torch.bfloat16):
+        with quick(device):
             answer = network(batch["images"])
         loss = loss_of(answer, batch)
         optimizer.zero_grad(set_to_none=True)

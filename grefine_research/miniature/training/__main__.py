@@ -27,7 +27,7 @@ from pathlib import Path
 from grefine_core.files import written_whole
 from grefine_core.miniature.loading import TEXT_FILE
 
-from ..worlds import FIRST, WORLDS, World, world_named
+from ..worlds import SHIPPED, WORLDS, World, world_named
 from .loop import today
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Stage:
 
 
 def stages(
-    out: Path, profile: str, world: World = FIRST, start: Path | None = None, processes: int = 2
+    out: Path, profile: str, world: World = SHIPPED, start: Path | None = None, processes: int = 2
 ) -> tuple[Stage, ...]:
     """The stages in their order.
 
@@ -138,7 +138,7 @@ def stages(
 def run(
     out: Path,
     profile: str,
-    world: World = FIRST,
+    world: World = SHIPPED,
     start: Path | None = None,
     *,
     processes: int = 2,
@@ -195,14 +195,14 @@ def _copy(file: Path, folder: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
-    from grefine_core.miniature.loading import SHIPPED
+    from grefine_core.miniature.loading import SHIPPED as WEIGHTS
 
     from ..evaluators.loading import FOLDER as EVALUATORS
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--profile", choices=("cpu", "gpu"), default="cpu", help="cpu: about five hours on two cores")
     parser.add_argument("--out", type=Path, required=True, help="folder for everything; several GiB of drawn pictures")
-    parser.add_argument("--world", choices=tuple(WORLDS), default=FIRST.name)
+    parser.add_argument("--world", choices=tuple(WORLDS), default=SHIPPED.name)
     parser.add_argument("--start", type=Path, help="folder of the models of another world, to go on from")
     parser.add_argument("--processes", type=int, default=2, help="that draw pictures")
     parser.add_argument("--together", type=int, default=1, help="stages at once")
@@ -218,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         together=options.together,
     )
     if options.ship:
-        for source, target in ((weights, SHIPPED), (options.out / "judges", EVALUATORS)):
+        for source, target in ((weights, WEIGHTS), (options.out / "judges", EVALUATORS)):
             target.mkdir(parents=True, exist_ok=True)
             for file in sorted(source.iterdir()):
                 if file.suffix in (".safetensors", ".json", ".jsonl"):

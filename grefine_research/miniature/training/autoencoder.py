@@ -29,7 +29,8 @@ from torch import Tensor
 
 from grefine_core.miniature.networks import FACTOR, LATENT_CHANNELS, SCALING, build, load, save
 
-from ..worlds import Name, world_named
+from ...training.precision import quick
+from ..worlds import SHIPPED, Name, world_named
 from .damage import damage
 from .loop import (
     Journal,
@@ -80,7 +81,7 @@ class Profile:
     seed: int = SEED
     device: str = "cpu"
     compiled: bool = True
-    world: Name = "first"
+    world: Name = SHIPPED.name
     log_every: int = 50
     validate_every: int = 1000
     checked: int = 64
@@ -110,7 +111,7 @@ def loss_terms(
     ``unit`` is the latents' noise, ``kl`` and ``colour`` are the weights of their divergence and of mean
     colours; a ``frozen`` encoder gets no gradients.
     """
-    with torch.autocast(pictures.device.type, torch.bfloat16):
+    with quick(pictures.device):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
             mean, logvar = autoencoder.quant_conv(autoencoder.encoder(pictures)).chunk(2, dim=1)
         logvar = logvar.float().clamp(-20, 10)
@@ -261,7 +262,7 @@ def train(
 
     def validate(step: int) -> None:
         autoencoder.eval()
-        with torch.autocast(device, torch.bfloat16):
+        with quick(device):
             journal.write(step=step, psnr=psnr(autoencoder, validation[: profile.checked], device))
         autoencoder.train()
 

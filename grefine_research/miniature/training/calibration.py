@@ -27,8 +27,7 @@ from ..generator import make_sample
 from ..reference import miniature_reference
 from ..truth import phrase_truth
 from ..vocabulary import write_vocabulary
-from ..worlds import FIRST as FIRST_WORLD
-from ..worlds import WORLDS, World, world_named
+from ..worlds import SHIPPED, WORLDS, World, world_named
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +36,7 @@ FIRST = 2_000_000
 _KINDS: tuple[tuple[str, ...], ...] = (("alignment",), (), ("alignment",), ("technical", "alignment"))
 
 
-def calibrate(folder: str | Path, pictures: int = 600, world: World = FIRST_WORLD) -> Calibration:
+def calibrate(folder: str | Path, pictures: int = 600, world: World = SHIPPED) -> Calibration:
     """Write contrast vocabulary and calibration beside the CLIP and the embeddings of ``folder``; returns the
     calibration.
 
@@ -75,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Set the bounds of AQ-Map for the miniature CLIP.")
     parser.add_argument("--folder", type=Path, required=True, help="of clip.safetensors and pq_embeddings.safetensors")
     parser.add_argument("--pictures", type=int, default=600)
-    parser.add_argument("--world", choices=tuple(WORLDS), default=FIRST_WORLD.name)
+    parser.add_argument("--world", choices=tuple(WORLDS), default=SHIPPED.name)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     calibrate(options.folder, options.pictures, world_named(options.world))

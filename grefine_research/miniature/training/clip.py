@@ -19,6 +19,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from torch import Tensor, nn
 from grefine_core.errors import InputError
 from grefine_core.models.files import read_tensors
 
-from ..worlds import Name, world_named
+from ...training.precision import quick_type
+from ..worlds import SHIPPED, Name, world_named
 from .clip_data import ClipData, draw_batch, load_data, make_data
 from .clip_files import export, load_guide
 from .clip_guide import PATCH
@@ -86,7 +88,7 @@ class Profile:
     presence: float = 0.0
     word: float = 0.0
     whole_word: float = 0.0
-    world: Name = "first"
+    world: Name = SHIPPED.name
 
 
 #: On from a whole model, in another world.
@@ -153,10 +155,14 @@ class Trainer:
         others = [value for name, value in named if not (".resblocks." in name and value.ndim == 2)]
         others += [value for value in (self.sharpness, self.bias) if value.requires_grad]
         self.parameters = [*matrices, *others]
-        # Muon is made for the matrices within blocks, AdamW takes the rest.
+        # Muon is made for the matrices within blocks, AdamW takes the rest. Torch's Muon reckons in bfloat16 whatever
+        # it is given; where that is slow it would cost more than the passes, and AdamW takes all.
+        adam = partial(torch.optim.AdamW, lr=profile.rate, betas=(0.9, 0.98), eps=1e-6, fused=True)
         self.optimisers: list[torch.optim.Optimizer] = [
-            torch.optim.Muon(matrices, profile.rate, profile.decay, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.AdamW(others, profile.rate, (0.9, 0.98), 1e-6, weight_decay=0.0, fused=True),
+            torch.optim.Muon(matrices, profile.rate, profile.decay, adjust_lr_fn="match_rms_adamw")
+            if quick_type(profile.device) is torch.bfloat16
+            else adam(matrices, weight_decay=profile.decay),
+            adam(others, weight_decay=0.0),
         ]
         self.rates = Rates(profile.steps, profile.rate, profile.warmup)
         self.done = 0

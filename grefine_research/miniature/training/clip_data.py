@@ -21,7 +21,7 @@ from grefine_core.miniature.world import SIDE
 
 from ..captions import describe
 from ..source_mark import source_mark
-from ..worlds import FIRST, WORLDS, Name, World
+from ..worlds import SHIPPED, WORLDS, Name, World
 from .clip_captions import MOST_FACTS, draw_mention, draw_short, facts_of, mentions_defect, with_mention
 from .clip_groups import CLOSEUP, GROUP, draw_closeups, draw_group
 from .clip_swaps import Swap, ask, swaps
@@ -102,7 +102,7 @@ class Batch:
 
 
 def make_data(
-    folder: str | Path, groups: int, seed: int = 0, processes: int = 2, closeups: bool = False, world: World = FIRST
+    folder: str | Path, groups: int, seed: int = 0, processes: int = 2, closeups: bool = False, world: World = SHIPPED
 ) -> Path:
     """Draw ``groups`` groups of scenes, or of close-ups, with their captions; what is there already stays.
 
@@ -131,7 +131,7 @@ def make_data(
     return folder
 
 
-def load_data(*folders: Path, world: World = FIRST) -> tuple[ClipData, ...]:
+def load_data(*folders: Path, world: World = SHIPPED) -> tuple[ClipData, ...]:
     """Read what :func:`make_data` wrote; all tokens are numbered anew, alike for all folders.
 
     Raises:

@@ -27,7 +27,7 @@ from ..draw import item_masks
 from ..generator import make_sample
 from ..sample import FACTORS, Sample
 from ..scene import Item
-from ..worlds import FIRST, World
+from ..worlds import SHIPPED, World
 from .clip_captions import MENTIONS, facts_of, phrase_bits
 
 BLOCKS = (3, 4, 5, 6)
@@ -44,7 +44,7 @@ class Samples:
     defective: dict[str, tuple[Sample, ...]]
 
 
-def validation_samples(count: int = 64, defective: int = 96, world: World = FIRST) -> Samples:
+def validation_samples(count: int = 64, defective: int = 96, world: World = SHIPPED) -> Samples:
     """``count`` clean, matching validation samples, and ``defective`` ones of each factor."""
     return Samples(
         tuple(make_sample("validation", index, kinds=(), world=world) for index in range(count)),

@@ -13,7 +13,7 @@ from .. import defects
 from ..draw import draw
 from ..layout import changed_item, fits, sample_scene, without
 from ..scene import Item, Scene
-from ..worlds import FIRST, Name, World
+from ..worlds import SHIPPED, Name, World
 
 GROUP = 4
 """Pictures in a group."""
@@ -43,7 +43,7 @@ class Drawn:
     fault: str | None
 
 
-def draw_group(index: int, seed: int = 0, world: World = FIRST) -> tuple[list[Drawn], np.random.Generator]:
+def draw_group(index: int, seed: int = 0, world: World = SHIPPED) -> tuple[list[Drawn], np.random.Generator]:
     """Draw group ``index``: a training scene, and others that differ from it in one thing each.
 
     Returns:
@@ -68,7 +68,7 @@ def draw_group(index: int, seed: int = 0, world: World = FIRST) -> tuple[list[Dr
     return [Drawn(*parts) for parts in zip(scenes, map(_bytes, images), faults, strict=True)], rng
 
 
-def draw_closeups(index: int, seed: int = 0, world: World = FIRST) -> tuple[list[Drawn], np.random.Generator]:
+def draw_closeups(index: int, seed: int = 0, world: World = SHIPPED) -> tuple[list[Drawn], np.random.Generator]:
     """Draw group ``index`` of close-ups: one item each, cut out of a training scene of nothing else.
 
     The four differ in the kind of their item alone, or, less often, in its colour or pattern.

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .clip_towers import LOW
+from ...training.precision import quick, quick_type
 
 PATCH = 8
 """Side of the patches that have a feature each, in pixels."""
@@ -73,8 +73,8 @@ class Guide(nn.Module):
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Encode pictures (B, H, W, 3) uint8: of the whole (B, C), of patches (B, h·w, C), unit length, float32."""
         planes = pixels.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(pixels.device.type, LOW):
-            x = self.fine(planes.to(LOW) / 64.0 - 2.0)
+        with quick(pixels.device):
+            x = self.fine(planes.to(quick_type(pixels.device)) / 64.0 - 2.0)
             wide = self.back(self.coarse(x))
             x = self.joined(F.relu(x + F.interpolate(wide, scale_factor=2.0, mode="nearest")))
             local = self.local(x).flatten(2).transpose(1, 2)

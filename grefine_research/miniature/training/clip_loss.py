@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .clip_towers import LOW
+from ...training.precision import quick_type
 
 
 def contrastive(logits: Tensor, holds: Tensor, unsure: Tensor | None = None) -> Tensor:
@@ -61,7 +61,8 @@ def local_similarity(patches: Tensor, texts: Tensor, sharpness: float = 15.0) ->
         (B, T): similarity over the patches where it is high. Nobody says which patches these are.
     """
     # Half precision, patches last: a fraction of the time on a CPU.
-    similarity = (texts.to(LOW) @ patches.to(LOW).transpose(1, 2)).contiguous()
+    quick = quick_type(texts.device)
+    similarity = (texts.to(quick) @ patches.to(quick).transpose(1, 2)).contiguous()
     weight = torch.softmax(similarity * sharpness, dim=-1)
     return (weight * similarity).sum(-1, dtype=torch.float32)
 

@@ -1,8 +1,9 @@
-"""Both towers of an open_clip CLIP as one training step needs them: in bfloat16, on chosen patches, no padded tokens.
+"""Both towers of an open_clip CLIP as one training step needs them: quick, on chosen patches, no padded tokens.
 
 The same numbers as the model's own ``forward`` up to rounding, several times as fast on a CPU: attention is written out
 (the backward pass of the fused one is slow there), constant factors are folded into weights, only the patches that a
-step looks at are embedded, and the residual stream is bfloat16. Parameters stay the model's own, in float32.
+step looks at are embedded, and the residual stream is bfloat16 where the device has units for it. Parameters stay the
+model's own, in float32.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from torch import Tensor, nn
 
 from grefine_core.clip.preprocess import OPENAI_MEAN, OPENAI_STD
 
+from ...training.precision import quick_type
+
 #: QuickGELU, x · sigmoid(1.702 x), is silu(1.702 x) / 1.702: one fused operation once the factors are in the weights.
 _GELU = 1.702
-LOW = torch.bfloat16
 
 
 class Towers:
@@ -26,13 +28,13 @@ class Towers:
     Args:
         clip: an open_clip CLIP with a class-token ViT, no LayerScale, QuickGELU.
         tokens: (V, W) float32, the embeddings of the tokens in use: text is given in numbers of its rows.
-        dtype: of activations and of the weights as they are used.
+        dtype: of activations and of the weights as they are used; None for the quickest.
     """
 
-    def __init__(self, clip: nn.Module, tokens: Tensor, dtype: torch.dtype = LOW) -> None:
+    def __init__(self, clip: nn.Module, tokens: Tensor, dtype: torch.dtype | None = None) -> None:
         self.clip: Any = clip
         self.tokens = tokens
-        self.dtype = dtype
+        self.dtype = dtype or quick_type(tokens.device)
 
     def pictures(self, pixels: Tensor, chosen: Tensor, blocks: int = 0) -> tuple[Tensor, Tensor | None]:
         """Encode pictures by some of their patches.

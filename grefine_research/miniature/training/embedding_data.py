@@ -26,7 +26,7 @@ from ...training import Targets
 from ..generator import make_sample
 from ..sample import FACTORS
 from ..source_mark import source_mark
-from ..worlds import FIRST, WORLDS, Name, World
+from ..worlds import SHIPPED, WORLDS, Name, World
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,13 @@ class Pictures:
     """
 
     def __init__(
-        self, folder: Path, split: Split, count: int, difficulty: float = 0.5, processes: int = 2, world: World = FIRST
+        self,
+        folder: Path,
+        split: Split,
+        count: int,
+        difficulty: float = 0.5,
+        processes: int = 2,
+        world: World = SHIPPED,
     ) -> None:
         self.count = count
         stem = f"{world.name}-{split}-{difficulty:g}-{source_mark()}"
@@ -121,7 +127,7 @@ def _draw_part(task: tuple[Path, Split, float, int, Name]) -> None:
 
 
 def map_figures(
-    model: QualityModel, count: int, difficulty: float = 0.5, start: int = 1_000_000, world: World = FIRST
+    model: QualityModel, count: int, difficulty: float = 0.5, start: int = 1_000_000, world: World = SHIPPED
 ) -> dict[str, float]:
     """Score the defect map of perceptual defects against their masks, on validation samples that nothing else uses.
 

@@ -31,7 +31,7 @@ from ...training.fingerprint import model_fingerprint
 from ...training.prompt_tuning import AFTERWARDS
 from ...training.settings import parse_settings
 from ..source_mark import source_mark
-from ..worlds import FIRST, WORLDS, World, world_named
+from ..worlds import SHIPPED, WORLDS, World, world_named
 from .embedding_data import Pictures, map_figures
 from .loop import today
 
@@ -72,7 +72,7 @@ def train_embeddings(
     blocks: int = DEFAULT_BLOCKS,
     map_samples: int = 200,
     processes: int = 2,
-    world: World = FIRST,
+    world: World = SHIPPED,
     arguments: Mapping[str, Any] | None = None,
 ) -> TunedPrompts:
     """Draw, encode, train, and write ``pq_embeddings.safetensors`` with ``pq_embeddings.training.json``.
@@ -174,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--blocks", type=int, default=DEFAULT_BLOCKS, help="last blocks with V-V attention")
     parser.add_argument("--overall", choices=("joint", "own"), default="own", help="how the overall factor learns")
     parser.add_argument("--processes", type=int, default=2, help="that draw")
-    parser.add_argument("--world", choices=tuple(WORLDS), default=FIRST.name)
+    parser.add_argument("--world", choices=tuple(WORLDS), default=SHIPPED.name)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="other options of the prompt tuning")
     chosen = parser.parse_args(arguments)

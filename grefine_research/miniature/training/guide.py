@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..worlds import Name, world_named
+from ..worlds import SHIPPED, Name, world_named
 from .clip_data import ClipData, draw_batch, load_data, make_data
 from .clip_files import CONFIG, export, export_guide
 from .clip_guide import Guide
@@ -64,7 +64,7 @@ class Profile:
     seed: int = 0
     validate_every: int = 600
     device: str = "cpu"
-    world: Name = "first"
+    world: Name = SHIPPED.name
 
 
 PROFILES = {

@@ -30,7 +30,8 @@ from grefine_core.miniature.loading import TEXT_FILE
 from grefine_core.miniature.networks import SCHEDULER_CONFIG, build, learning_states, load, save
 from grefine_core.models.files import write_tensors
 
-from ..worlds import Name, world_named
+from ...training.precision import quick
+from ..worlds import SHIPPED, Name, world_named
 from .latents import Latents, cached_closeups, cached_latents, tokenize
 from .loop import (
     Averaged,
@@ -98,7 +99,7 @@ class Profile:
     compiled: bool = True
     lean: bool = False
     texts: float = 0.0
-    world: Name = "first"
+    world: Name = SHIPPED.name
     log_every: int = 50
     validate_every: int = 1000
     checked: int = 128
@@ -170,7 +171,7 @@ def loss_of(
     unet: Any, inputs: Tensor, times: Tensor, states: Tensor, unit: Tensor, weight: Tensor, coarse: float
 ) -> Tensor:
     """Weighted mean squared error of the noise that is predicted from ``inputs`` (n, 9, h, w), and of its means."""
-    with torch.autocast(inputs.device.type, torch.bfloat16):
+    with quick(inputs.device):
         guess = unet(inputs, times, states, return_dict=False)[0]
     error = guess.float() - unit
     # A mean of sixteen independent errors has a sixteenth of their square.

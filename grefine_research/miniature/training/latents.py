@@ -21,8 +21,9 @@ from grefine_core.files import write_text
 from grefine_core.miniature.networks import FACTOR, LATENT_CHANNELS, LATENT_SIDE, SCALING, TEXT_LENGTH, pad_with_end
 from grefine_core.miniature.world import Split
 
+from ...training.precision import quick
 from ..source_mark import source_mark
-from ..worlds import FIRST, World
+from ..worlds import SHIPPED, World
 from .autoencoder import to_network
 from .pictures import SEED
 from .views import CAPTIONS, CLOSEUP_SIDE, View, closeup_at, view_at
@@ -89,7 +90,7 @@ def cached_latents(
     split: Split = "train",
     *,
     seed: int = SEED,
-    world: World = FIRST,
+    world: World = SHIPPED,
     device: str = "cpu",
     compiled: bool = False,
 ) -> Latents:
@@ -110,7 +111,7 @@ def cached_closeups(
     count: int,
     *,
     seed: int = SEED,
-    world: World = FIRST,
+    world: World = SHIPPED,
     device: str = "cpu",
     compiled: bool = False,
 ) -> Latents:
@@ -160,7 +161,7 @@ class _Work:
         arrays = self.arrays("r+" if done else "w+")
 
         def means(batch: Tensor) -> Tensor:
-            with torch.autocast(device, torch.bfloat16):
+            with quick(device):
                 return autoencoder.quant_conv(autoencoder.encoder(batch))[:, :LATENT_CHANNELS].float() * SCALING
 
         encode = torch.compile(means, dynamic=False) if compiled else means

@@ -18,7 +18,7 @@ from ..draw import draw
 from ..layout import sample_scene
 from ..scene import Scene
 from ..source_mark import source_mark
-from ..worlds import FIRST, WORLDS, Name, World
+from ..worlds import SHIPPED, WORLDS, Name, World
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ _STREAMS: dict[Split, int] = {"train": 101, "validation": 102, "test": 103}
 
 
 def scene_at(
-    index: int, split: Split = "train", seed: int = SEED, world: World = FIRST
+    index: int, split: Split = "train", seed: int = SEED, world: World = SHIPPED
 ) -> tuple[Scene, np.random.Generator]:
     """One scene of a split, of any difficulty, and the generator for what else is drawn for it, such as captions."""
     rng = np.random.default_rng([_STREAMS[split], seed, index])
@@ -41,7 +41,7 @@ def cached_pictures(
     count: int,
     split: Split = "train",
     seed: int = SEED,
-    world: World = FIRST,
+    world: World = SHIPPED,
     processes: int = 1,
 ) -> NDArray[np.uint8]:
     """``(count, 128, 128, 3)`` uint8, read from a file in ``folder``, which is drawn first where it is missing.

@@ -24,7 +24,7 @@ from ..captions import describe, describe_partly
 from ..draw import item_mask
 from ..grounds import smooth_noise
 from ..scene import Item, Scene
-from ..worlds import FIRST, WORLDS, Name, World
+from ..worlds import SHIPPED, WORLDS, Name, World
 from .clip_groups import CLOSEUP, GROUP, Drawn, draw_closeups
 from .pictures import SEED, scene_at
 
@@ -56,7 +56,7 @@ class View:
 
 
 def view_at(
-    index: int, pictures: NDArray[np.uint8], split: Split = "train", seed: int = SEED, world: World = FIRST
+    index: int, pictures: NDArray[np.uint8], split: Split = "train", seed: int = SEED, world: World = SHIPPED
 ) -> View:
     """Draw one view; the same arguments always give the same one. ``pictures`` are those of ``cached_pictures``."""
     place = index % len(pictures)
@@ -71,7 +71,7 @@ def view_at(
     return View(picture, draw_mask(scene, box, rng), captions)
 
 
-def closeup_at(index: int, seed: int = SEED, world: World = FIRST) -> View:
+def closeup_at(index: int, seed: int = SEED, world: World = SHIPPED) -> View:
     """Draw one close-up; the same arguments always give the same one.
 
     Four in a row differ in one thing: mostly in the kind of the item.
