@@ -22,9 +22,9 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from ..errors import InputError, ModelFileError
+from .entry import ModelEntry
 from .files import existing_file, from_transformers, is_transformers, read_shapes, read_tensors
 from .finding import download_folder
-from .registry import ModelEntry
 
 # One request for a file, or for the rest of it: what came back, what was said of it, and what is wrong with it.
 
