@@ -291,12 +291,12 @@ def _edit_by_klein(graph: Graph, models: Models, split: Node, words: Output) -> 
         graph.node("ReferenceLatent", title, conditioning=conditioning, latent=latent)["conditioning"]
         for title, conditioning in (("With the crop", told), ("Without words", nothing))
     )
-    guider = graph.node("CFGGuider", model=models.model, positive=positive, negative=negative, cfg=1.0)
+    guider = graph.node("CFGGuider", "Guider", model=models.model, positive=positive, negative=negative, cfg=1.0)
     size = graph.node("GetImageSize", image=split["crops"])
     levels = graph.node("Flux2Scheduler", "Noise levels", steps=split["steps"], inputs=_sides(size))
     graph.column()
     noise = graph.node("RandomNoise", "Noise", noise_seed=split["seeds"])
-    sampler = graph.node("KSamplerSelect", sampler_name="euler")
+    sampler = graph.node("KSamplerSelect", "Euler", sampler_name="euler")
     sampled = graph.node(
         "SamplerCustomAdvanced",
         "Sampler",

@@ -219,7 +219,7 @@ _NEWER = (
         "Qwen-Image-Edit 2511 (8 bits)",
         "Stage-1 by words, and Stage-2",
         "diffusion_models",
-        _QWEN_EDIT,
+        "Comfy-Org/Qwen-Image-Edit_ComfyUI",
         "split_files/diffusion_models/qwen_image_edit_2511_fp8mixed.safetensors",
         20_500_000_000,
         _QWEN_SHAPES,
