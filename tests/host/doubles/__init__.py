@@ -18,11 +18,12 @@ Loaded by the host beside the pack under test; nothing of it ships, and nothing 
 ``GRefineTinyControlNet``      CONTROL_NET with a real, tiny, seeded network, for ``sd15``
 ``GRefineDoubleTensor``        IMAGE and MASK from ``input/NAME.npy``, exactly; ``GRefineDoubleCapture`` writes them
 ``GRefineDoubleValues``        lists of STRING, FLOAT, INT, BOOLEAN from lines of text
+``GRefineDoubleSigmas``        SIGMAS from numbers with blanks between
 """
 
 from .paint import BlockMeanVAE, PaintConditioning, PaintModel, TintRestorer
 from .short_memory import ShortMemory
-from .tensors import CaptureTensors, LoadTensor, Values
+from .tensors import CaptureTensors, LoadTensor, Sigmas, Values
 from .tiny_clip import TinyTextEncoder
 from .tiny_models import TinyControlNet, TinyUNet, TinyVAE
 from .tiny_newer import (
@@ -51,6 +52,7 @@ NODE_CLASS_MAPPINGS = {
     "GRefineDoubleTensor": LoadTensor,
     "GRefineDoubleCapture": CaptureTensors,
     "GRefineDoubleValues": Values,
+    "GRefineDoubleSigmas": Sigmas,
 }
 if HAS_SUPIR:
     NODE_CLASS_MAPPINGS["GRefineTinySUPIR"] = TinySUPIR
