@@ -46,6 +46,15 @@ _ARTICLES = frozenset(["a", "an", "the", "some", "his", "her", "its", "their", "
 _GLUE = frozenset(["", "of", "and", "or", "the", "a", "an", "to"])
 _MOST_GAP = 40
 _TAGGED_COUNT = re.compile(r"(\d+)([a-z]+)")
+#: Tags of verbs that make a sentence: "the fox sleeps".
+_FINITE = frozenset(["VBD", "VBP", "VBZ"])
+#: Words that are no descriptions though they are taken for adjectives; and those that say how many.
+_KINDS = frozenset(["top"])
+_AMOUNTS = frozenset(["many", "few", "several", "multiple", "numerous", "countless"])
+#: What may follow a verb that says where to.
+_DIRECTIONS = frozenset(["up", "down", "out", "away", "back", "past", "from", "off", "to", "for", "as", "like", "and"])
+_QUOTED = re.compile(r"[\"“]([^\"“”]+)[\"”]|(?<!\w)'([^']+)'(?!\w)|‘([^‘’]+)’")
+_LONGEST_QUOTATION = 200
 
 
 @dataclass(frozen=True)
@@ -111,47 +120,62 @@ def looks_bad(diagnosis: Diagnosis) -> bool:
 
 def _missing(known: Sequence[PhraseQuality], index: int, wanted: set[int]) -> Sentence:
     """One thing that is missing, with what is missing of it in one clause, and with its place."""
-    asked, text, end = _clause(known, index, wanted)
+    asked, links = _clause(known, index, wanted)
     above = known[index].phrase.ancestor
     if above is not None and 0 <= above < len(known):
         holder = known[above]
         between = _between(holder.phrase, known[index].phrase)
         if between is not None and holder.measured and holder.defect != "noun":
-            if between in _PARTS:
+            text = _chain(known, asked, links, None)
+            if between == "with":
                 return Sentence(TEMPLATES["noun"].format(thing=text, place=f" to {_named(holder)}"), "noun", asked)
-            if between not in _PARTS:
-                scene = " ".join(filter(None, [_named(holder, acting=True), between, text]))
-                return Sentence(TEMPLATES["action"].format(thing=scene), "action", asked)
-    place = ""
+            scene = _row(_named(holder, until=known[index].phrase), between, text)
+            return Sentence(TEMPLATES["action"].format(thing=scene), "action", asked)
+    end = known[asked[-1]].phrase
     for quality in known:
-        if quality.phrase.ancestor != end or quality.unmatched or not quality.measured:
+        if quality.phrase.ancestor != asked[-1] or quality.defect == "noun" or not quality.measured:
             continue
-        between = _between(known[end].phrase, quality.phrase)
-        if between is not None:
-            place = " " + " ".join(filter(None, [between, _named(quality, placed=True)]))
-            break
-    return Sentence(TEMPLATES["noun"].format(thing=text, place=place), "noun", asked)
+        between = _between(end, quality.phrase)
+        # What is not as described is asked for by itself; here it is only named if a verb needs it.
+        if between is None or (quality.unmatched and not (between == "" and _doing(end, quality.phrase))):
+            continue
+        place = _row("", between, _named(quality, placed=True))
+        text = _chain(known, asked, links, quality.phrase)
+        return Sentence(TEMPLATES["noun"].format(thing=text, place=f" {place}"), "noun", asked)
+    return Sentence(TEMPLATES["noun"].format(thing=_chain(known, asked, links, None), place=""), "noun", asked)
 
 
-def _clause(known: Sequence[PhraseQuality], index: int, wanted: set[int]) -> tuple[tuple[int, ...], str, int]:
-    """What is missing together, "a cat with a red hat": the phrases, the words, and the last of the phrases."""
-    asked, text, end = [index], _thing(known[index].phrase), index
+def _clause(known: Sequence[PhraseQuality], index: int, wanted: set[int]) -> tuple[tuple[int, ...], list[str]]:
+    """What is missing together, "a cat with a red hat": the phrases, and the words between them."""
+    asked, links = [index], []
     while True:
+        end = asked[-1]
         for child in range(end + 1, len(known)):
             quality = known[child]
             between = _between(known[end].phrase, quality.phrase) if quality.phrase.ancestor == end else None
             if child in wanted and quality.defect == "noun" and between is not None:
-                text = " ".join(filter(None, [text, between, _thing(quality.phrase)]))
+                links.append(between)
                 asked.append(child)
-                end = child
                 break
         else:
-            return tuple(asked), text, end
+            return tuple(asked), links
 
 
-def _named(quality: PhraseQuality, *, acting: bool = False, placed: bool = False) -> str:
-    """What is there, as one can point at it: without what is wrong with it and, unless ``acting``, what it does.
+def _chain(known: Sequence[PhraseQuality], asked: Sequence[int], links: Sequence[str], then: Phrase | None) -> str:
+    """The words of what is missing together; ``then``: what comes behind the last of them."""
+    phrases = [known[index].phrase for index in asked]
+    things = [_thing(phrase, until) for phrase, until in zip(phrases, [*phrases[1:], then], strict=True)]
+    return _row(things[0], *(part for pair in zip(links, things[1:], strict=True) for part in pair))
 
+
+def _row(*parts: str) -> str:
+    return " ".join(filter(None, parts))
+
+
+def _named(quality: PhraseQuality, *, until: Phrase | None = None, placed: bool = False) -> str:
+    """What is there, as one can point at it: without what is wrong with it, and without what it does.
+
+    until: what it does something to, or where: with what stands in between, as "curled up" on a log.
     placed: it stands behind the words that it stands behind in the prompt: "lost in space" has no article there.
     """
     phrase = quality.phrase
@@ -160,9 +184,8 @@ def _named(quality: PhraseQuality, *, acting: bool = False, placed: bool = False
         article = "" if placed or phrase.head.tag in ("NNP", "NNPS") else "the"
     elif article in ("a", "an", "some", "another"):
         article = "the"
-    after = [word.text for word in phrase.words if word.start > phrase.head.start] if acting else []
-    before = [phrase.head.text] if quality.unmatched else _joined(_noun(phrase), phrase.prompt)
-    return " ".join(filter(None, [article, *(_spelled(word) for word in before), *after]))
+    before = [_plain(phrase.head, phrase.prompt)] if quality.unmatched else _joined(_noun(phrase), phrase)
+    return _row(article, *map(_spelled, before), *([] if until is None else _doing(phrase, until)))
 
 
 # What is there, but not as described
@@ -170,43 +193,55 @@ def _named(quality: PhraseQuality, *, acting: bool = False, placed: bool = False
 
 def _other(known: Sequence[PhraseQuality], index: int) -> Sentence:
     phrase = known[index].phrase
-    head = phrase.head
-    before = [word for word in phrase.modifiers if word.start < head.start]
+    head, nouns = phrase.head, _noun(phrase)
+    before = [word for word in phrase.modifiers if word in nouns]
     after = [word for word in phrase.modifiers if word.start > head.start]
     asked: tuple[int, ...] = (index,)
     thing = _thing(phrase)
-    if any(word.tag == "CD" for word in before):
-        kind, thing = "number", _text(phrase)
-    elif any(not word.tag.startswith(("JJ", "RB")) for word in after):
+    if nouns[0].tag == "CD" or _TAGGED_COUNT.fullmatch(nouns[0].text):
+        kind = "number"
+        thing, asked = _with_object(known, index, "")
+    elif nouns[0].text.lower() in _AMOUNTS or any(not word.tag.startswith(("JJ", "RB")) for word in after):
         kind = "action"
-        thing, asked = _with_object(known, index, f"the {_text(phrase)}")
-    elif phrase.modifiers and all(word.tag.startswith(("JJ", "RB", "VB")) for word in phrase.modifiers):
+        thing, asked = _with_object(known, index, "" if nouns[0].text.lower() in _AMOUNTS else "the")
+    elif phrase.modifiers and all(map(_describes, [*before, *after])):
         kind = "adjectives"
     else:
         kind = "kind"
-    listed = _listed(_adjectives(phrase.modifiers))
-    return Sentence(TEMPLATES[kind].format(head=_spelled(head.text), thing=thing, modifiers=listed), kind, asked)
+    listed = _listed(_adjectives([*before, *after]))
+    name = _spelled(_plain(head, phrase.prompt))
+    return Sentence(TEMPLATES[kind].format(head=name, thing=thing, modifiers=listed), kind, asked)
 
 
-def _with_object(known: Sequence[PhraseQuality], index: int, text: str) -> tuple[str, tuple[int, ...]]:
+def _describes(word: Word) -> bool:
+    """Whether a thing can be made so: "dotted" it can, but a rod is not made fishing, nor a hat top."""
+    return word.tag.startswith(("JJ", "RB", "VBN", "VBD")) and word.text.lower() not in _KINDS
+
+
+def _with_object(known: Sequence[PhraseQuality], index: int, article: str) -> tuple[str, tuple[int, ...]]:
     """An action with what it is done to or where: "the robot watering" a cactus, whether that is there or not."""
     phrase = known[index].phrase
     for child, quality in enumerate(known):
-        if quality.phrase.ancestor != index or child < index or quality.phrase.words[0].start < phrase.words[-1].end:
+        if quality.phrase.ancestor != index or child < index or quality.phrase.words[0].start < phrase.head.end:
             continue
         between = _between(phrase, quality.phrase)
-        if between is not None:
+        if between is not None and _doing(phrase, quality.phrase):
             told = (index, child) if quality.defect == "noun" else (index,)
-            return " ".join(filter(None, [text, between, _thing(quality.phrase)])), told
-    return text, (index,)
+            return _row(article, _text(phrase, quality.phrase), between, _thing(quality.phrase)), told
+    return _row(article, _text(phrase)), (index,)
+
+
+#: Adverbs that do not end in "ly"; other words that are taken for adverbs ("long black hair") are no less adjectives.
+_ADVERBS = frozenset(["very", "too", "so", "quite", "rather", "almost", "half", "more", "most", "less", "slightly"])
 
 
 def _adjectives(words: Sequence[Word]) -> list[str]:
-    """One text for each adjective, with the adverb in front of it: "bright green"."""
+    """One text for each adjective, with the adverb in front of it: "richly patterned"."""
     found: list[str] = []
     adverb = ""
     for word in words:
-        if word.tag.startswith("RB") and word is not words[-1]:
+        known = word.text.lower()
+        if word.tag.startswith("RB") and word is not words[-1] and (known.endswith("ly") or known in _ADVERBS):
             adverb += f"{word.text} "
         else:
             found.append(adverb + word.text)
@@ -236,14 +271,58 @@ def _look(diagnosis: Diagnosis) -> list[Sentence]:
 
 
 def _noun(phrase: Phrase) -> list[Word]:
-    """The words up to the head: what stands behind it is what it does."""
-    return [word for word in phrase.words if word.start <= phrase.head.start]
+    """The words up to the head, from the first that is no verb of a sentence: "she has" red hair."""
+    words = [word for word in phrase.words if word.start <= phrase.head.start]
+    while len(words) > 1 and words[0].tag in ("VBP", "VBZ"):
+        words = words[1:]
+    return words
 
 
-def _joined(words: Sequence[Word], prompt: str) -> list[str]:
-    """The words, with what little stands between them in the prompt: "pair", "of", "lips"."""
+def _doing(phrase: Phrase, until: Phrase | None) -> list[str]:
+    """What stands behind the head: "curled up", "that looks on helplessly".
+
+    Of several verbs it is the last of a sentence, with what follows. Without what it is done to (``until``) a verb at
+    the end says nothing, unless it needs nothing ("erupting"), or only says where to ("kneeling").
+    """
+    end = len(phrase.prompt) + 1 if until is None else until.words[0].start
+    words = [word for word in phrase.words if phrase.head.start < word.start < end]
+    quoted = [_quotation(word, phrase) is not None for word in words]
+    while until is None and words and not quoted[-1] and _dangles(words[-1], phrase.prompt):
+        words, quoted = words[:-1], quoted[:-1]
+    # Without an object "left" and "curled" are more often what happened to a thing than what it did.
+    done = until is None or bool(_between(phrase, until))
+    verbs = [
+        place
+        for place, word in enumerate(words)
+        if word.tag in _FINITE and not quoted[place] and not (word.tag == "VBD" and done)
+    ]
+    told = [_spelled(word) for word in _joined(words[verbs[-1] :] if verbs else words, phrase)]
+    return ["that", *told] if verbs else told
+
+
+def _dangles(word: Word, prompt: str) -> bool:
+    """Whether a verb stands at the end without what it needs."""
+    if not word.tag.startswith("VB"):
+        return False
+    following = re.match(r"\s*([A-Za-z']*)", prompt[word.end : word.end + _LOOK_BACK])
+    then = following[1].lower() if following else ""
+    if not then:
+        return False
+    return word.tag in _FINITE or (word.tag in ("VB", "VBG") and then not in _PLACES | _DIRECTIONS)
+
+
+def _joined(words: Sequence[Word], phrase: Phrase) -> list[str]:
+    """The words, with what little stands between them in the prompt: "pair", "of", "lips". A quotation is one word."""
+    prompt = phrase.prompt
     found: list[str] = []
+    told: tuple[int, int] | None = None
     for place, word in enumerate(words):
+        quotation = _quotation(word, phrase)
+        if quotation is not None:
+            if quotation != told:
+                found.append(f'"{prompt[slice(*quotation)]}"')
+            told = quotation
+            continue
         if place and prompt:
             between = prompt[words[place - 1].end : word.start]
             glue = " ".join(between.split())
@@ -252,12 +331,38 @@ def _joined(words: Sequence[Word], prompt: str) -> list[str]:
             elif between in ("-", " - "):
                 found[-1] = f"{found[-1]}-{word.text}"
                 continue
-        found.append(word.text)
+        found.append(_plain(word, prompt))
     return found
 
 
-def _text(phrase: Phrase) -> str:
-    return " ".join(_spelled(word) for word in _joined(phrase.words, phrase.prompt))
+def _quotation(word: Word, phrase: Phrase) -> tuple[int, int] | None:
+    """Where in the prompt the quotation begins and ends that the word is in, without its marks.
+
+    It is what is written on a thing, and no quotation if the thing itself is in it.
+    """
+    prompt = phrase.prompt
+    if not prompt:
+        return None
+    around = max(0, word.start - _LONGEST_QUOTATION)
+    for match in _QUOTED.finditer(prompt, around, word.end + _LONGEST_QUOTATION):
+        group = next(number for number in range(1, 4) if match[number] is not None)
+        if match.start(group) <= word.start and word.end <= match.end(group):
+            inside = match.start(group) <= phrase.head.start < match.end(group)
+            return None if inside else match.span(group)
+    return None
+
+
+def _plain(word: Word, prompt: str) -> str:
+    """The word, small where only the beginning of a sentence made it large."""
+    text = word.text
+    if not (text[:1].isupper() and text[1:].islower()) or word.tag in ("NNP", "NNPS"):
+        return text
+    before = prompt[max(0, word.start - _LOOK_BACK) : word.start].rstrip()
+    return text.lower() if not before or before[-1] in ".!?:|" else text
+
+
+def _text(phrase: Phrase, until: Phrase | None = None) -> str:
+    return _row(*map(_spelled, _joined(_noun(phrase), phrase)), *_doing(phrase, until))
 
 
 def _spelled(word: str) -> str:
@@ -266,19 +371,19 @@ def _spelled(word: str) -> str:
     return word if match is None else match[2] if match[1] == "1" else f"{match[1]} {match[2]}"
 
 
-def _thing(phrase: Phrase) -> str:
+def _thing(phrase: Phrase, until: Phrase | None = None) -> str:
     """The phrase with the article that it has in the prompt."""
     article = _article(phrase)
     if not article and re.fullmatch(r"1[a-z]+", phrase.words[0].text):
         article = "a"
-    return f"{article} {_text(phrase)}" if article else _text(phrase)
+    return _row(article, _text(phrase, until))
 
 
 _LOOK_BACK = 80
 
 
 def _article(phrase: Phrase) -> str:
-    start = phrase.words[0].start
+    start = _noun(phrase)[0].start
     # A bounded look back: over a long run of letters the search would take the square of its length.
     before = phrase.prompt[max(0, start - _LOOK_BACK) : start].rstrip(" ")
     match = re.search(r"[A-Za-z]+\Z", before)
@@ -292,7 +397,8 @@ def _between(first: Phrase, second: Phrase) -> str | None:
     start = max((word.end for word in first.words if word.end <= second.words[0].start), default=None)
     if start is None or not first.prompt:
         return None
-    gap = first.prompt[start : second.words[0].start]
+    gap = first.prompt[start : _noun(second)[0].start]
+    gap = gap.replace("(", " ").replace("[", " ")  # a weight begins
     if len(gap) > _MOST_GAP or not re.fullmatch(r"[A-Za-z _]*", gap):
         return None
     words = gap.lower().replace("_", " ").split()

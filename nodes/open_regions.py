@@ -110,12 +110,17 @@ class GRefineSplitRegions(io.ComfyNode):
                     tooltip="What the regions are painted by. Without it that of the plan.",
                 ),
                 io.Model.Input(
-                    "model", optional=True, tooltip="The model that will repaint: sizes of crops are asked of it."
+                    "model",
+                    optional=True,
+                    lazy=True,
+                    tooltip="The model that will repaint: sizes of crops are asked of it. Loaded only if needed.",
                 ),
                 io.Vae.Input(
                     "vae",
                     optional=True,
-                    tooltip="Its VAE: sizes are asked of it, and masks cover whole cells of its latents.",
+                    lazy=True,
+                    tooltip="Its VAE: sizes are asked of it, and masks cover whole cells of its latents. Loaded only "
+                    "if needed.",
                 ),
             ],
             outputs=[
@@ -150,6 +155,42 @@ class GRefineSplitRegions(io.ComfyNode):
                 ),
             ],
         )
+
+    @classmethod
+    @explained("reading pictures and masks", SMALLER)
+    def check_lazy_status(
+        cls,
+        image: Values,
+        run: Values,
+        strength: Values,  # noqa: ARG003 - the host passes all inputs
+        steps: Values,  # noqa: ARG003
+        seed: Values,  # noqa: ARG003
+        crop_size: Values,  # noqa: ARG003
+        min_side: Values,  # noqa: ARG003
+        native_side: Values,  # noqa: ARG003
+        context: Values,  # noqa: ARG003
+        own_phrases: Values,  # noqa: ARG003
+        size_multiple: Values,  # noqa: ARG003
+        denoise_mask: Values | None = None,
+        composite_mask: Values | None = None,  # noqa: ARG003
+        plan: Values | None = None,
+        regions: Values | None = None,
+        phrases: Values | None = None,  # noqa: ARG003
+        prompt: Values | None = None,  # noqa: ARG003
+        model: Values | None = None,
+        vae: Values | None = None,
+    ) -> list[str]:
+        """Ask for model and VAE, where they are connected, if any picture has something to be repaired."""
+        linked = {name: value for name, value in (("model", model), ("vae", vae)) if value is not None}
+        missing = inputs.unevaluated(linked)
+        if not missing:
+            return []
+        pictures = inputs.flatten_images(image, "image", canvas=True)
+        if regions is not None:
+            found = any(one is not None for one in _handles(regions, pictures))
+        else:
+            found = any(_work(pictures, run, denoise_mask, plan).active)
+        return missing if found else []
 
     @classmethod
     @explained("cutting pictures into crops", SMALLER)
@@ -256,6 +297,30 @@ def _handles(values: Values | None, pictures: Pictures) -> list[Regions | None]:
     return [value if isinstance(value, Regions) else None for value in listed]
 
 
+@dataclass(frozen=True)
+class _Work:
+    """For each picture its plan, its mask `(H, W)`, and whether there is anything to be repaired."""
+
+    plans: list[RepairPlan | None]
+    masks: list[Tensor | None]
+    active: list[bool]
+
+
+def _work(pictures: Pictures, run: Values, denoise_mask: Values | None, plan: Values | None) -> _Work:
+    count = len(pictures)
+    plans = inputs.repair_plans(plan, "plan", pictures)
+    if not inputs.given(denoise_mask) and any(each is None for each in plans):
+        raise InputError("denoise_mask: nothing says what is to be repaired. Connect a mask, a plan, or regions.")
+    hard: list[Tensor | None] = [None] * count
+    if inputs.given(denoise_mask):
+        hard = [mask[0] for mask in inputs.flatten_masks(denoise_mask, "denoise_mask", pictures, "image")]
+    runs = [inputs.flag(value, "run") for value in inputs.per_picture(run, "run", count)]
+    masks = [mask if repairs is None else repairs.denoise for mask, repairs in zip(hard, plans, strict=True)]
+    decided = [own if repairs is None else repairs.run_stage1 for own, repairs in zip(runs, plans, strict=True)]
+    active = [on and mask is not None and bool((mask > 0).any()) for on, mask in zip(decided, masks, strict=True)]
+    return _Work(plans, masks, active)
+
+
 def _planned(
     pictures: Pictures,
     settings: _Settings,
@@ -271,13 +336,8 @@ def _planned(
 ) -> list[Regions | None]:
     """Where the crops of every picture lie, from masks or plans."""
     count = len(pictures)
-    plans = inputs.repair_plans(plan, "plan", pictures)
-    if not inputs.given(denoise_mask) and any(each is None for each in plans):
-        raise InputError("denoise_mask: nothing says what is to be repaired. Connect a mask, a plan, or regions.")
-    hard: list[Tensor | None] = [None] * count
+    work = _work(pictures, run, denoise_mask, plan)
     soft: list[Tensor | None] = [None] * count
-    if inputs.given(denoise_mask):
-        hard = [mask[0] for mask in inputs.flatten_masks(denoise_mask, "denoise_mask", pictures, "image")]
     if inputs.given(composite_mask):
         soft = [mask[0] for mask in inputs.flatten_masks(composite_mask, "composite_mask", pictures, "image")]
     groups: list[tuple[PhraseQuality, ...]] = []
@@ -287,7 +347,6 @@ def _planned(
             raise InputError(f"phrases: of {len(groups)} pictures, but there are {count}. Connect the same pictures.")
         groups = groups * count if len(groups) == 1 else groups
     words = inputs.prompts(prompt, "prompt", count) if prompt is not None and inputs.given(prompt) else [None] * count
-    runs = [inputs.flag(value, "run") for value in inputs.per_picture(run, "run", count)]
     refuse_scores([value for value in strength if value is not None], "strength")
     strengths = [
         inputs.number(value, "strength", 0.0, 1.0) for value in inputs.per_picture(strength, "strength", count)
@@ -296,12 +355,9 @@ def _planned(
     seeds = inputs.seeds(seed, count)
     found: list[Regions | None] = []
     for place, picture in enumerate(pictures.items):
-        repairs = plans[place]
+        repairs, denoise = work.plans[place], work.masks[place]
         size = (picture.shape[1], picture.shape[2])
-        denoise = hard[place] if repairs is None else repairs.denoise
-        assert denoise is not None
-        active = runs[place] if repairs is None else repairs.run_stage1
-        if not active or not bool((denoise > 0).any()):
+        if not work.active[place] or denoise is None:
             found.append(None)
             continue
         found.append(

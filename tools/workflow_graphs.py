@@ -1,7 +1,6 @@
 """The shipped workflows, one function each: few boxes, from left to right, results in a row at the end.
 
-Editors fit a template into the window when it opens: what is to be read then has to be small. All of them stay within
-``WIDTH`` × ``HEIGHT``, where a window of 1920 × 1080 shows them at their own size.
+Those of families that came after SDXL and Flux Fill: ``workflow_families.py``.
 """
 
 from __future__ import annotations
@@ -9,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from workflow_boxes import AT_NATIVE_SIZE, STEP, checkpoint, models_box, paragraphs, refine, saved_picture, saved_report
+from workflow_families import FAMILIES
 from workflow_models import FILES, PASD
 from workflow_notes import (
     ABOUT_FLUX,
@@ -24,151 +25,26 @@ from workflow_notes import (
     files,
 )
 from workflow_parts import (
-    PREFIX,
     Conditions,
     Models,
     Way,
     diagnose,
-    diagnosis,
-    diagnosis_of_two,
     find,
     looking,
     mask_of,
     measure,
     one_by_one,
     prompt_of,
-    refine_box,
     repair,
     told,
 )
 from workflow_subgraphs import Port, add_subgraph
-from workflow_writer import TITLE, Graph, Node, Output
+from workflow_writer import Graph, Node, Output
 
 from grefine_core.cli.demo_run import node_settings
-from grefine_core.examples import EXAMPLES, GOOD_PHOTOGRAPH, GOOD_PROMPT, MINIATURE, PHOTOGRAPH, PHOTOGRAPH_PROMPT
+from grefine_core.examples import EXAMPLES, MINIATURE, PHOTOGRAPH, PHOTOGRAPH_PROMPT
 from grefine_core.miniature.loading import SHIPPED, load_choices
 from grefine_core.pictures import load_picture
-
-AT_NATIVE_SIZE = Way(stage1={"crop_size": "native", "native_side": 0})
-WIDTH, HEIGHT = 1420, 780
-#: Left edges and widths of the columns: picture, diagnosis, repair, results.
-#: None is narrower than the least that Nodes 2.0 gives a node, 225.
-_PICTURE, _DIAGNOSIS, _REPAIR, _RESULT, _REPORT = (0, 225), (260, 262), (560, 225), (818, 225), (1070, 350)
-_SECOND_ROW = 405
-#: A result's box lies so much lower than that of the one behind it, whose link passes above its title.
-_STEP = 60
-
-
-def saved_picture(graph: Graph, picture: Output, at: tuple[int, int], width: int, height: int) -> Node:
-    """The refined picture."""
-    return graph.node(
-        "SaveImage",
-        "Refined picture",
-        images=picture,
-        filename_prefix=f"{PREFIX}/refined",
-        width=width,
-        height=height,
-        at=at,
-    )
-
-
-def saved_report(graph: Graph, sheet: Output, at: tuple[int, int], width: int, height: int) -> Node:
-    """The report as a picture."""
-    return graph.node(
-        "SaveImage", "Report", images=sheet, filename_prefix=f"{PREFIX}/report", width=width, height=height, at=at
-    )
-
-
-def refine(
-    graph: Graph,
-    loaders: Callable[[Graph], tuple[Models, list[tuple[Node, str]]]],
-    about: str,
-    way: Way | None = None,
-    *,
-    batch: bool = False,
-) -> None:
-    """The whole method in boxes.
-
-    Args:
-        graph: to be filled.
-        loaders: adds the loaders; gives what they load, and the widgets that name files.
-        about: the note.
-        way: what is done otherwise than by default.
-        batch: of two pictures, and what was decided for each is shown.
-    """
-    below = {"width": _PICTURE[1], "height": HEIGHT - TITLE - _SECOND_ROW, "at": (0, _SECOND_ROW)}
-    images: dict[str, Output] = {}
-    with graph.group("Another picture, models" if batch else "Models"):
-        if batch:
-            other = graph.node("LoadImage", "Another picture", image=GOOD_PHOTOGRAPH, **below)
-            images["another_image"] = other["image"]
-            below |= {"at": (_REPAIR[0], _SECOND_ROW)}
-        graph.note(about, "Start here", **below)
-        models, named = loaders(graph)
-    with graph.group("1 · Find what is wrong"):
-        loaded = one_picture(graph)
-        images = {"image": loaded["image"], **images}
-        build, words = (diagnosis_of_two, GOOD_PROMPT) if batch else (diagnosis, PHOTOGRAPH_PROMPT)
-        left, width = _DIAGNOSIS
-        found = diagnose(graph, build, words, images, width=width, height=300, at=(left, 0))
-    with graph.group("2 · Repair it"):
-        left, width = _REPAIR
-        refined = refine_box(graph, found, models, way or Way(), reasons=batch, width=width, height=330, at=(left, 0))
-    with graph.group("3 · Result"):
-        left, width = _RESULT
-        picture = saved_picture(graph, refined["image"], (left, _STEP), width, 300)
-        shown = [picture]
-        if batch:
-            reason = refined["decision"]
-            shown.append(
-                graph.node("PreviewAny", "What was decided", source=reason, width=width, height=150, at=(left, 420))
-            )
-        shown.append(saved_report(graph, refined["report"], (_REPORT[0], 0), _REPORT[1], 600))
-    graph.in_app((loaded, "image"), (found, "prompt"), (found, "clip_name"), *named, shown=tuple(shown))
-
-
-def one_picture(graph: Graph) -> Node:
-    """A picture from ComfyUI's input folder."""
-    return graph.node("LoadImage", "Picture", image=PHOTOGRAPH, width=_PICTURE[1], height=325, at=(0, 0))
-
-
-def checkpoint(name: str, title: str = "Checkpoint") -> Callable[[Graph], tuple[Models, list[tuple[Node, str]]]]:
-    """One file with everything inside."""
-
-    def loaders(graph: Graph) -> tuple[Models, list[tuple[Node, str]]]:
-        left, width = _DIAGNOSIS
-        node = graph.node("CheckpointLoaderSimple", title, ckpt_name=name, width=width, at=(left, _SECOND_ROW))
-        return Models(node["model"], node["clip"], node["vae"]), [(node, "ckpt_name")]
-
-    return loaders
-
-
-def models_box(
-    files_of: Mapping[str, str], build: Callable[[Graph, Mapping[str, Output]], Mapping[str, Output]]
-) -> Callable[[Graph], tuple[Models, list[tuple[Node, str]]]]:
-    """Several loaders in one box, whose files are chosen on it: ``files_of`` by the names of its fields."""
-
-    def loaders(graph: Graph) -> tuple[Models, list[tuple[Node, str]]]:
-        left, width = _DIAGNOSIS
-        ports = [Port(name, "COMBO", widget=True) for name in files_of]
-
-        def inside(inner: Graph, outside: Node) -> Mapping[str, Output]:
-            return build(inner, {name: outside[name] for name in files_of})
-
-        node = add_subgraph(
-            graph,
-            "Models",
-            ports,
-            inside,
-            description="The model files, each with its loader.",
-            width=width,
-            at=(left, _SECOND_ROW),
-            **files_of,
-        )
-        given = {name: node[name] for name in node.info["output_name"]}
-        return Models(**given), [(node, name) for name in files_of]
-
-    return loaders
 
 
 def _sdxl(graph: Graph, given: Mapping[str, Output]) -> dict[str, Output]:
@@ -185,7 +61,7 @@ _SDXL_IDS = ("clip-vit-b-16", "sdxl-inpainting-unet", "sdxl-base")
 
 def sdxl_inpainting(graph: Graph) -> None:
     """The full graph with the inpainting model of the paper."""
-    refine(graph, models_box(_SDXL_FILES, _sdxl), _note(ABOUT_REFINING, files(*_SDXL_IDS)), AT_NATIVE_SIZE)
+    refine(graph, models_box(_SDXL_FILES, _sdxl), paragraphs(ABOUT_REFINING, files(*_SDXL_IDS)), AT_NATIVE_SIZE)
 
 
 def sdxl_inpainting_pasd(graph: Graph) -> None:
@@ -199,17 +75,17 @@ def sdxl_inpainting_pasd(graph: Graph) -> None:
 
     named = {**_SDXL_FILES, "pasd": PASD, "base": FILES["sd15"]}
     listed = files(*_SDXL_IDS, "sd15-checkpoint", more=(ABOUT_PASD,))
-    refine(graph, models_box(named, build), _note(ABOUT_REFINING, listed), AT_NATIVE_SIZE)
+    refine(graph, models_box(named, build), paragraphs(ABOUT_REFINING, listed), AT_NATIVE_SIZE)
 
 
 def ordinary_checkpoint(graph: Graph) -> None:
     """The full graph with any checkpoint that draws pictures, no inpainting model needed."""
-    refine(graph, checkpoint(FILES["checkpoint"]), _note(ABOUT_REFINING, ABOUT_ORDINARY, files("clip-vit-b-16")))
+    refine(graph, checkpoint(FILES["checkpoint"]), paragraphs(ABOUT_REFINING, ABOUT_ORDINARY, files("clip-vit-b-16")))
 
 
 def sd15_inpainting(graph: Graph) -> None:
     """The full graph with the small inpainting model: one file, fits into 4 GB of memory."""
-    note = _note(ABOUT_REFINING, files("clip-vit-b-16", "sd15-inpainting"))
+    note = paragraphs(ABOUT_REFINING, files("clip-vit-b-16", "sd15-inpainting"))
     refine(graph, checkpoint(FILES["sd15_inpainting"], "Inpainting model"), note)
 
 
@@ -249,7 +125,7 @@ def flux_fill(graph: Graph) -> None:
         "vae_name": FILES["flux_vae"],
     }
     listed = files("clip-vit-b-16", "flux-fill", "flux-clip-l", "flux-t5xxl", "flux-vae")
-    refine(graph, models_box(named, build), _note(ABOUT_REFINING, ABOUT_FLUX, listed), way)
+    refine(graph, models_box(named, build), paragraphs(ABOUT_REFINING, ABOUT_FLUX, listed), way)
 
 
 def sdxl_supir(graph: Graph) -> None:
@@ -269,13 +145,13 @@ def sdxl_supir(graph: Graph) -> None:
 
     named = {"ckpt_name": FILES["sdxl"], "name": FILES["supir"]}
     listed = files("clip-vit-b-16", "sdxl-base", more=SUPIR_FILE)
-    note = _note(ABOUT_SUPIR, ABOUT_REFINING, listed)
+    note = paragraphs(ABOUT_SUPIR, ABOUT_REFINING, listed)
     refine(graph, models_box(named, build), note, replace(AT_NATIVE_SIZE, restoring=guided))
 
 
 def score_gated_batch(graph: Graph) -> None:
     """Several pictures, of which only those that need it are refined."""
-    note = _note(ABOUT_GATE, ABOUT_ORDINARY, files("clip-vit-b-16"))
+    note = paragraphs(ABOUT_GATE, ABOUT_ORDINARY, files("clip-vit-b-16"))
     refine(graph, checkpoint(FILES["checkpoint"]), note, batch=True)
 
 
@@ -311,7 +187,7 @@ def miniature(graph: Graph) -> None:
             prompt=words,
         )
     with graph.group("3 · Result"):
-        picture = saved_picture(graph, box["image"], (644, _STEP), 256, 340)
+        picture = saved_picture(graph, box["image"], (644, STEP), 256, 340)
         report = saved_report(graph, box["report"], (930, 0), 480, 640)
     graph.in_app((loaded, "image"), (box, "prompt"), shown=(picture, report))
 
@@ -323,7 +199,7 @@ def _results(graph: Graph, box: Node, boxes: Sequence[tuple[str, str, str, str]]
     with graph.group("2 · Result"):
         for place, (kind, title, key, output) in enumerate(boxes):
             left = 580 + (len(boxes) - 1 - place) * (width + gap)
-            at = (left, place * _STEP)
+            at = (left, place * STEP)
             nodes.append(graph.node(kind, title, **{key: box[output]}, width=width, height=height, at=at))
     return nodes
 
@@ -332,7 +208,7 @@ def _looked(graph: Graph, build: Callable[[Graph, Node], Mapping[str, Output]], 
     """Picture, note and diagnosis of the workflows that change nothing."""
     with graph.group("1 · Measure"):
         loaded = graph.node("LoadImage", "Picture", image=PHOTOGRAPH, width=240, height=310, at=(0, 0))
-        note = _note(about, files("clip-vit-b-16"))
+        note = paragraphs(about, files("clip-vit-b-16"))
         graph.note(note, "Start here", width=240, height=200, at=(0, 370))
         images = {"image": loaded["image"]}
         box = diagnose(graph, build, PHOTOGRAPH_PROMPT, images, width=264, height=310, at=(280, 0))
@@ -394,10 +270,6 @@ def score_only(graph: Graph) -> None:
     graph.in_app((loaded, "image"), (box, "prompt"), (box, "clip_name"), shown=tuple(reversed(shown)))
 
 
-def _note(*parts: str) -> str:
-    return "\n\n".join(parts)
-
-
 #: The first of them sorts first, and says so.
 GRAPHS: dict[str, Callable[[Graph], None]] = {
     "grefine_sdxl_inpainting": sdxl_inpainting,
@@ -405,6 +277,7 @@ GRAPHS: dict[str, Callable[[Graph], None]] = {
     "grefine_sdxl_supir": sdxl_supir,
     "grefine_sd15_inpainting": sd15_inpainting,
     "grefine_flux_fill": flux_fill,
+    **FAMILIES,
     "grefine_ordinary_checkpoint": ordinary_checkpoint,
     "grefine_score_gated_batch": score_gated_batch,
     "grefine_1_start_here": miniature,

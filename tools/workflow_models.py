@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from grefine_core.models.registry import HUB, REGISTRY
+from grefine_core.models.entry import HUB
+from grefine_core.models.registry import REGISTRY
 
 #: The names under which their sources have them, so that a downloaded file needs no other name; the checkpoint is the
 #: user's own, and SUPIR is not among those that ``grefine models download`` knows.
@@ -22,6 +23,19 @@ FILES = {
     "flux_clip_l": "clip_l.safetensors",
     "t5": "t5xxl_fp16.safetensors",
     "flux_vae": "ae.safetensors",
+    "z_image": "z_image_turbo_bf16.safetensors",
+    "qwen3": "qwen_3_4b.safetensors",
+    "qwen_image": "qwen_image_fp8_e4m3fn.safetensors",
+    "qwen_lightning": "Qwen-Image-Lightning-4steps-V1.0.safetensors",
+    "qwen25": "qwen_2.5_vl_7b_fp8_scaled.safetensors",
+    "qwen_vae": "qwen_image_vae.safetensors",
+    "qwen_control": "Qwen-Image-InstantX-ControlNet-Inpainting.safetensors",
+    "qwen_edit": "qwen_image_edit_2511_fp8mixed.safetensors",
+    "qwen_edit_lightning": "Qwen-Image-Edit-2511-Lightning-4steps-V1.0-bf16.safetensors",
+    "klein": "flux-2-klein-4b-fp8.safetensors",
+    "flux2_vae": "flux2-vae.safetensors",
+    "seedvr2": "seedvr2_3b_int8_convrot.safetensors",
+    "seedvr2_vae": "seedvr2_ema_vae_fp16.safetensors",
 }
 # As its authors' repository names it: variant and checkpoint.
 PASD = "pasd/checkpoint-100000"

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from workflow_models import FILES, PASD
 
-from grefine_core.models.registry import HUB, entry_of
+from grefine_core.models.entry import HUB
+from grefine_core.models.registry import entry_of
 
 ABOUT_REFINING = """\
 Choose a picture and write **the prompt it was made from**, get the files below (the editor offers what is missing), \
@@ -47,6 +48,20 @@ For cards with less memory set *weight_dtype*, inside *Models*, to *fp8_e4m3fn*.
 
 ABOUT_SUPIR = """\
 **Needs ComfyUI 0.20 or newer**, which has the node *SUPIRApply*. SUPIR's licence is non-commercial."""
+
+NEEDS_HOST = "**Needs ComfyUI {} or newer.**"
+
+ABOUT_TURBO = """\
+An ordinary model in eight steps a stage; it knows no negative prompt."""
+
+ABOUT_WITH_CONTROL = """\
+In four steps a stage, by the LoRA; it knows no negative prompt."""
+
+ABOUT_EDITING = """\
+It edits each part by words: *Repair Instruction*, inside *Refine*, says what to do."""
+
+ABOUT_SEEDVR2 = """\
+Stage 2 is one step of SeedVR2."""
 
 ABOUT_PASD = f"""\
 [{PASD}]({HUB}/yangtao9009/PASD/tree/main), the folder as it is (5.9 GB) → pasd"""

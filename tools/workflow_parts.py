@@ -26,6 +26,9 @@ class Models(NamedTuple):
     vae: Output
     restorer: Output | None = None
     patch: Output | None = None
+    control_net: Output | None = None
+    restoring_model: Output | None = None
+    restoring_vae: Output | None = None
 
 
 class Conditions(NamedTuple):
@@ -33,34 +36,6 @@ class Conditions(NamedTuple):
 
     positive: Output
     negative: Output
-
-
-def encode(graph: Graph, models: Models, emphasized: Output, unwanted: str | Output) -> Conditions:
-    """What most models take: the emphasised prompt, and what is unwanted."""
-    positive = graph.node("CLIPTextEncode", "Emphasised prompt", clip=models.clip, text=emphasized)
-    negative = graph.node("CLIPTextEncode", "Negative prompt", clip=models.clip, text=unwanted)
-    return Conditions(positive["conditioning"], negative["conditioning"])
-
-
-def same_model(graph: Graph, models: Models, image: Output) -> Output:  # noqa: ARG001 - another way looks at them
-    """The model that restores in stage 2, where it is that of stage 1."""
-    return models.model
-
-
-@dataclass(frozen=True)
-class Way:
-    """What one workflow does otherwise than the others: inputs of its nodes, and two steps."""
-
-    stage1: Mapping[str, Any] = field(default_factory=dict)
-    emphasis: Mapping[str, Any] = field(default_factory=dict)
-    plan: Mapping[str, Any] = field(default_factory=dict)
-    restorer: Mapping[str, Any] = field(default_factory=dict)
-    stage2: Mapping[str, Any] = field(default_factory=dict)
-    encode: Callable[[Graph, Models, Output, str | Output], Conditions] = encode
-    negative: bool = True
-    """Whether the model reads what is unwanted."""
-    restoring: Callable[[Graph, Models, Output], Output] = same_model
-    """Adds the model for stage 2, made for the very picture that stage 2 gets."""
 
 
 class Found(NamedTuple):
@@ -80,6 +55,30 @@ class Found(NamedTuple):
     composite_mask: Output
     perceptual_defects: Output
     alignment_defects: Output
+
+
+class Decided(NamedTuple):
+    """What *Decide what to do* gives for the stages."""
+
+    plan: Node
+    conditions: Conditions
+
+
+def encode(graph: Graph, models: Models, emphasized: Output, unwanted: str | Output) -> Conditions:
+    """What most models take: the emphasised prompt, and what is unwanted."""
+    positive = graph.node("CLIPTextEncode", "Emphasised prompt", clip=models.clip, text=emphasized)
+    negative = graph.node("CLIPTextEncode", "Negative prompt", clip=models.clip, text=unwanted)
+    return Conditions(positive["conditioning"], negative["conditioning"])
+
+
+def as_encoded(graph: Graph, models: Models, found: Found, conditions: Conditions) -> Conditions:  # noqa: ARG001
+    """The prompts for stage 1, where nothing else steers it."""
+    return conditions
+
+
+def same_model(graph: Graph, models: Models, image: Output) -> Output:  # noqa: ARG001 - another way looks at them
+    """The model that restores in stage 2, where it is that of stage 1."""
+    return models.model
 
 
 class Repaired(NamedTuple):
@@ -164,6 +163,76 @@ def unpack(graph: Graph, image: Output, quality: Output, plan: Output) -> Found:
     return Found(image, parts["prompt"], quality, plan, *rest)
 
 
+def inpaint(graph: Graph, found: Found, models: Models, decided: Decided, way: Way) -> Output:
+    """Stage 1 by *Stage-1 Inpaint*."""
+    conditions = way.steering(graph, models, found, decided.conditions)
+    redrawn = graph.node(
+        "GRefineStage1Inpaint",
+        image=found.image,
+        denoise_mask=found.denoise_mask,
+        composite_mask=found.composite_mask,
+        model=models.model,
+        vae=models.vae,
+        quality_model=found.quality,
+        diagnosis=found.diagnosis,
+        plan=decided.plan["plan"],
+        **conditions._asdict(),
+        **SAMPLING,
+        **way.stage1,
+    )
+    return redrawn["refined_image"]
+
+
+def restore(graph: Graph, found: Found, models: Models, decided: Decided, image: Output, way: Way) -> Output:
+    """Stage 2 by *Stage-2 Restore*, with the loaders' restorer or one that is made of the model."""
+    caption: dict[str, Any] = {}
+    restorer = models.restorer
+    if restorer is None:
+        restoring = way.restoring(graph, models, image)
+        conditions = decided.conditions._asdict()
+        made = graph.node(
+            "GRefineRestorerFromModel", model=restoring, vae=models.vae, **conditions, **SAMPLING, **way.restorer
+        )
+        restorer = made["restorer"]
+    else:
+        caption["prompt"] = found.prompt
+    restored = graph.node(
+        "GRefineStage2Restore",
+        image=image,
+        restorer=restorer,
+        quality_model=found.quality,
+        diagnosis=found.diagnosis,
+        plan=decided.plan["plan"],
+        **caption,
+        **way.stage2,
+    )
+    return restored["restored_image"]
+
+
+@dataclass(frozen=True)
+class Way:
+    """What one workflow does otherwise than the others: inputs of its nodes, and steps."""
+
+    stage1: Mapping[str, Any] = field(default_factory=dict)
+    emphasis: Mapping[str, Any] = field(default_factory=dict)
+    plan: Mapping[str, Any] = field(default_factory=dict)
+    restorer: Mapping[str, Any] = field(default_factory=dict)
+    stage2: Mapping[str, Any] = field(default_factory=dict)
+    encode: Callable[[Graph, Models, Output, str | Output], Conditions] = encode
+    negative: bool = True
+    """Whether the model reads what is unwanted."""
+    steps: int = 20
+    """Of both stages together, on the box."""
+    steering: Callable[[Graph, Models, Found, Conditions], Conditions] = as_encoded
+    """Adds to the prompts what else steers stage 1."""
+    restoring: Callable[[Graph, Models, Output], Output] = same_model
+    """Adds the model for stage 2, made for the very picture that stage 2 gets."""
+    redraw: Callable[[Graph, Found, Models, Decided, Way], Output] = inpaint
+    """Stage 1: gives the picture for its guard."""
+    restore: Callable[[Graph, Found, Models, Decided, Output, Way], Output] = restore
+    """Stage 2, of the picture that stage 1's guard let pass: gives the picture for its own guard."""
+
+
 def repair(graph: Graph, found: Found, models: Models, unwanted: str | Output, way: Way) -> Repaired:
     """The method from the diagnosis to the report. Strengths and steps come with the plan, in one bundle."""
     image, prompt, quality = found.image, found.prompt, found.quality
@@ -179,56 +248,25 @@ def repair(graph: Graph, found: Found, models: Models, unwanted: str | Output, w
             emphasized_prompt=emphasis["emphasized_prompt"],
             **way.plan,
         )
-        conditions = way.encode(graph, models, emphasis["emphasized_prompt"], unwanted)._asdict()
+        conditions = way.encode(graph, models, emphasis["emphasized_prompt"], unwanted)
+        decided = Decided(plan, conditions)
     with graph.group("Stage 1: redraw what is wrong"):
-        redrawn = graph.node(
-            "GRefineStage1Inpaint",
-            image=image,
-            denoise_mask=found.denoise_mask,
-            composite_mask=found.composite_mask,
-            model=models.model,
-            vae=models.vae,
-            quality_model=quality,
-            diagnosis=found.diagnosis,
-            plan=plan["plan"],
-            **conditions,
-            **SAMPLING,
-            **way.stage1,
-        )
+        redrawn = way.redraw(graph, found, models, decided, way)
         guarded = graph.node(
             "GRefineNoHarmGuard",
             "No-Harm Guard: stage 1",
-            after=redrawn["refined_image"],
+            after=redrawn,
             before=image,
             quality_model=quality,
             prompt=prompt,
             mask=found.composite_mask,
         )
     with graph.group("Stage 2: restore the whole"):
-        caption: dict[str, Any] = {}
-        restorer = models.restorer
-        if restorer is None:
-            restoring = way.restoring(graph, models, guarded["image"])
-            made = graph.node(
-                "GRefineRestorerFromModel", model=restoring, vae=models.vae, **conditions, **SAMPLING, **way.restorer
-            )
-            restorer = made["restorer"]
-        else:
-            caption["prompt"] = prompt
-        restored = graph.node(
-            "GRefineStage2Restore",
-            image=guarded["image"],
-            restorer=restorer,
-            quality_model=quality,
-            diagnosis=found.diagnosis,
-            plan=plan["plan"],
-            **caption,
-            **way.stage2,
-        )
+        restored = way.restore(graph, found, models, decided, guarded["image"], way)
         final = graph.node(
             "GRefineNoHarmGuard",
             "No-Harm Guard: stage 2",
-            after=restored["restored_image"],
+            after=restored,
             before=guarded["image"],
             quality_model=quality,
             prompt=prompt,
@@ -319,7 +357,7 @@ def refine_box(graph: Graph, diagnosed: Node, models: Models, way: Way, *, reaso
         return {"report": repaired.report, "image": repaired.image, **decided}
 
     values: dict[str, Any] = {name: diagnosed[name] for name in ("image", "quality_model", "plan")}
-    values |= {**given, "steps": 20, "seed": 0} | ({"negative_prompt": NEGATIVE} if way.negative else {})
+    values |= {**given, "steps": way.steps, "seed": 0} | ({"negative_prompt": NEGATIVE} if way.negative else {})
     return add_subgraph(graph, "Refine", ports, inside, description=_REFINE, **place, **values)
 
 

@@ -153,14 +153,16 @@ class Graph:
         height: int = 0,
         preview: int = 0,
         at: tuple[int, int] | None = None,
+        inputs: Mapping[str, Any] | None = None,
         **values: Any,
     ) -> Node:
         """A node with its inputs: constants or other nodes' outputs; widgets that are not named keep their defaults.
 
         ``height`` replaces the computed one, ``preview`` adds room for a picture, ``at`` is its place (left, top).
+        ``inputs``: those whose names are those of the box (``width``).
         """
         info = self.object_info[kind]
-        values = {**self.defaults.get(kind, {}), **values}
+        values = {**self.defaults.get(kind, {}), **(inputs or {}), **values}
         unknown = set(values) - {name for name, _, _ in declared_inputs(info)}
         if unknown:
             raise KeyError(f"{kind} has no inputs {sorted(unknown)}")

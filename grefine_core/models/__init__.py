@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .downloading import Verification, download, file_sha256, verify_file
+    from .entry import ModelEntry
     from .files import read_tensors
     from .finding import (
         ModelStatus,
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
         locate,
         model_folders,
     )
-    from .registry import NEEDED, REGISTRY, ModelEntry, entry_of, needed_by
+    from .registry import NEEDED, REGISTRY, entry_of, needed_by
 
 # Resolved on first use: reading a file needs nothing of what finds, checks and fetches them.
 _HOMES = {
@@ -34,7 +35,8 @@ _HOMES = {
         "locate",
         "model_folders",
     ),
-    "registry": ("ModelEntry", "NEEDED", "REGISTRY", "entry_of", "needed_by"),
+    "entry": ("ModelEntry",),
+    "registry": ("NEEDED", "REGISTRY", "entry_of", "needed_by"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -22,9 +22,9 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from ..errors import InputError, ModelFileError
+from .entry import ModelEntry
 from .files import existing_file, from_transformers, is_transformers, read_shapes, read_tensors
 from .finding import download_folder
-from .registry import ModelEntry
 
 # One request for a file, or for the rest of it: what came back, what was said of it, and what is wrong with it.
 
@@ -222,7 +222,8 @@ def verify_file(
     """
     file = existing_file(path, entry.id)
     suffix = Path(name or file.name).suffix
-    shapes = dict(read_shapes(file, suffix)) if entry.shapes else {}
+    # Read where nothing is known of the tensors, too: a page saved in the file's place, or half a file, is found out.
+    shapes = dict(read_shapes(file, suffix)) if entry.shapes or entry.sha256 is None else {}
     if is_transformers(shapes) and "visual.conv1.weight" in entry.shapes:
         shapes = {name: tuple(tensor.shape) for name, tensor in from_transformers(read_tensors(file, suffix)).items()}
     wrong = [

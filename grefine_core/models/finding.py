@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, ModelFileError
+from .entry import ModelEntry
 from .files import SUFFIXES, existing_file
-from .registry import CLIP, REGISTRY, ModelEntry
+from .registry import CLIP, REGISTRY
 
 # The model folders of a ComfyUI, by reading its settings: its own ``models/`` and its ``extra_model_paths.yaml``.
 

@@ -1,170 +1,18 @@
-"""The model files that the project knows: what they are for, where they come from, under which licence.
+"""The model files that the project knows, and which of them each shipped workflow asks for.
 
-Hashes are only written down where they were computed from a file in our hands; elsewhere ``sha256`` is None, which the
-command line shows as "hash not recorded".
+Those of other models than the paper's: ``template_files.py``.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import InputError
-
-# What is said of a known model file.
-
-HUB = "https://huggingface.co"
-
-
-@dataclass(frozen=True)
-class ModelEntry:
-    """One known file."""
-
-    id: str
-    title: str
-    used_for: str
-    licence: str
-    source: str
-    """Where it is described."""
-    names: tuple[str, ...]
-    """File names it is looked for under; the first is the one a download is saved as."""
-    repository: str | None = None
-    file: str | None = None
-    revision: str = "main"
-    size: int | None = None
-    """Bytes, about; exact only where ``sha256`` is known."""
-    sha256: str | None = None
-    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """Some tensors by which the file is recognised; none for a file that holds no tensors."""
-    shipped: Path | None = None
-    """Its place in the package, if it comes with it."""
-    folder: str = "grefine"
-    """Kind of ComfyUI's model folders that it belongs into: ``models/<folder>``, or what the host's settings name."""
-
-    @property
-    def url(self) -> str | None:
-        """Where it is downloaded from; $HF_ENDPOINT replaces the hub's address."""
-        if self.repository is None:
-            return None
-        endpoint = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
-        return f"{endpoint}/{self.repository}/resolve/{self.revision}/{self.file}"
-
-    @property
-    def size_text(self) -> str:
-        """The size for people."""
-        if self.size is None:
-            return "size not recorded"
-        about = "" if self.sha256 else "about "
-        return f"{about}{self.size / 1e9:.1f} GB" if self.size >= 1e9 else f"{about}{self.size / 1e6:.1f} MB"
-
-    @property
-    def hash_text(self) -> str:
-        """The hash for people."""
-        return self.sha256 or "hash not recorded"
-
+from .entry import HUB, ModelEntry
+from .template_files import TEMPLATE_FILES
 
 SHIPPED_EMBEDDINGS = Path(__file__).parents[1] / "data" / "pq_embeddings.safetensors"
-
-
-# Files that some of the shipped workflows need beside the paper's models: other models for both stages.
-
-_FLUX_TEXT = "comfyanonymous/flux_text_encoders"
-
-SD15_INPAINTING = ModelEntry(
-    id="sd15-inpainting",
-    title="Stable Diffusion 1.5 inpainting",
-    used_for="Stage-1 and Stage-2, the smallest of the inpainting models (ComfyUI: models/checkpoints)",
-    licence="CreativeML Open RAIL-M",
-    source=f"{HUB}/webui/stable-diffusion-inpainting",
-    names=("sd-v1-5-inpainting.safetensors", "sd-v1-5-inpainting.ckpt"),
-    repository="webui/stable-diffusion-inpainting",
-    file="sd-v1-5-inpainting.safetensors",
-    size=4_270_000_000,
-    folder="checkpoints",
-    shapes={
-        "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight": (49408, 768),
-        "first_stage_model.encoder.conv_in.weight": (128, 3, 3, 3),
-        "model.diffusion_model.input_blocks.0.0.weight": (320, 9, 3, 3),
-    },
-)
-
-SDXL = ModelEntry(
-    id="sdxl-base",
-    title="SDXL 1.0",
-    used_for="Stage-1 and, with SUPIR, Stage-2; any other SDXL does as well (ComfyUI: models/checkpoints)",
-    licence="CreativeML Open RAIL++-M",
-    source=f"{HUB}/stabilityai/stable-diffusion-xl-base-1.0",
-    names=("sd_xl_base_1.0.safetensors",),
-    repository="stabilityai/stable-diffusion-xl-base-1.0",
-    file="sd_xl_base_1.0.safetensors",
-    size=6_940_000_000,
-    folder="checkpoints",
-    shapes={
-        "first_stage_model.encoder.conv_in.weight": (128, 3, 3, 3),
-        "model.diffusion_model.input_blocks.0.0.weight": (320, 4, 3, 3),
-        "model.diffusion_model.label_emb.0.0.weight": (1280, 2816),
-    },
-)
-
-FLUX_FILL = ModelEntry(
-    id="flux-fill",
-    title="FLUX.1 Fill [dev]",
-    used_for="Stage-1 and Stage-2 by Flux (ComfyUI: models/diffusion_models)",
-    licence="FLUX.1 [dev] Non-Commercial License",
-    source=f"{HUB}/black-forest-labs/FLUX.1-Fill-dev",
-    names=("flux1-fill-dev.safetensors",),
-    repository="Comfy-Org/flux1-dev",
-    file="split_files/diffusion_models/flux1-fill-dev.safetensors",
-    size=23_800_000_000,
-    folder="diffusion_models",
-    shapes={"img_in.weight": (3072, 384), "txt_in.weight": (3072, 4096)},
-)
-
-FLUX_CLIP_L = ModelEntry(
-    id="flux-clip-l",
-    title="Text encoder CLIP-L (half precision)",
-    used_for="Flux (ComfyUI: models/text_encoders)",
-    licence="MIT",
-    source=f"{HUB}/{_FLUX_TEXT}",
-    names=("clip_l.safetensors",),
-    repository=_FLUX_TEXT,
-    file="clip_l.safetensors",
-    size=246_000_000,
-    folder="text_encoders",
-    shapes={"text_model.embeddings.token_embedding.weight": (49408, 768)},
-)
-
-T5 = ModelEntry(
-    id="flux-t5xxl",
-    title="Text encoder T5-XXL (half precision)",
-    used_for="Flux (ComfyUI: models/text_encoders)",
-    licence="Apache-2.0",
-    source=f"{HUB}/{_FLUX_TEXT}",
-    names=("t5xxl_fp16.safetensors",),
-    repository=_FLUX_TEXT,
-    file="t5xxl_fp16.safetensors",
-    size=9_790_000_000,
-    folder="text_encoders",
-    shapes={"encoder.block.23.layer.1.DenseReluDense.wi_1.weight": (10240, 4096)},
-)
-
-FLUX_VAE = ModelEntry(
-    id="flux-vae",
-    title="VAE of Flux",
-    used_for="Flux (ComfyUI: models/vae)",
-    licence="Apache-2.0",
-    source=f"{HUB}/Comfy-Org/Lumina_Image_2.0_Repackaged",
-    names=("ae.safetensors",),
-    repository="Comfy-Org/Lumina_Image_2.0_Repackaged",
-    file="split_files/vae/ae.safetensors",
-    size=335_000_000,
-    folder="vae",
-    shapes={"encoder.conv_in.weight": (128, 3, 3, 3), "decoder.conv_in.weight": (512, 16, 3, 3)},
-)
-
-TEMPLATE_FILES: tuple[ModelEntry, ...] = (SD15_INPAINTING, SDXL, FLUX_FILL, FLUX_CLIP_L, T5, FLUX_VAE)
 
 
 CLIP = ModelEntry(
@@ -379,6 +227,8 @@ def entry_of(name: str) -> ModelEntry:
 # Which known files each of the shipped workflows asks for, by their ids in the registry.
 
 _SDXL = ("sdxl-inpainting-unet", "sdxl-base")
+_Z_IMAGE = ("z-image-turbo", "qwen3-4b", "flux-vae")
+_QWEN_TEXT = ("qwen25-vl-7b", "qwen-image-vae")
 
 NEEDED: dict[str, tuple[str, ...]] = {
     "grefine_1_start_here": (),
@@ -390,6 +240,17 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "grefine_sdxl_supir": (CLIP.id, "sdxl-base"),
     "grefine_sd15_inpainting": (CLIP.id, "sd15-inpainting"),
     "grefine_flux_fill": (CLIP.id, "flux-fill", "flux-clip-l", "flux-t5xxl", "flux-vae"),
+    "grefine_z_image_turbo": (CLIP.id, *_Z_IMAGE),
+    "grefine_z_image_turbo_seedvr2": (CLIP.id, *_Z_IMAGE, "seedvr2-3b", "seedvr2-vae"),
+    "grefine_qwen_image_inpainting": (
+        CLIP.id,
+        "qwen-image",
+        "qwen-image-lightning",
+        *_QWEN_TEXT,
+        "qwen-image-inpainting",
+    ),
+    "grefine_qwen_image_edit": (CLIP.id, "qwen-image-edit", "qwen-image-edit-lightning", *_QWEN_TEXT),
+    "grefine_flux2_klein_edit": (CLIP.id, "flux2-klein-4b", "qwen3-4b", "flux2-vae"),
     "grefine_score_gated_batch": (CLIP.id,),
 }
 #: Names that workflows had before.

@@ -37,6 +37,17 @@ FLUX = {
     ("DualCLIPLoader", 0): ("GRefineTinyTextEncoder", {"kind": "sd15", "width": "tiny"}),
     ("VAELoader", 0): ("GRefineTinyVAE", {"channels": 16}),
 }
+_READER, _NETWORK = "GRefineTinyLanguageModel", "GRefineTinyFamily"
+Z_IMAGE = {
+    ("UNETLoader", 0): (_NETWORK, {"family": "Z-Image"}),
+    ("CLIPLoader", 0): (_READER, {"family": "Z-Image"}),
+    ("VAELoader", 0): ("GRefineTinyVAE", {"channels": 16}),
+}
+KLEIN = {
+    ("UNETLoader", 0): (_NETWORK, {"family": "Flux.2 Klein"}),
+    ("CLIPLoader", 0): (_READER, {"family": "Flux.2 Klein"}),
+    ("VAELoader", 0): ("GRefineDoubleVAE", {"channels": 128, "factor": 16}),
+}
 DOUBLES: dict[str, dict[tuple[str, int], tuple[str, dict[str, Any]]]] = {
     "grefine_sd15_inpainting": SD15,
     "grefine_ordinary_checkpoint": SD15,
@@ -44,6 +55,8 @@ DOUBLES: dict[str, dict[tuple[str, int], tuple[str, dict[str, Any]]]] = {
     "grefine_sdxl_inpainting": SDXL,
     "grefine_sdxl_inpainting_pasd": SDXL,
     "grefine_flux_fill": FLUX,
+    "grefine_z_image_turbo": Z_IMAGE,
+    "grefine_flux2_klein_edit": KLEIN,
     "grefine_1_start_here": {},
     "grefine_maps_only": {},
     "grefine_score_only": {},
@@ -51,6 +64,7 @@ DOUBLES: dict[str, dict[tuple[str, int], tuple[str, dict[str, Any]]]] = {
 SETTINGS: dict[str, dict[str, Any]] = {
     "GRefineLoadQualityModel": {"embeddings": EMBEDDINGS},
     "GRefineStage1Inpaint": {"native_side": 64, "min_side": 64},
+    "GRefineSplitRegions": {"native_side": 64, "min_side": 64},
     "GRefineBinarizeMap": {"method": "top", "floor": 0.0, "calibrated": False},
     "GRefinePlan": {"mode": "gated", "perceptual_bar": 1.0, "alignment_bar": 1.0, "steps": 4},
     "GRefineLoadPASD": {"base": "tiny sd15", "process_size": 64},

@@ -46,26 +46,47 @@ def merged(bench: Bench, image, repaired, **options) -> np.ndarray:
     return bench.result()
 
 
-@pytest.mark.parametrize("kind", ["sd15", "sd15_inpaint"])
-def test_the_hosts_custom_sampling_between_the_two_gives_what_stage_1_gives(bench, kind):
+LEVELS = """
+from doubles import tiny_models
+plan = part("nodes.schedule").plan_sampling
+for kind in ("sd15", "flux"):
+    model = tiny_models.tiny_unet(kind)
+    for strength in (0.35, 0.6):
+        seen[f"{kind} {strength}"] = plan(model, "euler", "normal", 4, strength).sigmas.tolist()
+"""
+
+
+@pytest.fixture(scope="module")
+def levels(host_run) -> dict[str, list[float]]:
+    """The noise levels of Stage 1 below full strength, by kind of model and strength."""
+    return run_in_host(host_run, LEVELS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "strength"),
+    [("sd15", 1.0), ("sd15_inpaint", 1.0), ("sd15", 0.6), ("sd15_inpaint", 0.35), ("sd15", 0.35), ("flux", 0.6)],
+)
+def test_the_hosts_custom_sampling_between_the_two_gives_what_stage_1_gives(bench, levels, kind, strength):
     """Real tiny networks and two regions; the host's nodes run over the lists.
 
-    The masks' edges lie between latent cells, but for the inpainting model: under a mask that covers whole cells the
-    host's node hides whole cells, Stage 1 the very pixels.
+    Below full strength a longer schedule is split in the host, and only its end is sampled. The masks' edges lie
+    between latent cells, but for the inpainting model: under a mask that covers whole cells the host's node hides whole
+    cells, Stage 1 the very pixels.
     """
     image, mask = noise(1, 70, 203), two_regions(70, 203)
     if kind == "sd15_inpaint":
         image = noise(1, 64, 216)
         mask = np.maximum(box(64, 216, 16, 16, 48, 48), box(64, 216, 16, 152, 48, 184))
-    models = bench.tiny_models(kind)
-    options = {"min_side": 16, "context": 0.25, "strength": 1.0, "steps": 4}
-    bench.stage1(image, mask, models, **options).ok()
+    channels = 16 if kind == "flux" else 4
+    options = {"min_side": 16, "context": 0.25, "strength": strength, "steps": 4}
+    bench.stage1(image, mask, bench.tiny_models(kind, channels=channels), **options).ok()
     expected = bench.result()
 
     bench = Bench(bench.server, bench.client)
-    models = bench.tiny_models(kind)
-    picture = split(bench, image, mask, model=models["model"], vae=models["vae"])
-    if kind == "sd15":
+    models = bench.tiny_models(kind, channels=channels)
+    asked = {"strength": strength, "size_multiple": 0}
+    picture = split(bench, image, mask, model=models["model"], vae=models["vae"], **asked)
+    if kind != "sd15_inpaint":
         encoded = bench.add("encoded", "VAEEncode", pixels=["split", 0], vae=models["vae"])
         latent = bench.add("latent", "SetLatentNoiseMask", samples=encoded, mask=["split", 1])
         prompts = {"positive": models["positive"], "negative": models["negative"]}
@@ -73,12 +94,20 @@ def test_the_hosts_custom_sampling_between_the_two_gives_what_stage_1_gives(benc
         bench.add("latent", "InpaintModelConditioning", positive=models["positive"], negative=models["negative"],
                   vae=models["vae"], pixels=["split", 0], mask=["split", 1], noise_mask=True)  # fmt: skip
         latent, prompts = ["latent", 2], {"positive": ["latent", 0], "negative": ["latent", 1]}
+    if kind == "flux":  # what Stage 1 gives to a model of this family
+        prompts["positive"] = bench.add("guidance", "FluxGuidance", conditioning=prompts["positive"], guidance=3.5)
     bench.add("guider", "CFGGuider", model=models["model"], cfg=1.0, **prompts)
     bench.add("noise", "RandomNoise", noise_seed=["split", 5])
     bench.add("sampler", "KSamplerSelect", sampler_name="euler")
-    bench.add("sigmas", "BasicScheduler", model=models["model"], scheduler="normal", steps=4, denoise=1.0)
+    if strength == 1.0:
+        sigmas = bench.add("sigmas", "BasicScheduler", model=models["model"], scheduler="normal", steps=4, denoise=1.0)
+    else:
+        end = levels[f"{kind.removesuffix('_inpaint')} {strength}"]
+        text = " ".join(map(repr, [end[0] * 1.5, end[0] * 1.2, *end]))
+        bench.add("levels", "GRefineDoubleSigmas", levels=text)
+        sigmas = [bench.add("sigmas", "SplitSigmas", sigmas=["levels", 0], step=2)[0], 1]
     bench.add("custom", "SamplerCustomAdvanced", noise=["noise", 0], guider=["guider", 0], sampler=["sampler", 0],
-              sigmas=["sigmas", 0], latent_image=latent)  # fmt: skip
+              sigmas=sigmas, latent_image=latent)  # fmt: skip
     decoded = bench.add("decoded", "VAEDecode", samples=["custom", 0], vae=models["vae"])
     result = merged(bench, picture, decoded)
     assert np.abs(result - expected).max() < 1e-5

@@ -60,6 +60,9 @@ def result(host_run) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", SAVED, ids=names(SAVED))
 def test_the_host_still_takes_it(result, path):
+    missing = {kind for _, kind, error, *_ in result[str(path)] if error == "unknown"}
+    if missing and not any(kind.startswith("GRefine") for kind in missing):
+        pytest.skip(f"NODE MISSING in this host: {', '.join(sorted(missing))}")
     for key, kind, error, name, details in result[str(path)]:
         where = f"{key} {kind}.{name}: {error}: {details}"
         assert error in ("value_not_in_list", "custom_validation_failed"), where

@@ -145,6 +145,6 @@ def test_a_workflow_asks_for_the_files_that_a_download_brings(name):
 
 
 def test_every_entry_belongs_into_a_folder_of_the_host():
-    kinds = {"grefine", "pasd", "checkpoints", "diffusion_models", "text_encoders", "vae", "model_patches"}
+    kinds = {"grefine", "pasd", "checkpoints", "diffusion_models", "text_encoders", "vae", "controlnet", "loras"}
     assert {entry.folder for entry in REGISTRY} <= kinds
     assert entry_of("sdxl-vae").folder == "vae"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from grefine_core.models import (
     verify_file,
 )
 from grefine_core.models.registry import SHIPPED_EMBEDDINGS
+from grefine_core.models.template_files import TEMPLATE_FILES
 
 ENTRY = ModelEntry(
     id="tiny",
@@ -42,11 +44,20 @@ def test_every_entry_says_what_a_user_has_to_know():
         assert entry.source.startswith("https://")
         assert entry.used_for
         assert entry.names
-        assert entry.shapes or entry.sha256  # something to know it by
+        # Something to know it by; of other models' files nobody may have seen the tensors.
+        assert entry.shapes or entry.sha256 or entry in TEMPLATE_FILES
         assert entry.size_text != "size not recorded"
         assert entry.hash_text == (entry.sha256 or "hash not recorded")
         assert (entry.url is None) == (entry.shipped is not None)
         assert entry.url is None or entry.url.endswith(entry.file)
+
+
+def test_a_file_of_which_nothing_is_recorded_is_read_all_the_same(tmp_path):
+    entry = next(entry for entry in TEMPLATE_FILES if not entry.shapes)
+    file = tmp_path / entry.names[0]
+    file.write_bytes(b"<html>Not found</html>")
+    with pytest.raises(ModelFileError, match=re.escape(file.name)):
+        verify_file(file, entry)
 
 
 def test_hashes_are_only_recorded_for_files_at_hand():

@@ -30,15 +30,20 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "workflows"
 NAMES = [
     "grefine_1_start_here",
+    "grefine_flux2_klein_edit",
     "grefine_flux_fill",
     "grefine_maps_only",
     "grefine_ordinary_checkpoint",
+    "grefine_qwen_image_edit",
+    "grefine_qwen_image_inpainting",
     "grefine_score_gated_batch",
     "grefine_score_only",
     "grefine_sd15_inpainting",
     "grefine_sdxl_inpainting",
     "grefine_sdxl_inpainting_pasd",
     "grefine_sdxl_supir",
+    "grefine_z_image_turbo",
+    "grefine_z_image_turbo_seedvr2",
 ]
 # Not fetched by the download command: the user's own, and a model whose tensors nobody here has seen.
 NOT_DOWNLOADED = {"your_checkpoint.safetensors", "SUPIR-v0Q_fp16.safetensors"}

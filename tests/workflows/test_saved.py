@@ -17,7 +17,7 @@ from .saved_checks import FOLDER, names, saved_api_problems, saved_files, saved_
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = "GREFINE_RECORD_SAVED=1 .venv/bin/pytest tests/host/browser/test_saving.py -m slow -k record"
 # With nodes that the oldest supported hosts have not: saved where a newer one is at hand.
-NEWER_HOSTS = {"grefine_sdxl_supir"}
+NEWER_HOSTS = {"grefine_sdxl_supir", "grefine_z_image_turbo_seedvr2", "grefine_flux2_klein_edit"}
 UI, API = saved_files("ui"), saved_files("api")
 
 

@@ -16,6 +16,7 @@ def seed_weights(module: nn.Module, seed: int = 0, skip: Collection[int] = ()) -
     """
     with torch.no_grad():
         for name, parameter in module.named_parameters():
+            parameter.requires_grad_(False)
             if id(parameter) in skip:
                 continue
             digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
@@ -26,5 +27,4 @@ def seed_weights(module: nn.Module, seed: int = 0, skip: Collection[int] = ()) -
             fan_in = parameter[0].numel()
             values = torch.randn(parameter.shape, generator=generator) * fan_in**-0.5
             parameter.copy_(values.to(parameter.dtype))
-            parameter.requires_grad_(False)
     return module.eval()

@@ -73,3 +73,16 @@ class Values:
 
         numbers = [number(text) for text in texts]
         return texts, numbers, [int(value) for value in numbers], [value != 0 for value in numbers]
+
+
+class Sigmas:
+    """SIGMAS from numbers with blanks between, exactly."""
+
+    CATEGORY, FUNCTION, RETURN_TYPES = "grefine tests", "read", ("SIGMAS",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
+        return {"required": {"levels": ("STRING", {"default": "1 0"})}}
+
+    def read(self, levels: str) -> tuple[torch.Tensor]:
+        return (torch.tensor([float(level) for level in levels.split()]),)

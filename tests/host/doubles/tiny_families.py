@@ -223,8 +223,8 @@ def known_families() -> list[str]:
     return [name for name, family in FAMILIES.items() if hasattr(comfy.supported_models, family.kind)]
 
 
-def family_model(name: str, color: tuple[float, float, float], calls: list[list[int]]) -> Any:
-    """A MODEL of the family that draws ``color`` (each in [0, 1]); the shape of every call of its network is noted."""
+def family_network(name: str) -> Any:
+    """A MODEL of the family with its seeded network, which draws what it likes."""
     family = FAMILIES[name]
     device = comfy.model_management.get_torch_device()
     config = getattr(comfy.supported_models, family.kind)(family.settings())
@@ -235,8 +235,14 @@ def family_model(name: str, color: tuple[float, float, float], calls: list[list[
     if family.settings().get("in_channels") == 9:
         model.set_inpaint()
     seed_weights(model.diffusion_model)
+    return comfy.model_patcher.ModelPatcher(model, load_device=device, offload_device=torch.device("cpu"))
+
+
+def family_model(name: str, color: tuple[float, float, float], calls: list[list[int]]) -> Any:
+    """A MODEL of the family that draws ``color`` (each in [0, 1]); the shape of every call of its network is noted."""
+    patcher = family_network(name)
+    model = patcher.model
     model.diffusion_model.register_forward_pre_hook(lambda _, args: calls.append(list(args[0].shape)))
-    patcher = comfy.model_patcher.ModelPatcher(model, load_device=device, offload_device=torch.device("cpu"))
 
     def painted(arguments: dict[str, Any]) -> Tensor:
         drawn: Tensor = arguments["denoised"]
