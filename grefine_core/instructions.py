@@ -204,7 +204,7 @@ def _other(known: Sequence[PhraseQuality], index: int) -> Sentence:
     elif nouns[0].text.lower() in _AMOUNTS or any(not word.tag.startswith(("JJ", "RB")) for word in after):
         kind = "action"
         thing, asked = _with_object(known, index, "" if nouns[0].text.lower() in _AMOUNTS else "the")
-    elif phrase.modifiers and all(map(_describes, [*before, *after])):
+    elif (before or after) and all(map(_describes, [*before, *after])):
         kind = "adjectives"
     else:
         kind = "kind"

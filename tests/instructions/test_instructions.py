@@ -13,6 +13,8 @@ from grefine_core.diagnosis import Diagnosis
 from grefine_core.instructions import TEMPLATES, instruct, sentences
 from grefine_core.prompt.syntax import parse_prompt
 
+from ..tooling import tool
+
 SYNTAX = Path(__file__).resolve().parents[1] / "data" / "syntax"
 
 
@@ -148,3 +150,10 @@ def test_the_article_stands_right_in_front_of_its_phrase():
     far = "the" + " " * 200 + "old cat"
     assert instruct(diagnosis(far, {"old cat": "noun"}), rest=False) == "Add old cat."
     assert instruct(diagnosis("the   old cat", {"old cat": "noun"}), rest=False) == "Add the old cat."
+
+
+def test_the_instructions_can_be_printed_to_be_read(capsys):
+    assert tool("show_instructions").main(["--sets", "gold_a", "--most", "4", "--turn", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 * 4
+    assert lines[1:3] == ["   −survival; ≠winter forest;", "   → Add survival. Turn the forest into a winter forest."]
