@@ -218,13 +218,18 @@ def build(
         shares=shares_of(first.perceptual),
         shares_after=shares_of(second.perceptual),
         notes=tuple(
-            note for note in (extras.plan_reason, *extras.notes, not_measured_note(first.alignment.phrases[0])) if note
+            note for note in (_planned(extras), *extras.notes, not_measured_note(first.alignment.phrases[0])) if note
         ),
         maps=maps,
         worst_region=float(first.perceptual.worst_region[0]),
         worst_region_after=float(second.perceptual.worst_region[0]),
         alignment_measured=first.alignment.measured[0],
     )
+
+
+def _planned(extras: Extras) -> str:
+    """The plan in words, said to be one: whether it was kept is the guard's to say."""
+    return f"Plan: {extras.plan_reason}" if extras.plan_reason else ""
 
 
 def as_data(report: Report, extras: Extras) -> dict[str, Any]:

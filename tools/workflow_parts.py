@@ -287,7 +287,7 @@ def repair(graph: Graph, found: Found, models: Models, unwanted: str | Output, w
             plan_reason=plan["reason"],
             stage1_guard=guarded["guard_report"],
             stage2_guard=final["guard_report"],
-            preview=180,
+            preview=260,
         )
     return Repaired(final["image"], report["sheet"], report["report_json"], plan["reason"])
 

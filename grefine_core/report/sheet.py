@@ -106,7 +106,9 @@ def words(report: Report, width: int) -> list[Image.Image]:
         found.append(_section("Prompt", [text_block([Run(report.prompt)], width)], width))
     if report.emphasized_prompt and report.emphasized_prompt != report.prompt:
         found.append(_section("Emphasised prompt", [text_block(_weighted(report.emphasized_prompt), width)], width))
-    decisions = [text_block([Run(report.plan.reason)], width)] if report.plan is not None else []
+    # What was planned is no news of what was done: the guard's decisions follow.
+    planned = [] if report.plan is None else [Run("Plan: "), Run(report.plan.reason, FAINT)]
+    decisions = [text_block(planned, width)] if planned else []
     for texts in ([_decision(entry) for entry in report.guard], [[Run(note, FAINT)] for note in report.notes]):
         decisions += [text_block(runs, width, most=3) for runs in _first(texts)]
     if decisions:

@@ -103,6 +103,7 @@ def test_the_report_says_what_was_measured_and_connected(parts, two, phrase):
     assert data["masked_area"] == 0.5
     assert data["changed"] is True
     assert data["plan"] == {"reason": "because"}
+    assert report.notes[0] == "Plan: because", "on the sheet, where decisions stand beside it"
     assert [entry["text"] for entry in data["phrases"]] == ["hat"]
     assert torch.equal(report.maps["alignment_defect"], mask)  # connected
     assert float(report.maps["perceptual_defect"].mean()) == 0.25  # measured
