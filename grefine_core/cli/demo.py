@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..files import write_text
 from ..miniature.world import EXAMPLE, EXAMPLE_INDEX
+from ..report.words import in_short
 from . import common, maps, miniature, options, queue, refine
 from .engines import Engines
 from .research import installed
@@ -111,6 +112,7 @@ def _with_library(arguments: argparse.Namespace, subject: Subject, folder: Path)
     print(refine.in_words({"image": subject.path, **result}))
     for path in mapped["files"].values():
         print(f"  {path}")
+    print(in_short(result))
     return 0
 
 
@@ -124,4 +126,5 @@ def _in_comfyui(host: str, subject: Subject, folder: Path, settings: Settings) -
     for report in result.texts.get("Report as JSON", []):
         print(f"Emphasised prompt: {json.loads(report)['emphasized_prompt']}")
         write_text(folder / f"{subject.path.stem}.refined.json", report + "\n")
+        print(in_short(json.loads(report)))
     return 0

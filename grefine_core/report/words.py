@@ -1,5 +1,5 @@
 """What nodes, sheets, reports and commands say in the same words: the figure of a phrase and of a factor, what became
-of the mask, and why a change is kept though something fell.
+of the mask, why a change is kept though something fell, and all of it in one line.
 
 A phrase and a factor have one figure everywhere: the share of its bound that it reaches, 1.00 where it does. Whatever
 else is given beside it is called a score.
@@ -7,8 +7,10 @@ else is given beside it is called a score.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+
+from ..alignment.results import IN_WORDS
 
 if TYPE_CHECKING:
     from ..alignment.results import PhraseQuality
@@ -81,6 +83,29 @@ def kept_though(report: Report) -> str:
     why = "; ".join(dict.fromkeys(reason for entry in kept for reason in _brought(entry)))
     ends = f"Kept all the same, for what the guard asks: {why}." if why else "No guard weighed it."
     return f"Lower than before: {', '.join(fell)}. {ends}"
+
+
+def in_short(described: Mapping[str, Any]) -> str:
+    """One line of what was found, what was repaired, and what the guard refused.
+
+    Args:
+        described: a report as JSON has it (``report_json``).
+    """
+    phrases = [phrase for phrase in described["phrases"] if phrase["measured"] and phrase["defect"] != "none"]
+    found = [f"'{phrase['text']}' is {IN_WORDS[phrase['defect']]}" for phrase in phrases]
+    if any(share < 1.0 for share in described["before"].get("shares", {}).values()):
+        found.append("it looks bad, at least in places")
+    last = {(entry["stage"], entry["number"]): entry["accepted"] for entry in described["guard"]}
+    said: dict[bool, list[str]] = {True: [], False: []}
+    for stage in (1, 2):
+        verdicts = [accepted for (where, _), accepted in last.items() if where == stage]
+        for accepted, told in said.items():
+            if count := verdicts.count(accepted):
+                told.append("the whole by stage 2" if stage == 2 else f"{count} region{'s' * (count > 1)} by stage 1")
+    parts = [f"Found: {', '.join(found) or 'nothing wrong'}."]
+    parts += [f"Repaired: {', '.join(said[True])}."] if said[True] else []
+    parts += [f"Tried and refused: {', '.join(said[False])}."] if said[False] else []
+    return " ".join([*parts, *([] if described["changed"] else ["The picture is as it was."])])
 
 
 def _figures(report: Report) -> Iterator[tuple[str, float, float]]:

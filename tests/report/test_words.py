@@ -9,7 +9,7 @@ import torch
 
 from grefine_core.plan import plan_refinement
 from grefine_core.report import GuardEntry
-from grefine_core.report.words import kept_though, mask_title, shares_of, shown
+from grefine_core.report.words import in_short, kept_though, mask_title, shares_of, shown
 
 
 @pytest.mark.parametrize(
@@ -77,3 +77,26 @@ def test_where_nothing_fell_or_nothing_was_changed_there_is_nothing_to_explain(m
     assert kept_though(make_report(shares_after={"overall": 0.9, "technical": 0.3123})) == ""
     assert kept_though(make_report(changed=False, shares_after={"overall": 0.1})) == ""
     assert "worst region 0.125 → 0.100" in kept_though(make_report(worst_region_after=0.1))
+
+
+def test_in_one_line_what_was_found_repaired_and_refused():
+    phrases = [
+        {"text": "fish", "defect": "noun", "measured": True},
+        {"text": "red hat", "defect": "modifier", "measured": True},
+        {"text": "water", "defect": "none", "measured": True},
+        {"text": "4k", "defect": "none", "measured": False},
+    ]
+    guard = [
+        {"stage": 1, "number": 1, "accepted": False},
+        {"stage": 1, "number": 1, "accepted": True},  # the second attempt
+        {"stage": 1, "number": 2, "accepted": False},
+        {"stage": 1, "number": 3, "accepted": False},
+        {"stage": 2, "number": 1, "accepted": True},
+    ]
+    described = {"phrases": phrases, "before": {"shares": {"overall": 0.8}}, "guard": guard, "changed": True}
+    assert in_short(described) == (
+        "Found: 'fish' is not there, 'red hat' is there, but not as described, it looks bad, at least in places. "
+        "Repaired: 1 region by stage 1, the whole by stage 2. Tried and refused: 2 regions by stage 1."
+    )
+    good = {"phrases": phrases[2:], "before": {"shares": {"overall": 1.0}}, "guard": [], "changed": False}
+    assert in_short(good) == "Found: nothing wrong. The picture is as it was."
