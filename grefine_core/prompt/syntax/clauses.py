@@ -311,8 +311,15 @@ def _is_verb(tokens: Sequence[Token], first: int, i: int, end: int, needed: bool
 
 def _mend_nouns(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> None:
     """Nouns that were read as something else: behind articles, in front of verbs; adverbs and comparatives."""
+    listed = False  # behind "there are", where no other verb comes before the noun
     for i in range(start, end):
         token, after = tokens[i], tokens[i + 1] if i + 1 < end else None
+        if token.tag == "EX":
+            listed = True
+        elif listed and (token.kind != WORD or token.tag in ("IN", "CC", "WDT", "WP", "WRB", "TO", "RB", "VBG")):
+            listed = False
+        elif listed and token.tag in ("VBZ", "VBP") and token.lower not in word_lists()["be"]:
+            token.tag = "NNS" if token.tag == "VBZ" else "NN"  # "there are cookie crumbs everywhere"
         if token.kind != WORD:
             continue
         paired = after is not None and after.tag in ("JJ", "NN") and f"{token.lower} {after.lower}" in noun_pairs()
@@ -353,6 +360,9 @@ def _mended(tokens: Sequence[Token], start: int, i: int, end: int) -> str:
         return "NN"  # "an oil can"
     if tag in ("VB", "VBP", "VBZ") and noun and before.tag in ("DT", "PRP$"):
         return plural
+    if tag == "RB" and noun and before.tag in ("JJ", "VBN") and i > start + 1 and ends(tokens, i + 1, end):
+        if tokens[i - 2].tag in ("DT", "PRP$"):
+            return "NN"  # "above the overgrown midway"
     if tag == "RB" and noun and before.tag in ("DT", "PRP$", "JJ", "VBN") and ADVERB not in code_of(word):
         return "NN" if ends(tokens, i + 1, end) else tag
     if tag.startswith("NN") and word in lists["end-adverbs"] and ends(tokens, i + 1, end):
