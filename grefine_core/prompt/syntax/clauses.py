@@ -121,7 +121,8 @@ def _has_verb(tokens: Sequence[Token], start: int, end: int, found: dict[int, st
             subject = _subject(tokens, start, k + 1)
             single = _is_third(token)
             if subject is not None and _is_noun(tokens[k]) and single == _is_plural(subject) and k == i - 1:
-                if not awaited and noun_kinds(token.lower) and not seen:
+                either = subject.lower in word_lists()["same-plurals"] or subject.lower.endswith("fish")
+                if not awaited and noun_kinds(token.lower) and not seen and not either:
                     token.tag = "NNS" if single else "NN"
                     continue
             elif subject is not None and _is_noun(tokens[k]) and _is_verb_form(token) and not seen:
@@ -327,6 +328,13 @@ def _mend_nouns(tokens: Sequence[Token], start: int, end: int, found: dict[int, 
         if after is not None and paired and last:
             after.tag, found[i + 1] = "NN", "noun"  # "a cracked salt flat"
         token.tag = _mended(tokens, start, i, end)
+        before = tokens[i - 1] if i > start else None
+        if before is not None and token.tag in ("VBZ", "VBP") and before.lower in ("both", "another", "each"):
+            before.tag, found[i] = "PRP", "verb"
+        opens = after is not None and after.tag in ("DT", "PRP$")
+        if before is not None and before.tag == "JJ" and token.tag in ("VBZ", "VBP") and opens:
+            if noun_kinds(before.lower):
+                before.tag, found[i] = "NN", "verb"  # "blue swallows the reef": no two noun phrases stand side by side
         if token.tag == "VBG" and after is not None and after.tag == "VBZ":
             after.tag = "NNS"  # "painting faces"
 
@@ -359,6 +367,8 @@ def _mended(tokens: Sequence[Token], start: int, i: int, end: int) -> str:
     if tag == "MD" and noun and before.tag[:2] in ("NN", "VB") and (stops or after in ("IN", "DT")):
         return "NN"  # "an oil can"
     if tag in ("VB", "VBP", "VBZ") and noun and before.tag in ("DT", "PRP$"):
+        if (tag == "VBP" and before.lower == "both") or (tag == "VBZ" and before.lower in ("another", "each")):
+            return tag  # "both chew", "another dusts": as nouns they would be in the other number
         return plural
     if tag == "RB" and noun and before.tag in ("JJ", "VBN") and i > start + 1 and ends(tokens, i + 1, end):
         if tokens[i - 2].tag in ("DT", "PRP$"):
@@ -494,7 +504,7 @@ def _mend_series(tokens: Sequence[Token], start: int, end: int, found: dict[int,
         elif after.tag in _OBJECT or pair or (_is_result(after) and ends(tokens, at + 2, end)):
             acts = True
         else:
-            acts = after.tag in _BEHIND and (first or not names_thing(token.lower))
+            acts = after.tag in _BEHIND and (first or joined and token.tag == form or not names_thing(token.lower))
         if acts:
             token.tag = form
             found[at] = "verb"

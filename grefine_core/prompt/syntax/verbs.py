@@ -123,7 +123,7 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
             and before == BREAK
             and token.tag == "VBG"
             and word not in lists["adjective-ing"]
-            and not noun_like
+            and (not noun_like or word in lists["transitive"])
         ):
             return VERB  # "trudges through a sea, sending ripples outward"
         if word in lists["transitive"] and not noun_like and word not in lists["adjective-ing"]:
@@ -176,8 +176,8 @@ def finite_role(tokens: Sequence[Token], i: int, before: str) -> str:
     after = tokens[i + 1] if i + 1 < len(tokens) else None
     if tag == "VB" and i and tokens[i - 1].tag in ("TO", "MD"):
         return VERB
-    if before == NOUN and somebody_acts(tokens[i - 1], token):
-        return VERB
+    if before == NOUN and (token.told and tag in ("VBZ", "VBP") or somebody_acts(tokens[i - 1], token)):
+        return VERB  # in a sentence, those that agree with no subject were mended before
     if before in (RELATIVE, SKIP, ADVERB, VERB):
         return VERB
     if before in (DETERMINER, MODIFIER, GLUE, PREPOSITION):
