@@ -26,6 +26,7 @@ _CLOSED = frozenset(["DT", "PRP", "PRP$", "CC", "TO", "MD", "CD", "POS", "WDT", 
 _OPENERS = frozenset(
     ["while", "as", "when", "where", "which", "who", "that", "because", "until", "though", "whose", "so"]
 )
+_VERBS_OF = frozenset(["smell", "dream", "reek", "consist", "speak", "think", "boast"])  # go with "of"
 _LOOK_BACK = 12  # words between a verb and its subject
 
 
@@ -351,6 +352,9 @@ def _mended(tokens: Sequence[Token], start: int, i: int, end: int) -> str:
         return "NNS"  # "Storm clouds gather", "Maple leaves carpet a path"
     if before is None:
         return "NNS" if tag == "VBZ" and noun and behind is not None and after not in _OBJECT else tag
+    if behind is not None and behind.lower == "of" and tag in ("VB", "VBP") and noun and before.tag[:2] in ("NN", "JJ"):
+        if word not in _VERBS_OF:
+            return "NN"  # "the iron frame of the roof"
     if before.lower == "to" and _is_verb_form(token) and (after in _OBJECT or (stops and not names_thing(word))):
         return "VB"  # "crouches to tie her boot"
     if (

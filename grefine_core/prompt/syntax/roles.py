@@ -140,7 +140,9 @@ def _role(tokens: Sequence[Token], i: int, roles: list[str]) -> str:
         return CONJUNCTION
     behind = i > 0 and (tokens[i - 1].tag in ("JJ", "DT", "VBG", "VBN", "CD") or tokens[i - 1].lower.endswith("ing"))
     colored = after is not None and after.tag == "JJ" and after.lower in lists["colors"] and nominal_ahead(tokens, i)
-    if behind and word in lists["things-ing"] and not colored:  # "piercing blue eyes"
+    if colored and word.endswith("ing") and before == DETERMINER:
+        return MODIFIER  # "his piercing blue eyes"
+    if behind and word in lists["things-ing"] and not colored:
         return NOUN  # "a burning building"
     if word.endswith("ing") and len(word) > 4 and is_gerund(word) and tag[:2] in ("VB", "NN", "JJ") and tag != "NNP":
         return ing_role(tokens, i, before)

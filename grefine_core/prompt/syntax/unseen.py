@@ -84,6 +84,8 @@ def _is_unseen(unit: Unit, following: Unit | None) -> bool:
         return False
     if _measures_things(unit, following):
         return False
+    if unit.head is not None and len(unit.words) > 1 and unit.head.text.istitle():
+        return False  # "Milky Way"
     if key in lists["moods"] or is_abstract(key):
         return True
     about = above is not None and above.style and bool(above.verbs) and above.verbs[-1].lower in lists["evoking"]
@@ -140,7 +142,8 @@ def acts(unit: Unit) -> bool:
     shown = lists["showing"] | lists["evoking"] | lists["seeming"]
     if several and any(token.tag == "VBP" and token.lower not in shown for token in unit.verbs):
         return True  # "chalk drawings cover the pavement"
-    seen = loose or not _THINGS.isdisjoint(noun_kinds(unit.key))
+    # "its glow painting his chin"
+    seen = loose or (unit.owned and unit.key in lists["visible"]) or not _THINGS.isdisjoint(noun_kinds(unit.key))
     if not seen or unit.key in lexicon.strong_media or (unit.key in lexicon.heads and not loose):
         return False
     pictured = unit.key in lexicon.media and not unit.owned
