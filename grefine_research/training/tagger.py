@@ -68,10 +68,6 @@ class Entry(NamedTuple):
 
 Tagged = list[tuple[str, str]]
 
-#: Descriptions of pictures as they are typed as prompts, written and tagged by hand.
-PARAGRAPHS = Path(__file__).parent / "paragraphs.txt"
-_COPIES = 6  # of every written sentence in an epoch: beside the treebank they are few
-
 
 def read_treebank(path: Path) -> list[list[Entry]]:
     """Sentences of a tab-separated treebank file (plain or gzip)."""
@@ -185,29 +181,9 @@ def training_texts(sentences: Sequence[list[Entry]], draw: random.Random) -> lis
     return [text for text in texts if text]
 
 
-def read_paragraphs(path: Path = PARAGRAPHS) -> list[list[Tagged]]:
-    """Paragraphs as lists of sentences, from a file with one paragraph a line, "word/TAG word/TAG …"."""
-    paragraphs = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        sentences: list[Tagged] = [[]]
-        for entry in line.split():
-            form, _, tag = entry.rpartition("/")
-            sentences[-1].append((form, tag))
-            if tag == ".":
-                sentences.append([])
-        paragraphs.append([sentence for sentence in sentences if sentence])
-    return paragraphs
-
-
-def sentence_texts(
-    sentences: Sequence[list[Entry]], draw: random.Random, scenes: int, paragraphs: Sequence[list[Tagged]] = ()
-) -> list[Tagged]:
-    """The sentences as they are, their nouns as if they were sentences, and sentences about pictures.
-
-    scenes: how many of the last are made. paragraphs: written ones, which count more than made ones, see `_COPIES`.
-    """
+def sentence_texts(sentences: Sequence[list[Entry]], draw: random.Random, scenes: int) -> list[Tagged]:
+    """The sentences as they are, their nouns as if they were sentences, and sentences about pictures."""
     texts = scene_sentences(scenes, draw.randrange(1 << 30))
-    texts += [sentence for paragraph in paragraphs for sentence in paragraph] * _COPIES
     for sentence in sentences:
         texts.append(join_hyphens(plain(sentence)))
         for fragment in noun_fragments(sentence, draw):
@@ -275,14 +251,13 @@ def train_tagger(
     prune: int = 6,
     seed: int = SEED,
     scenes: int = 0,
-    paragraphs: Sequence[list[Tagged]] = (),
 ) -> dict[str, Any]:
     """The model as a JSON object; weights are rounded to 1/scale and dropped below prune/scale.
 
     scenes: how many sentences about pictures the tagger of sentences learns from; 0 trains that of all other prompts.
     """
     draw = random.Random(seed)
-    texts = sentence_texts(sentences, draw, scenes, paragraphs) if scenes else training_texts(sentences, draw)
+    texts = sentence_texts(sentences, draw, scenes) if scenes else training_texts(sentences, draw)
     lexicon, fixed, closed = build_lexicon(plain(sentence) for sentence in sentences)
     classes, more = lexicon, None
     if scenes:  # it learns from the classes that it meets at run time

@@ -332,10 +332,9 @@ def _mend_nouns(tokens: Sequence[Token], start: int, end: int, found: dict[int, 
         before = tokens[i - 1] if i > start else None
         if before is not None and token.tag in ("VBZ", "VBP") and before.lower in ("both", "another", "each"):
             before.tag, found[i] = "PRP", "verb"
-        opens = after is not None and after.tag in ("DT", "PRP$")
-        if before is not None and before.tag == "JJ" and token.tag in ("VBZ", "VBP") and opens:
-            if noun_kinds(before.lower):
-                before.tag, found[i] = "NN", "verb"  # "blue swallows the reef": no two noun phrases stand side by side
+        opens = token.tag in ("VBZ", "VBP") and after is not None and after.tag in ("DT", "PRP$")
+        if opens and before is not None and before.tag == "JJ" and noun_kinds(before.lower):
+            before.tag, found[i] = "NN", "verb"  # "blue swallows the reef": no two noun phrases stand side by side
         if token.tag == "VBG" and after is not None and after.tag == "VBZ":
             after.tag = "NNS"  # "painting faces"
 
@@ -352,9 +351,9 @@ def _mended(tokens: Sequence[Token], start: int, i: int, end: int) -> str:
         return "NNS"  # "Storm clouds gather", "Maple leaves carpet a path"
     if before is None:
         return "NNS" if tag == "VBZ" and noun and behind is not None and after not in _OBJECT else tag
-    if behind is not None and behind.lower == "of" and tag in ("VB", "VBP") and noun and before.tag[:2] in ("NN", "JJ"):
-        if word not in _VERBS_OF:
-            return "NN"  # "the iron frame of the roof"
+    named = behind is not None and behind.lower == "of" and before.tag[:2] in ("NN", "JJ") and word not in _VERBS_OF
+    if tag in ("VB", "VBP") and noun and named:
+        return "NN"  # "the iron frame of the roof"
     if before.lower == "to" and _is_verb_form(token) and (after in _OBJECT or (stops and not names_thing(word))):
         return "VB"  # "crouches to tie her boot"
     if (
@@ -374,9 +373,9 @@ def _mended(tokens: Sequence[Token], start: int, i: int, end: int) -> str:
         if (tag == "VBP" and before.lower == "both") or (tag == "VBZ" and before.lower in ("another", "each")):
             return tag  # "both chew", "another dusts": as nouns they would be in the other number
         return plural
-    if tag == "RB" and noun and before.tag in ("JJ", "VBN") and i > start + 1 and ends(tokens, i + 1, end):
-        if tokens[i - 2].tag in ("DT", "PRP$"):
-            return "NN"  # "above the overgrown midway"
+    described = before.tag in ("JJ", "VBN") and i > start + 1 and tokens[i - 2].tag in ("DT", "PRP$")
+    if tag == "RB" and noun and described and ends(tokens, i + 1, end):
+        return "NN"  # "above the overgrown midway"
     if tag == "RB" and noun and before.tag in ("DT", "PRP$", "JJ", "VBN") and ADVERB not in code_of(word):
         return "NN" if ends(tokens, i + 1, end) else tag
     if tag.startswith("NN") and word in lists["end-adverbs"] and ends(tokens, i + 1, end):
@@ -508,7 +507,7 @@ def _mend_series(tokens: Sequence[Token], start: int, end: int, found: dict[int,
         elif after.tag in _OBJECT or pair or (_is_result(after) and ends(tokens, at + 2, end)):
             acts = True
         else:
-            acts = after.tag in _BEHIND and (first or joined and token.tag == form or not names_thing(token.lower))
+            acts = after.tag in _BEHIND and (first or (joined and token.tag == form) or not names_thing(token.lower))
         if acts:
             token.tag = form
             found[at] = "verb"

@@ -66,7 +66,7 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
     if token.told and before == PREPOSITION and after is not None and after.tag.startswith("NN"):
         passive = i > 1 and tokens[i - 1].lower == "by" and tokens[i - 2].tag == "VBN"
         if passive or tokens[i - 1].lower not in ("by", "for", "of", "from", "while", "before", "after", "without"):
-            return MODIFIER  # "crowned by circling crows", "crumbs to circling rays", but "steadies it by holding ropes"
+            return MODIFIER  # "crowned by circling crows", but "steadies it by holding ropes"
     if before == MODIFIER and any(letter.isdigit() for letter in tokens[i - 1].text):
         before = NOUN  # a number behind its noun: "Ford F-150 coming"
     if before == NOUN and i and (tokens[i - 1].lower in lists["animate"]) and word.endswith("ing"):
@@ -176,7 +176,7 @@ def finite_role(tokens: Sequence[Token], i: int, before: str) -> str:
     after = tokens[i + 1] if i + 1 < len(tokens) else None
     if tag == "VB" and i and tokens[i - 1].tag in ("TO", "MD"):
         return VERB
-    if before == NOUN and (token.told and tag in ("VBZ", "VBP") or somebody_acts(tokens[i - 1], token)):
+    if before == NOUN and ((token.told and tag in ("VBZ", "VBP")) or somebody_acts(tokens[i - 1], token)):
         return VERB  # in a sentence, those that agree with no subject were mended before
     if before in (RELATIVE, SKIP, ADVERB, VERB):
         return VERB
