@@ -137,6 +137,8 @@ def _topic(tokens: Sequence[Token], roles: Sequence[str], first: int, end: int) 
     phrase = " ".join(token.lower for token in tokens[max(first, k - 3) : k])
     phrases = (phrase, " ".join(phrase.split()[-2:]), head.lower)
     named = any(name in lists["picture-topics"] for name in phrases)
+    if " of " in phrase and phrase in lists["picture-topics"]:
+        definite = True  # "a shallow depth of field" is of the picture with any article
     if definite and head.lower in lists["wholes"]:
         return _said_of_it(tokens, k, end)
     gear = any(name in lists["gear-topics"] for name in phrases)

@@ -26,6 +26,7 @@ _CLOSED = frozenset(["DT", "PRP", "PRP$", "CC", "TO", "MD", "CD", "POS", "WDT", 
 _OPENERS = frozenset(
     ["while", "as", "when", "where", "which", "who", "that", "because", "until", "though", "whose", "so"]
 )
+_VERBS_OF = frozenset(["smell", "dream", "reek", "consist", "speak", "think", "boast"])  # go with "of"
 _LOOK_BACK = 12  # words between a verb and its subject
 
 
@@ -121,7 +122,8 @@ def _has_verb(tokens: Sequence[Token], start: int, end: int, found: dict[int, st
             subject = _subject(tokens, start, k + 1)
             single = _is_third(token)
             if subject is not None and _is_noun(tokens[k]) and single == _is_plural(subject) and k == i - 1:
-                if not awaited and noun_kinds(token.lower) and not seen:
+                either = subject.lower in word_lists()["same-plurals"] or subject.lower.endswith("fish")
+                if not awaited and noun_kinds(token.lower) and not seen and not either:
                     token.tag = "NNS" if single else "NN"
                     continue
             elif subject is not None and _is_noun(tokens[k]) and _is_verb_form(token) and not seen:
@@ -311,8 +313,15 @@ def _is_verb(tokens: Sequence[Token], first: int, i: int, end: int, needed: bool
 
 def _mend_nouns(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> None:
     """Nouns that were read as something else: behind articles, in front of verbs; adverbs and comparatives."""
+    listed = False  # behind "there are", where no other verb comes before the noun
     for i in range(start, end):
         token, after = tokens[i], tokens[i + 1] if i + 1 < end else None
+        if token.tag == "EX":
+            listed = True
+        elif listed and (token.kind != WORD or token.tag in ("IN", "CC", "WDT", "WP", "WRB", "TO", "RB", "VBG")):
+            listed = False
+        elif listed and token.tag in ("VBZ", "VBP") and token.lower not in word_lists()["be"]:
+            token.tag = "NNS" if token.tag == "VBZ" else "NN"  # "there are cookie crumbs everywhere"
         if token.kind != WORD:
             continue
         paired = after is not None and after.tag in ("JJ", "NN") and f"{token.lower} {after.lower}" in noun_pairs()
@@ -320,6 +329,12 @@ def _mend_nouns(tokens: Sequence[Token], start: int, end: int, found: dict[int, 
         if after is not None and paired and last:
             after.tag, found[i + 1] = "NN", "noun"  # "a cracked salt flat"
         token.tag = _mended(tokens, start, i, end)
+        before = tokens[i - 1] if i > start else None
+        if before is not None and token.tag in ("VBZ", "VBP") and before.lower in ("both", "another", "each"):
+            before.tag, found[i] = "PRP", "verb"
+        opens = token.tag in ("VBZ", "VBP") and after is not None and after.tag in ("DT", "PRP$")
+        if opens and before is not None and before.tag == "JJ" and noun_kinds(before.lower):
+            before.tag, found[i] = "NN", "verb"  # "blue swallows the reef": no two noun phrases stand side by side
         if token.tag == "VBG" and after is not None and after.tag == "VBZ":
             after.tag = "NNS"  # "painting faces"
 
@@ -336,6 +351,9 @@ def _mended(tokens: Sequence[Token], start: int, i: int, end: int) -> str:
         return "NNS"  # "Storm clouds gather", "Maple leaves carpet a path"
     if before is None:
         return "NNS" if tag == "VBZ" and noun and behind is not None and after not in _OBJECT else tag
+    named = behind is not None and behind.lower == "of" and before.tag[:2] in ("NN", "JJ") and word not in _VERBS_OF
+    if tag in ("VB", "VBP") and noun and named:
+        return "NN"  # "the iron frame of the roof"
     if before.lower == "to" and _is_verb_form(token) and (after in _OBJECT or (stops and not names_thing(word))):
         return "VB"  # "crouches to tie her boot"
     if (
@@ -352,7 +370,12 @@ def _mended(tokens: Sequence[Token], start: int, i: int, end: int) -> str:
     if tag == "MD" and noun and before.tag[:2] in ("NN", "VB") and (stops or after in ("IN", "DT")):
         return "NN"  # "an oil can"
     if tag in ("VB", "VBP", "VBZ") and noun and before.tag in ("DT", "PRP$"):
+        if (tag == "VBP" and before.lower == "both") or (tag == "VBZ" and before.lower in ("another", "each")):
+            return tag  # "both chew", "another dusts": as nouns they would be in the other number
         return plural
+    described = before.tag in ("JJ", "VBN") and i > start + 1 and tokens[i - 2].tag in ("DT", "PRP$")
+    if tag == "RB" and noun and described and ends(tokens, i + 1, end):
+        return "NN"  # "above the overgrown midway"
     if tag == "RB" and noun and before.tag in ("DT", "PRP$", "JJ", "VBN") and ADVERB not in code_of(word):
         return "NN" if ends(tokens, i + 1, end) else tag
     if tag.startswith("NN") and word in lists["end-adverbs"] and ends(tokens, i + 1, end):
@@ -484,7 +507,7 @@ def _mend_series(tokens: Sequence[Token], start: int, end: int, found: dict[int,
         elif after.tag in _OBJECT or pair or (_is_result(after) and ends(tokens, at + 2, end)):
             acts = True
         else:
-            acts = after.tag in _BEHIND and (first or not names_thing(token.lower))
+            acts = after.tag in _BEHIND and (first or (joined and token.tag == form) or not names_thing(token.lower))
         if acts:
             token.tag = form
             found[at] = "verb"

@@ -216,4 +216,8 @@ def _is_colored_noun(tokens: Sequence[Token], i: int) -> bool:
     if color.lower not in colors or color.tag not in ("JJ", "NN") or noun.tag not in ("JJ", "VB", "VBP"):
         return False
     opens = i == 0 or tokens[i - 1].tag in _OPENING_TAGS
+    behind = tokens[i + 2] if i + 2 < len(tokens) else None
+    several = i > 1 and tokens[i - 1].lower in ("of", "in") and tokens[i - 2].tag == "NNS"
+    if noun.tag == "VBP" and behind is not None and (behind.tag == "PRP$" or (several and behind.tag in ("DT", "IN"))):
+        return False  # "tufts of black crown its ears", "ribbons of amber drift from"
     return opens and noun.lower not in colors and "NN" in kinds(noun.lower) and not nominal_ahead(tokens, i + 1)

@@ -37,7 +37,8 @@ def mark_predicates(tokens: Sequence[Token], start: int, end: int, found: dict[i
         while k < end:
             token = tokens[k]
             participle = token.tag == "VBN" and k + 1 < end and tokens[k + 1].tag in ("IN", "TO", "RP")
-            if _is_adjective(token) and not participle and not _describes_noun(tokens, k, end):
+            bare = k == i + 1 and tokens[i].lower in lists["linking"] and _may_describe(tokens, k, end)
+            if (bare or _is_adjective(token)) and not participle and not _describes_noun(tokens, k, end):
                 adjectives.append(k)
                 last = k
             elif token.tag != "RB" and token.kind != COMMA and token.tag != "CC":
@@ -83,6 +84,12 @@ def _is_adjective(token: Token) -> bool:
     if token.tag in ("JJ", "JJR"):
         return True
     return token.tag in ("NN", "VB", "RB", "VBN") and (code_of(token.lower)[:1] == ADJECTIVE or token.tag == "VBN")
+
+
+def _may_describe(tokens: Sequence[Token], k: int, end: int) -> bool:
+    """Whether what was read as a noun without an article ends a clause as an adjective does: "stays crisp"."""
+    described = tokens[k].tag == "NN" and not tokens[k].quoted and ADJECTIVE.lower() in code_of(tokens[k].lower)
+    return described and ends(tokens, k + 1, end)
 
 
 def is_comparative(word: str) -> bool:

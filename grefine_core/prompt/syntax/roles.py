@@ -90,7 +90,8 @@ def _role(tokens: Sequence[Token], i: int, roles: list[str]) -> str:
         return POSSESSIVE
     if word in lists["negation"]:
         return NEGATION
-    titled = word == "still" and not (token.told and before == NOUN)  # "a film still", but "brush still in hand"
+    graded = i > 0 and tokens[i - 1].tag == "RB"  # "so still that"
+    titled = word == "still" and not graded and not (token.told and before == NOUN)  # but "brush still in hand"
     if titled and before in (DETERMINER, MODIFIER, NOUN) and (after is None or after.tag == "IN"):
         return NOUN
     if word == "still" and after is not None and after.lower in ("life", "lifes", "frame", "shot", "image", "photo"):
@@ -138,7 +139,10 @@ def _role(tokens: Sequence[Token], i: int, roles: list[str]) -> str:
     if tag == "CC":
         return CONJUNCTION
     behind = i > 0 and (tokens[i - 1].tag in ("JJ", "DT", "VBG", "VBN", "CD") or tokens[i - 1].lower.endswith("ing"))
-    if behind and word in lists["things-ing"]:
+    colored = after is not None and after.tag == "JJ" and after.lower in lists["colors"] and nominal_ahead(tokens, i)
+    if colored and word.endswith("ing") and before == DETERMINER:
+        return MODIFIER  # "his piercing blue eyes"
+    if behind and word in lists["things-ing"] and not colored:
         return NOUN  # "a burning building"
     if word.endswith("ing") and len(word) > 4 and is_gerund(word) and tag[:2] in ("VB", "NN", "JJ") and tag != "NNP":
         return ing_role(tokens, i, before)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 
 from .lexicon import common_words, style_lexicon, word_lists
-from .senses import code_of, is_unknown
+from .senses import code_of, is_unknown, names_thing
 from .tokens import Token
 from .tree import Unit
 from .unseen import acts, names_no_thing
@@ -125,7 +125,8 @@ def is_shorthand(words: Sequence[str]) -> bool:
     """An abbreviation no lexicon knows ("osl", "r/artwork"): jargon of a community rather than a thing."""
     if len(words) == 2 and words[0] in ("r", "u"):
         return True
-    return len(words) == 1 and len(words[0]) <= 3 and words[0] not in common_words()
+    word = words[0]
+    return len(words) == 1 and len(word) <= 3 and word not in common_words() and not names_thing(word)
 
 
 def covered_or_adjectives(unit: Unit) -> bool:
@@ -308,6 +309,8 @@ class _State:
                 return True
             if unit.determined or (unit.governor is not None and not unit.governor.style and unit.governor.verbs):
                 return not unit.determined and is_certain_name(unit.words)
+            if unit.words[0].told and all(token.text.islower() and code_of(token.lower) for token in unit.words):
+                return False  # "half hidden by steam"
             if unit.governor is None or unit.governor.style:
                 return not is_free_style(unit)
             return is_certain_name(unit.words)

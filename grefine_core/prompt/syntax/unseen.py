@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from .lexicon import style_lexicon, word_lists
 from .senses import can_be_seen, is_abstract, noun_kinds
 from .tree import Unit
@@ -9,6 +11,8 @@ from .tree import Unit
 _SEEN = frozenset("AMPVDBYOLGIHN")  # see `senses`: kinds of things that can be seen
 _THINGS = frozenset("AMPVDBYO")
 _OUTLOOKS = frozenset(["of", "over", "across", "onto"])
+_BOUNDARIES = frozenset(["edge", "edges", "corner", "corners"])
+_DECADE = re.compile(r"(?:1\d|20)\d0s|\d0s")
 _WIDE_PLACES = frozenset(["background", "foreground", "distance", "midground", "frame", "horizon line"])
 
 
@@ -20,13 +24,15 @@ def names_no_thing(unit: Unit, following: Unit | None, content_seen: bool) -> bo
     lists = word_lists()
     if unit.head is None or unit.head.quoted or _stands_there(unit):
         return False
-    if _is_the_view(unit):
+    if _is_the_view(unit) or _DECADE.fullmatch(unit.key):
         return True
     wide = unit.relation == "prep" and unit.key in _WIDE_PLACES and unit.determined
     plain = all(token is unit.head or token.lower in lists["picture-wholes"] for token in unit.words)
     if wide and all(token is unit.head or token.tag.startswith(("JJ", "VB", "RB")) for token in unit.words):
         return True  # "in the hazy distance"
     if plain and unit.key in lists["picture-places"]:
+        if _is_boundary(unit, following):
+            return False
         return unit.relation == "prep" or (unit.determined and content_seen)
     overlooks = unit.key in ("view", "views", "glimpse") and unit.preposition == "with"
     if (
@@ -52,6 +58,20 @@ def names_no_thing(unit: Unit, following: Unit | None, content_seen: bool) -> bo
     return content_seen and unit.head.told and _is_unseen(unit, following)
 
 
+def _is_boundary(unit: Unit, following: Unit | None) -> bool:
+    """Whether a sentence tells of the edge or the corner of a thing: "a cap with light along its edge".
+
+    Where the picture is meant, the place opens the clause ("In the corner hang dried chillies"), or the picture is
+    named.
+    """
+    above = unit.governor
+    if unit.head is None or not unit.head.told or unit.key not in _BOUNDARIES or len(unit.words) > 1:
+        return False
+    if following is not None and following.governor is unit and following.preposition == "of":
+        return following.key not in word_lists()["picture-words"] and following.key not in style_lexicon().media
+    return unit.owned or (above is not None and not above.style and above.sentence == unit.sentence)
+
+
 def _is_the_view(unit: Unit) -> bool:
     """Whether the unit is "the view" of a sentence: "palm fronds frame the view"."""
     return unit.lower == ["view"] and unit.article == "the" and unit.words[0].told
@@ -64,6 +84,8 @@ def _is_unseen(unit: Unit, following: Unit | None) -> bool:
         return False
     if _measures_things(unit, following):
         return False
+    if unit.head is not None and len(unit.words) > 1 and unit.head.text.istitle():
+        return False  # "Milky Way"
     if key in lists["moods"] or is_abstract(key):
         return True
     about = above is not None and above.style and bool(above.verbs) and above.verbs[-1].lower in lists["evoking"]
@@ -120,7 +142,11 @@ def acts(unit: Unit) -> bool:
     shown = lists["showing"] | lists["evoking"] | lists["seeming"]
     if several and any(token.tag == "VBP" and token.lower not in shown for token in unit.verbs):
         return True  # "chalk drawings cover the pavement"
-    seen = loose or not _THINGS.isdisjoint(noun_kinds(unit.key))
+    # "its glow painting his chin"
+    seen = loose or (unit.owned and unit.key in lists["visible"]) or not _THINGS.isdisjoint(noun_kinds(unit.key))
     if not seen or unit.key in lexicon.strong_media or (unit.key in lexicon.heads and not loose):
         return False
-    return unit.owned or any(token.tag in ("VBZ", "VBP") for token in unit.verbs)
+    pictured = unit.key in lexicon.media and not unit.owned
+    return unit.owned or any(
+        token.tag in ("VBZ", "VBP") and not (pictured and token.lower in shown) for token in unit.verbs
+    )

@@ -52,7 +52,7 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
     if word in style_lexicon().media or word in style_lexicon().heads:
         opens = after is not None and after.tag in ("DT", "PRP$")
         somebody = before in NOMINAL and tokens[i - 1].lower.removesuffix("s") in lists["animate"]
-        acts = somebody or (before == NOUN and (token.tag == "VBG" or word == "lighting"))
+        acts = somebody or (before == NOUN and (token.tag == "VBG" or token.told or word == "lighting"))
         return VERB if opens and acts else NOUN  # "a man in a coat lighting a cigarette"
     if word not in common_words() and i and tokens[i - 1].lower in style_lexicon().first_names:
         return NOUN  # a surname: "jesper ejsing"
@@ -63,6 +63,10 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
             return MODIFIER  # "surgeon operating table"
     ahead = nominal_ahead(tokens, i)
     noun_like = word in lists["noun-ing"]
+    if token.told and before == PREPOSITION and after is not None and after.tag.startswith("NN"):
+        passive = i > 1 and tokens[i - 1].lower == "by" and tokens[i - 2].tag == "VBN"
+        if passive or tokens[i - 1].lower not in ("by", "for", "of", "from", "while", "before", "after", "without"):
+            return MODIFIER  # "crowned by circling crows", but "steadies it by holding ropes"
     if before == MODIFIER and any(letter.isdigit() for letter in tokens[i - 1].text):
         before = NOUN  # a number behind its noun: "Ford F-150 coming"
     if before == NOUN and i and (tokens[i - 1].lower in lists["animate"]) and word.endswith("ing"):
@@ -119,7 +123,7 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
             and before == BREAK
             and token.tag == "VBG"
             and word not in lists["adjective-ing"]
-            and not noun_like
+            and (not noun_like or word in lists["transitive"])
         ):
             return VERB  # "trudges through a sea, sending ripples outward"
         if word in lists["transitive"] and not noun_like and word not in lists["adjective-ing"]:
@@ -172,8 +176,8 @@ def finite_role(tokens: Sequence[Token], i: int, before: str) -> str:
     after = tokens[i + 1] if i + 1 < len(tokens) else None
     if tag == "VB" and i and tokens[i - 1].tag in ("TO", "MD"):
         return VERB
-    if before == NOUN and somebody_acts(tokens[i - 1], token):
-        return VERB
+    if before == NOUN and ((token.told and tag in ("VBZ", "VBP")) or somebody_acts(tokens[i - 1], token)):
+        return VERB  # in a sentence, those that agree with no subject were mended before
     if before in (RELATIVE, SKIP, ADVERB, VERB):
         return VERB
     if before in (DETERMINER, MODIFIER, GLUE, PREPOSITION):
