@@ -25,7 +25,7 @@ def add_command(commands: Any) -> None:
     parser = commands.add_parser(
         "demo",
         help="run the whole method on a small drawn picture, with the small models that come along",
-        description="Takes a drawn picture with known defects, finds and repairs them on the CPU within seconds, and "
+        description="Takes a drawn picture with known defects, finds and repairs them in a minute or so, and "
         "writes maps, masks, the refined picture, a comparison sheet and JSON. Nothing is downloaded.",
     )
     chosen = parser.add_mutually_exclusive_group()

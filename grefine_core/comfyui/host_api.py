@@ -171,7 +171,7 @@ class HostApi:
                 raise
             raise HostUnreachableError(
                 f"no ComfyUI answers at {self.url} ({str(error) or type(error).__name__}). Start it, or give its "
-                "address"
+                "address (--server)"
             ) from error
         if status in (401, 403):
             raise HostUnreachableError(

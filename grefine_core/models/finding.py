@@ -115,12 +115,12 @@ def model_folders(kind: str = CLIP.folder, host: str | Path | None = None) -> li
 
     Args:
         kind: of ComfyUI's model folders; ``models/<kind>`` and what its ``extra_model_paths.yaml`` names.
-        host: the ComfyUI; None for the one that $COMFYUI_PATH names, if it does.
+        host: the ComfyUI; None for the one that $COMFYUI_PATH names, else the one that this pack lies in, if any.
 
     Raises:
         ModelFileError: the ComfyUI's ``extra_model_paths.yaml`` cannot be read.
     """
-    named = _host(host)
+    named = _host(host) or _around()
     folders = [] if named is None else host_model_folders(named, kind)
     return [*_own_folders(), *folders, _CACHE.expanduser()]
 
@@ -210,6 +210,12 @@ def _own_folders() -> list[Path]:
 def _host(given: str | Path | None) -> Path | None:
     named = given or os.environ.get("COMFYUI_PATH")
     return Path(named).expanduser() if named else None
+
+
+def _around() -> Path | None:
+    """The ComfyUI in whose ``custom_nodes`` this pack lies."""
+    place = Path(__file__).parents[3]
+    return place.parent if place.name == "custom_nodes" and (place.parent / "folder_paths.py").is_file() else None
 
 
 def _in_hub_cache(entry: ModelEntry) -> Path | None:

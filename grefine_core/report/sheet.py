@@ -100,7 +100,7 @@ def words(report: Report, width: int) -> list[Image.Image]:
     if told := kept_though(report):
         found.append(text_block([Run(told, ACCENT)], width))
     if report.phrases:
-        title = "Phrases of the prompt: what share of its bound each reaches; 1.00 is matched"
+        title = "Phrases of the prompt, in the picture before: what share of its bound each reaches; 1.00 is matched"
         found.append(_section(title, [_legend(report, width), _chips(report.phrases, width)], width))
     if report.prompt:
         found.append(_section("Prompt", [text_block([Run(report.prompt)], width)], width))

@@ -15,6 +15,7 @@ from grefine_core.models import (
     check_host,
     download_folder,
     entry_of,
+    finding,
     host_model_folders,
     list_models,
     locate,
@@ -114,6 +115,17 @@ def test_files_are_found_where_their_kind_belongs(host, tmp_path):
     assert {found.entry.id for found in list_models(host=host) if found.path} == {"pq-embeddings", unet.id}
     assert download_folder(checkpoint, host) == tmp_path / "elsewhere" / "a"
     assert download_folder(unet, host) == host / "models" / "diffusion_models"
+
+
+def test_what_lies_in_the_comfyui_around_the_pack_is_found(tmp_path, monkeypatch):
+    module = tmp_path / "custom_nodes" / "g-refine" / "grefine_core" / "models" / "finding.py"
+    monkeypatch.setattr(finding, "__file__", str(module))
+    own = tmp_path / "models" / "grefine"
+    assert own not in model_folders()
+    (tmp_path / "folder_paths.py").touch()
+    assert own in model_folders()
+    # Nothing is put there unasked.
+    assert download_folder(entry_of("clip-vit-b-16")) == Path.home() / ".cache" / "grefine" / "models"
 
 
 def test_the_environment_names_a_host(host, tmp_path, monkeypatch):
