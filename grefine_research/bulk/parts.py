@@ -202,6 +202,7 @@ def _schema(columns: dict[str, str]) -> Any:
 
     phrase = {
         "text": "text",
+        "share": "float",
         "score": "float",
         "head_score": "float",
         "modifier_score": "float",

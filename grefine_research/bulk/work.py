@@ -79,6 +79,7 @@ class Scoring:
         row["phrases"] = [
             {
                 "text": found.phrase.text,
+                "share": found.bounded if found.measured else None,
                 "score": found.score,
                 "head_score": found.head_score,
                 "modifier_score": found.modifier_score,

@@ -87,7 +87,8 @@ def test_maps_and_masks_are_seen_on_their_nodes_with_nothing_behind_them(client,
         shown = client.view(card["picture"]).astype(int)
         assert np.abs(shown - run.images("overlay")[index][..., :3]).mean() < 3  # it is a JPEG
         assert words(card)[0].startswith("Perceptual score: 0.")
-        assert "worst region" in words(card)[1]
+        assert words(card)[1].startswith("Share of its bound: overall ")
+        assert words(card)[2].startswith("Worst region: 0.")
     for index, card in enumerate(cards(run, "mask")):
         shown, hard = client.view(card["picture"]), run.images("hard")[index].max(-1)
         assert shown.shape == hard.shape
