@@ -80,6 +80,7 @@ def test_the_files_are_what_the_script_builds():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_the_script_notices_and_mends_an_old_file(tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
     script = importlib.import_module("build_workflows")
