@@ -298,8 +298,7 @@ def _edit_by_klein(graph: Graph, models: Models, split: Node, words: Output) -> 
         sigmas=levels["sigmas"],
         latent_image=hidden,
     )
-    decoded = graph.node("VAEDecode", samples=sampled["output"], vae=models.vae)["image"]
-    return decoded
+    return graph.node("VAEDecode", samples=sampled["output"], vae=models.vae)["image"]
 
 
 def flux2_klein_edit(graph: Graph) -> None:
