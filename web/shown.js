@@ -132,9 +132,10 @@ function show(node, cards) {
   drawn.set(node, text);
   const widget = panelOf(node);
   widget.element.replaceChildren(...cards.flatMap(drawCard));
-  // On a node that is high already it takes the room from the node's fields of text, which scroll.
+  // On a node that is high already it takes the room from the node's fields of text, which scroll. Not where elements
+  // have heights of their own, which this does not count: the node would grow with every run.
   widget.needed = 0;
-  const room = node.size[1] - node.computeSize()[1];
+  const room = LiteGraph.vueNodesMode ? 0 : node.size[1] - node.computeSize()[1];
   const height = measure(widget.element, node.size[0] - 40, Math.max(MOST, room));
   widget.needed = height + 2 * MARGIN;
   widget.element.style.minHeight = `${height}px`;
