@@ -219,7 +219,11 @@ def with_a_default(picture):
     return patch
 
 
-@pytest.mark.parametrize("made", [lambda picture: partial(scaled, picture=picture), with_a_default])
+def bound(picture):
+    return partial(scaled, picture=picture)
+
+
+@pytest.mark.parametrize("made", [bound, with_a_default])
 def test_pictures_that_a_function_was_given_beforehand_are_refused(follow, window, input_error, made):
     model = model_with(patches={"double_block": [made(torch.rand(1, 32, 48, 3))]})
     with pytest.raises(input_error, match=r"model: its patch (scaled|with_a_default.*) holds a whole picture"):
