@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -15,9 +16,9 @@ from ..grefine_core.alignment.results import PhraseQuality
 from ..grefine_core.diagnosis import Diagnosis
 from ..grefine_core.errors import InputError
 from ..grefine_core.instructions import TEMPLATES, instruct
-from ..grefine_core.plan import RepairPlan
+from ..grefine_core.plan import RegionPlan, RepairPlan
 from ..grefine_core.refine.crops import CropOptions, CropSizes, RegionCrop, Regions
-from ..grefine_core.refine.open_regions import cut_regions, diagnosis_of, merge_regions, open_regions
+from ..grefine_core.refine.open_regions import cut_regions, diagnosis_of, merge_regions, open_regions, told_by
 from . import families, inputs, latents, preview
 from .host import SMALLER, explained, known, progress, schema
 from .inputs import MOST_STEPS, Pictures
@@ -163,8 +164,8 @@ class GRefineSplitRegions(io.ComfyNode):
         cls,
         image: Values,
         run: Values,
-        strength: Values,  # noqa: ARG003 - the host passes all inputs
-        steps: Values,  # noqa: ARG003
+        strength: Values,
+        steps: Values,  # noqa: ARG003 - the host passes all inputs
         seed: Values,  # noqa: ARG003
         crop_size: Values,  # noqa: ARG003
         min_side: Values,  # noqa: ARG003
@@ -188,9 +189,9 @@ class GRefineSplitRegions(io.ComfyNode):
             return []
         pictures = inputs.flatten_images(image, "image", canvas=True)
         if regions is not None:
-            found = any(one is not None for one in _handles(regions, pictures))
+            found = any(one is not None and one.crops for one in _handles(regions, pictures))
         else:
-            found = any(_work(pictures, run, denoise_mask, plan).active)
+            found = any(_work(pictures, run, strength, denoise_mask, plan).active)
         return missing if found else []
 
     @classmethod
@@ -277,13 +278,15 @@ class _Settings:
 
 
 def _sizes(multiple: int, min_side: int, native_side: int, model: Any, vae: Any) -> CropSizes:
-    """What is typed in; what is left open as model and VAE ask."""
-    cell = 0 if vae is None else latents.size_multiple(vae)
+    """What is typed in, as far as model and VAE can take it; what is left open as they ask."""
+    cell = 1 if vae is None else latents.size_multiple(vae)
     patch = 1 if model is None else families.patch_of(model)
-    asked = cell * patch if cell and model is not None else _MULTIPLE
+    least = _MULTIPLE if model is None or vae is None else 1
     own = None if model is None else families.native_side_of(model)
     return CropSizes(
-        multiple or asked, min_side or own or CropSizes.min_side, native_side or own or CropSizes.native_side
+        math.lcm(multiple or least, cell * patch),
+        min_side or own or CropSizes.min_side,
+        native_side or own or CropSizes.native_side,
     )
 
 
@@ -302,14 +305,15 @@ def _handles(values: Values | None, pictures: Pictures) -> list[Regions | None]:
 
 @dataclass(frozen=True)
 class _Work:
-    """For each picture its plan, its mask `(H, W)`, and whether there is anything to be repaired."""
+    """For each picture its plan, its mask `(H, W)`, its own strength, and whether there is anything to be repaired."""
 
     plans: list[RepairPlan | None]
     masks: list[Tensor | None]
+    strengths: list[float]
     active: list[bool]
 
 
-def _work(pictures: Pictures, run: Values, denoise_mask: Values | None, plan: Values | None) -> _Work:
+def _work(pictures: Pictures, run: Values, strength: Values, denoise_mask: Values | None, plan: Values | None) -> _Work:
     count = len(pictures)
     plans = inputs.repair_plans(plan, "plan", pictures)
     if not inputs.given(denoise_mask) and any(each is None for each in plans):
@@ -318,10 +322,17 @@ def _work(pictures: Pictures, run: Values, denoise_mask: Values | None, plan: Va
     if inputs.given(denoise_mask):
         hard = [mask[0] for mask in inputs.flatten_masks(denoise_mask, "denoise_mask", pictures, "image")]
     runs = [inputs.flag(value, "run") for value in inputs.per_picture(run, "run", count)]
+    refuse_scores([value for value in strength if value is not None], "strength")
+    strengths = [
+        inputs.number(value, "strength", 0.0, 1.0) for value in inputs.per_picture(strength, "strength", count)
+    ]
     masks = [mask if repairs is None else repairs.denoise for mask, repairs in zip(hard, plans, strict=True)]
-    decided = [own if repairs is None else repairs.run_stage1 for own, repairs in zip(runs, plans, strict=True)]
+    decided = [
+        on and strong > 0.0 if repairs is None else repairs.run_stage1
+        for on, strong, repairs in zip(runs, strengths, plans, strict=True)
+    ]
     active = [on and mask is not None and bool((mask > 0).any()) for on, mask in zip(decided, masks, strict=True)]
-    return _Work(plans, masks, active)
+    return _Work(plans, masks, strengths, active)
 
 
 def _planned(
@@ -339,7 +350,7 @@ def _planned(
 ) -> list[Regions | None]:
     """Where the crops of every picture lie, from masks or plans."""
     count = len(pictures)
-    work = _work(pictures, run, denoise_mask, plan)
+    work = _work(pictures, run, strength, denoise_mask, plan)
     soft: list[Tensor | None] = [None] * count
     if inputs.given(composite_mask):
         soft = [mask[0] for mask in inputs.flatten_masks(composite_mask, "composite_mask", pictures, "image")]
@@ -350,10 +361,6 @@ def _planned(
             raise InputError(f"phrases: of {len(groups)} pictures, but there are {count}. Connect the same pictures.")
         groups = groups * count if len(groups) == 1 else groups
     words = inputs.prompts(prompt, "prompt", count) if prompt is not None and inputs.given(prompt) else [None] * count
-    refuse_scores([value for value in strength if value is not None], "strength")
-    strengths = [
-        inputs.number(value, "strength", 0.0, 1.0) for value in inputs.per_picture(strength, "strength", count)
-    ]
     calls = [inputs.whole_number(value, "steps", 1, MOST_STEPS) for value in inputs.per_picture(steps, "steps", count)]
     seeds = inputs.seeds(seed, count)
     found: list[Regions | None] = []
@@ -370,7 +377,7 @@ def _planned(
                 soft[place] if repairs is None else repairs.composite,
                 settings.sizes,
                 prompt=words[place],
-                strength=strengths[place],
+                strength=work.strengths[place],
                 steps=calls[place],
                 seed=seeds[place],
                 crop=settings.crop,
@@ -537,14 +544,11 @@ class GRefineRepairInstruction(io.ComfyNode):
             TEMPLATES["nothing"] if one is None else instruct(one, bad=bad or None, rest=rest)
             for one, bad in zip_longest(found, [_bad(each) for each in plans[: len(found)]])
         ]
-        places: list[tuple[Diagnosis, RegionCrop | Any]] = [
-            (one.diagnosis, crop)
-            for one in handles
-            if one is not None and one.diagnosis is not None
-            for crop in one.crops
+        places: list[tuple[Diagnosis, RegionCrop | RegionPlan]] = [
+            (one.diagnosis, region) for one in plans if one is not None for region in one.regions
         ]
-        if not handles:
-            places = [(one.diagnosis, region) for one in plans if one is not None for region in one.regions]
+        if handles:
+            places = _crops(handles, found)
         parts = [instruct(one, where.phrases, bad=where.bad, rest=rest) for one, where in places]
         lines = [[preview.line(text)] for text in [*whole, *parts]]
         return io.NodeOutput(whole, parts or [ExecutionBlocker(None)], ui=preview.cards(lines))
@@ -561,6 +565,32 @@ def _found(
     if any(one is not None and one.diagnosis is None for one in handles):
         return []
     return [None if one is None else one.diagnosis for one in handles]
+
+
+def _crops(
+    handles: Sequence[Regions | None], found: Sequence[Diagnosis | None]
+) -> list[tuple[Diagnosis, RegionCrop | RegionPlan]]:
+    """Every crop with what was found in its picture: as it was split, or, of masks alone, by what is told here."""
+    crops: list[tuple[Diagnosis, RegionCrop | RegionPlan]] = []
+    for place, one in enumerate(handles):
+        if one is None:
+            continue
+        known, own = one.diagnosis, one
+        if known is None:
+            if len(found) != len(handles):
+                raise InputError(
+                    f"diagnosis: of {len(found)} pictures, but regions are of {len(handles)}. Connect both from the "
+                    "same pictures, in one order."
+                )
+            known = found[place]
+            if known is None:
+                raise InputError(
+                    f"diagnosis: nothing says what was found in picture {place + 1}, which was split by a mask. "
+                    "Connect the diagnosis that AQ-Map makes of all pictures."
+                )
+            own = told_by(known, one)
+        crops += [(known, crop) for crop in own.crops]
+    return crops
 
 
 def _bad(plan: RepairPlan | None) -> bool:

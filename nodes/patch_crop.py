@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from types import CellType, FunctionType, MethodType
 from typing import Any
 
@@ -104,6 +105,12 @@ class _Patches:
         if isinstance(patch, dict):
             new = {key: self.moved(value) for key, value in patch.items()}
             return patch if all(new[key] is patch[key] for key in new) else new
+        if isinstance(patch, partial):
+            self._refuse_if([patch.args, patch.keywords], getattr(patch.func, "__qualname__", repr(patch.func)))
+            old = (patch.func, patch.args, patch.keywords)
+            function, given, named = (self.moved(each) for each in old)
+            unchanged = function is old[0] and given is old[1] and named is old[2]
+            return patch if unchanged else partial(function, *given, **named)
         if isinstance(patch, MethodType):
             holder = self._object(patch.__self__)
             return patch if holder is patch.__self__ else patch.__func__.__get__(holder)
@@ -123,7 +130,8 @@ class _Patches:
     def _function(self, function: FunctionType) -> Any:
         """A function with a picture of its own: SUPIR's is known."""
         held = [_content(each) for each in function.__closure__ or ()]
-        if not any(isinstance(value, Tensor | list | tuple | dict) for value in held):
+        defaults = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+        if not any(isinstance(value, Tensor | list | tuple | dict) for value in [*held, *defaults]):
             return function
         if _SUPIR in function.__qualname__:
             guides = [self._guide(value) if isinstance(value, Tensor) and value.ndim >= 4 else None for value in held]
@@ -131,7 +139,7 @@ class _Patches:
                 return function
             pairs = zip(guides, function.__closure__ or (), strict=True)
             return _with_cells(function, tuple(each if guide is None else CellType(guide) for guide, each in pairs))
-        self._refuse_if(held, function.__qualname__)
+        self._refuse_if([*held, *defaults], function.__qualname__)
         return function
 
     def _object(self, thing: Any) -> Any:

@@ -62,7 +62,7 @@ def _host(arguments: argparse.Namespace) -> Path | None:
         return None
     if arguments.host:
         return check_host(arguments.host)
-    found, looked = find_host(Path(__file__).resolve().parents[2])
+    found, looked = find_host(Path(__file__).parents[2])
     if found is None:
         raise InputError(f"--host: no ComfyUI found at {looked}; name its folder (--host FOLDER).")
     return found

@@ -34,6 +34,12 @@ def is_host(path: Path) -> bool:
     return all((path / name).exists() for name in ("main.py", "comfy", "folder_paths.py"))
 
 
+def places_around(pack: Path) -> list[Path]:
+    """Where the ComfyUI has to be in whose ``custom_nodes`` a pack lies: as the pack is named, or where links lead."""
+    places = (place.parents[1] for place in (pack, pack.resolve()) if place.parent.name == "custom_nodes")
+    return list(dict.fromkeys(places))
+
+
 def find_host(pack: Path | None = None) -> tuple[Path | None, str]:
     """Find the ComfyUI to use: $COMFYUI_PATH, around ``pack`` if it lies in ``custom_nodes``, ``~/comfy/ComfyUI``.
 
@@ -44,9 +50,7 @@ def find_host(pack: Path | None = None) -> tuple[Path | None, str]:
     if named:
         path = Path(named).expanduser().resolve()
         return (path if is_host(path) else None), f"COMFYUI_PATH={named}"
-    places = [DEFAULT_PLACE.expanduser()]
-    if pack is not None and pack.parent.name == "custom_nodes":
-        places.insert(0, pack.parent.parent)
+    places = [*([] if pack is None else places_around(pack)), DEFAULT_PLACE.expanduser()]
     for path in places:
         if is_host(path):
             return path.resolve(), str(path)

@@ -214,8 +214,9 @@ def _host(given: str | Path | None) -> Path | None:
 
 def _around() -> Path | None:
     """The ComfyUI in whose ``custom_nodes`` this pack lies."""
-    place = Path(__file__).parents[3]
-    return place.parent if place.name == "custom_nodes" and (place.parent / "folder_paths.py").is_file() else None
+    from ..comfyui.host_server import is_host, places_around  # late: it can start servers, too
+
+    return next(filter(is_host, places_around(Path(__file__).parents[2])), None)
 
 
 def _in_hub_cache(entry: ModelEntry) -> Path | None:

@@ -154,7 +154,7 @@ def repair(
     masks = match_masks(as_masks(denoise, "denoise"), result, "denoise", "image")
     labels, count = label_regions(masks[0], crop.join if repairs is None else repairs.join)
     engine = resolve_engine(inpainter, "inpaint")
-    asked = engine if index == 0 else _Placed(engine, index)
+    asked = engine if index == 0 else InPlace(engine, index)
     rest = list(range(1, count + 1))
     each = {number: _calls(engine, number, steps, repairs) for number in rest}
     most = max([attempts, *(number for number in wanted.values() if number is not None)])
@@ -298,21 +298,27 @@ def repair_whole(
     return Attempts(result, tuple(tried), len(tried) * calls, encodes)
 
 
-class _Placed:
+class InPlace:
     """An engine that is told of another place in the batch than that of a picture painted alone."""
 
-    def __init__(self, engine: Inpainter, index: int) -> None:
+    def __init__(self, engine: Any, index: int) -> None:
         self._engine, self._index = engine, index
         self.size_multiple, self.min_side = engine.size_multiple, engine.min_side
-        self.native_side, self.capabilities = engine.native_side, capabilities_of(engine)
+        self.native_side, self.capabilities = getattr(engine, "native_side", 0), capabilities_of(engine)
 
-    def at(self, place: Place) -> _Placed:
+    def at(self, place: Place) -> InPlace:
         """See ``protocols.placed``."""
-        return _Placed(placed(self._engine, place), self._index)
+        return InPlace(placed(self._engine, place), self._index)
 
     def inpaint(self, image: Tensor, mask: Tensor, **options: Any) -> Tensor:
         """See ``protocols.Inpainter``."""
-        return self._engine.inpaint(image, mask, **{**options, "index": self._index})
+        answer: Tensor = self._engine.inpaint(image, mask, **{**options, "index": self._index})
+        return answer
+
+    def restore(self, image: Tensor, **options: Any) -> Tensor:
+        """See ``protocols.Restorer``."""
+        answer: Tensor = self._engine.restore(image, **{**options, "index": self._index})
+        return answer
 
 
 def _calls(engine: Inpainter, region: int, steps: int, repairs: RepairPlan | None) -> int:

@@ -48,9 +48,11 @@ def guard_resized(
             "size: other proportions. Cut nothing off between before and after."
         )
     size = (int(drawn.shape[1]), int(drawn.shape[2]))
+    # As both look: colours under alpha would differ where nothing was refused.
+    seen = as_images(before, "before")
     small = resize_images(as_images(drawn, "after"), (int(before.shape[1]), int(before.shape[2])))
-    result = judge(before, small)
-    refused = (result.image[..., :3] != small.to(result.image)).any(dim=-1)
+    result = judge(seen, small)
+    refused = (result.image != small).any(dim=-1)
     if not bool(refused.any()):
         return after, result
     asked = refused.float().unsqueeze(1)
@@ -60,7 +62,7 @@ def guard_resized(
     where = F.interpolate(asked, size=size, mode="nearest")[:, 0].unsqueeze(-1) > 0
     both = before.shape[-1] == drawn.shape[-1] == 4
     # With alpha on both sides it is the old colours under the old alpha: seen over white they would be faded twice.
-    old = resize_images(as_canvas(before, "before") if both else as_images(before, "before"), size).to(drawn)
+    old = resize_images(as_canvas(before, "before") if both else seen, size).to(drawn)
     if both:
         return torch.where(where, old, drawn), result
     colors = torch.where(where, old, drawn[..., :3])

@@ -75,9 +75,9 @@ def open_regions(
         crop=crop,
         repairs=repairs,
     )
-    crops = regions.crops
     if found is not None and repairs is None:
-        crops = _found_in(crops, found, denoise, crop.join)
+        regions = told_by(found, regions)
+    crops = regions.crops
     if prompt is not None:
         crops = tuple(replace(each, prompt=prompt) for each in crops)
     if found is not None and own_phrases:
@@ -97,15 +97,25 @@ def _own_first(found: Diagnosis, crop: RegionCrop) -> str:
     return crop.prompt if there else region_prompt(found, crop.phrases, crop.prompt)
 
 
-def _found_in(crops: tuple[RegionCrop, ...], found: Diagnosis, denoise: Tensor, join: int) -> tuple[RegionCrop, ...]:
-    """The crops with the phrases that are mended there: those whose own places meet the region."""
+def told_by(found: Diagnosis, regions: Regions) -> Regions:
+    """Regions of a mask with what was found in their picture: in each the phrases whose own places meet it.
+
+    Raises:
+        InputError: a diagnosis of a picture of another size.
+    """
+    if tuple(found.size) != tuple(regions.size):
+        raise InputError(
+            f"diagnosis: of a picture of {found.size[1]}×{found.size[0]}, but the one that was split is "
+            f"{regions.size[1]}×{regions.size[0]}. Make both from the same picture."
+        )
     masks = find_regions(found, RegionOptions(), perceptual_map=found.perceptual_map)
-    labels, _ = label_regions(denoise, join)
-    return tuple(
+    labels, _ = label_regions(regions.denoise, regions.join)
+    crops = tuple(
         replace(each, phrases=phrases, bad=bad)
-        for each in crops
+        for each in regions.crops
         for phrases, bad in [phrases_in(masks.owners, labels == each.number, masks.taken)]
     )
+    return replace(regions, crops=crops, diagnosis=found)
 
 
 def cut_regions(image: Tensor, regions: Regions, cell: int = 1) -> list[tuple[Tensor, Tensor]]:
@@ -143,7 +153,7 @@ def merge_regions(image: Tensor, regions: Regions, repaired: Sequence[Tensor], *
         A picture like ``image``, bit-identical where the composite mask is 0; ``image`` itself if there are no crops.
 
     Raises:
-        InputError: a picture of another size, or another number of crops.
+        InputError: a picture of another size, another number of crops, or several pictures for one.
     """
     picture = _fitting(image, regions)
     if len(repaired) != len(regions.crops):
@@ -156,6 +166,8 @@ def merge_regions(image: Tensor, regions: Regions, repaired: Sequence[Tensor], *
     result = picture.clone()
     for job, crop, new in zip(_jobs(regions), regions.crops, repaired, strict=True):
         drawn = as_images(new, "repaired").to(result.device)
+        if drawn.shape[0] != 1:
+            raise InputError(f"repaired: {drawn.shape[0]} pictures for region {crop.number}. Give one for each.")
         _see_proportions(drawn, crop)
         seen = as_images(cut(picture, crop.crop.box), "image")
         paste(cut(result, crop.crop.box), seen, drawn, job, crop.crop, keep_color)

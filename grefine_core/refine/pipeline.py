@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ from ..regions import RegionOptions, find_regions
 from ..report.data import GuardEntry, Report, not_measured_note
 from ..report.words import shares_of
 from ..tensors import as_canvas, as_images, as_masks, match_masks
-from .attempts import Attempt, Attempts, read_keep, repair, repair_whole
+from .attempts import Attempt, Attempts, InPlace, read_keep, repair, repair_whole
 from .gains import MAP
 from .guard import NOISE, RULES, GuardResult, Scores, check_tolerance, guard
 from .protocols import Inpainter, Progress, RefineOptions, Restorer, Tally, resolve_engine, second_stage_seed, seeds_for
@@ -139,6 +139,7 @@ def refine(
         options.attempts * sum(plan.stage2_steps for plan, run in zip(found.plans, run2, strict=True) if run),
     )
     check = _Check(quality, prompts, options, assess, second_opinion)
+    repeated = _Repeated(found, prompts, seeds, options, wanted, check, interrupt)
     encodes = count
     tried: list[tuple[Attempt, ...]] = [()] * count
 
@@ -148,9 +149,7 @@ def refine(
         assert inpainter is not None
         strengths = [plan.stage1_strength if run else 0.0 for plan, run in zip(found.plans, run1, strict=True)]
         if options.guard and (options.attempts > 1 or wanted):
-            result, scores, guard1, tried = _with_attempts(
-                pictures, found, inpainter, strengths, seeds, options, wanted, check, scores, tally.first, interrupt
-            )
+            result, scores, guard1, tried = repeated.stage1(pictures, inpainter, strengths, scores, tally.first)
         else:
             repainted = stage1(
                 pictures,
@@ -172,9 +171,7 @@ def refine(
         assert restorer is not None
         strengths = [plan.stage2_strength if run else 0.0 for plan, run in zip(found.plans, run2, strict=True)]
         if options.attempts > 1:
-            result, scores, guard2, more = _restored(
-                result, found, restorer, prompts, strengths, seeds, options, check, scores, tally.second, interrupt
-            )
+            result, scores, guard2, more = repeated.stage2(result, restorer, strengths, scores, tally.second)
             tried = [(*first, *second) for first, second in zip(tried, more, strict=True)]
         else:
             restored = stage2(
@@ -206,140 +203,120 @@ def refine(
     return RefineResult(result, reports, encodes, tried)
 
 
-def _with_attempts(
-    pictures: Tensor,
-    found: Findings,
-    inpainter: Inpainter | Callable[[], Inpainter],
-    strengths: list[float],
-    seeds: list[int],
-    options: RefineOptions,
-    wanted: dict[int, int | None],
-    check: _Check,
-    scores: list[Scores],
-    progress: Progress | None,
-    interrupt: Callable[[], None] | None,
-) -> tuple[Tensor, list[Scores], GuardResult, list[tuple[Attempt, ...]]]:
-    """Stage 1 with its guard inside, picture by picture."""
-    engine = resolve_engine(inpainter, "inpaint")
-    active = [index for index, strength in enumerate(strengths) if strength > 0]
-    result, done, encodes = pictures, {}, 0
-    for place, index in enumerate(active):
-
-        def judge(before: Tensor, after: Tensor, mask: Tensor, keep: frozenset[int], index: int = index) -> GuardResult:
-            return check.guard(before, after, mask, 1, [index], keep)
-
-        done[index] = _repaired(
-            pictures, found, engine, strengths, seeds, options, wanted, judge, index,
-            None if progress is None else _share(progress, place, len(active)), interrupt,
-        )  # fmt: skip
-        result = pictures.clone() if result is pictures else result
-        result[index : index + 1] = done[index].image
-        encodes += done[index].encodes
-    return _all_told(pictures, result, done, encodes, check, scores)
+#: What a stage gives: pictures, their scores, what the guard said, and every attempt at each picture.
+_Stage = tuple[Tensor, list[Scores], GuardResult, list[tuple[Attempt, ...]]]
 
 
-def _restored(
-    pictures: Tensor,
-    found: Findings,
-    restorer: Restorer | Callable[[], Restorer],
-    prompts: list[str],
-    strengths: list[float],
-    seeds: list[int],
-    options: RefineOptions,
-    check: _Check,
-    scores: list[Scores],
-    progress: Progress | None,
-    interrupt: Callable[[], None] | None,
-) -> tuple[Tensor, list[Scores], GuardResult, list[tuple[Attempt, ...]]]:
-    """Stage 2 with its guard inside, picture by picture."""
-    engine = resolve_engine(restorer, "restore")
-    active = [index for index, strength in enumerate(strengths) if strength > 0]
-    result, done, encodes = pictures, {}, 0
-    for place, index in enumerate(active):
+@dataclass(frozen=True)
+class _Repeated:
+    """The stages with their guard inside, picture by picture: what is refused is painted again."""
 
-        def paint(seed: int, part: Progress | None, index: int = index) -> Tensor:
-            return stage2(
-                pictures[index : index + 1],
+    found: Findings
+    prompts: Sequence[str]
+    seeds: Sequence[int]
+    options: RefineOptions
+    wanted: dict[int, int | None]
+    check: _Check
+    interrupt: Callable[[], None] | None
+
+    def stage1(
+        self,
+        pictures: Tensor,
+        inpainter: Inpainter | Callable[[], Inpainter],
+        strengths: Sequence[float],
+        scores: list[Scores],
+        progress: Progress | None,
+    ) -> _Stage:
+        engine, found, options = resolve_engine(inpainter, "inpaint"), self.found, self.options
+
+        def one(index: int, part: Progress | None) -> Attempts:
+            def judge(before: Tensor, after: Tensor, mask: Tensor, keep: frozenset[int]) -> GuardResult:
+                return self.check.guard(before, after, mask, 1, [index], keep)
+
+            own = slice(index, index + 1)
+            return repair(
+                pictures[own],
+                found.mask.denoise[own],
+                found.mask.composite[own],
                 engine,
-                prompts=prompts[index],
-                strengths=strengths[index],
-                steps=found.plans[index].stage2_steps,
-                seed=seed,
-                keep_color=options.stage2_keep_color,
+                judge,
+                prompt=found.prompts[index],
+                strength=strengths[index],
+                steps=found.plans[index].stage1_steps,
+                seed=self.seeds[index],
+                attempts=options.attempts,
+                index=index,
+                keep=self.wanted,
+                crop=options.crop,
+                keep_color=options.stage1_keep_color,
+                repairs=found.repairs[index],
                 progress=part,
+                interrupt=self.interrupt,
             )
 
-        def judge(before: Tensor, after: Tensor, index: int = index) -> GuardResult:
-            return check.guard(before, after, None, 2, [index], ())
+        return self._each(pictures, strengths, scores, progress, one)
 
-        done[index] = repair_whole(
-            pictures[index : index + 1],
-            paint,
-            judge,
-            seed=second_stage_seed(seeds[index]),
-            attempts=options.attempts,
-            calls=found.plans[index].stage2_steps,
-            progress=None if progress is None else _share(progress, place, len(active)),
-            interrupt=interrupt,
-        )
-        result = pictures.clone() if result is pictures else result
-        result[index : index + 1] = done[index].image
-        encodes += done[index].encodes
-    return _all_told(pictures, result, done, encodes, check, scores)
+    def stage2(
+        self,
+        pictures: Tensor,
+        restorer: Restorer | Callable[[], Restorer],
+        strengths: Sequence[float],
+        scores: list[Scores],
+        progress: Progress | None,
+    ) -> _Stage:
+        engine = resolve_engine(restorer, "restore")
 
+        def one(index: int, part: Progress | None) -> Attempts:
+            picture, calls = pictures[index : index + 1], self.found.plans[index].stage2_steps
 
-def _all_told(
-    pictures: Tensor,
-    result: Tensor,
-    done: Mapping[int, Attempts],
-    encodes: int,
-    check: _Check,
-    scores: list[Scores],
-) -> tuple[Tensor, list[Scores], GuardResult, list[tuple[Attempt, ...]]]:
-    """What a stage with its guard inside gives, from what came of each picture."""
-    entries = [done[index].entries if index in done else [] for index in range(len(pictures))]
-    now, measured = check.measure(pictures, result, scores)
-    return (
-        result,
-        now,
-        GuardResult(result, entries, list(scores), list(now), encodes + measured.encodes),
-        [done[index].attempts if index in done else () for index in range(len(pictures))],
-    )
+            def paint(seed: int, progress: Progress | None) -> Tensor:
+                return stage2(
+                    picture,
+                    engine if index == 0 else InPlace(engine, index),
+                    prompts=self.prompts[index],
+                    strengths=strengths[index],
+                    steps=calls,
+                    seed=seed,
+                    keep_color=self.options.stage2_keep_color,
+                    progress=progress,
+                )
 
+            def judge(before: Tensor, after: Tensor) -> GuardResult:
+                return self.check.guard(before, after, None, 2, [index], ())
 
-def _repaired(
-    pictures: Tensor,
-    found: Findings,
-    engine: Inpainter,
-    strengths: list[float],
-    seeds: list[int],
-    options: RefineOptions,
-    wanted: dict[int, int | None],
-    judge: Any,
-    index: int,
-    progress: Progress | None,
-    interrupt: Callable[[], None] | None,
-) -> Attempts:
-    own = slice(index, index + 1)
-    return repair(
-        pictures[own],
-        found.mask.denoise[own],
-        found.mask.composite[own],
-        engine,
-        judge,
-        prompt=found.prompts[index],
-        strength=strengths[index],
-        steps=found.plans[index].stage1_steps,
-        seed=seeds[index],
-        attempts=options.attempts,
-        index=index,
-        keep=wanted,
-        crop=options.crop,
-        keep_color=options.stage1_keep_color,
-        repairs=found.repairs[index],
-        progress=progress,
-        interrupt=interrupt,
-    )
+            return repair_whole(
+                picture,
+                paint,
+                judge,
+                seed=second_stage_seed(self.seeds[index]),
+                attempts=self.options.attempts,
+                calls=calls,
+                progress=part,
+                interrupt=self.interrupt,
+            )
+
+        return self._each(pictures, strengths, scores, progress, one)
+
+    def _each(
+        self,
+        pictures: Tensor,
+        strengths: Sequence[float],
+        scores: list[Scores],
+        progress: Progress | None,
+        one: Callable[[int, Progress | None], Attempts],
+    ) -> _Stage:
+        active = [index for index, strength in enumerate(strengths) if strength > 0]
+        result, done = pictures, {}
+        for place, index in enumerate(active):
+            done[index] = one(index, None if progress is None else _share(progress, place, len(active)))
+            result = pictures.clone() if result is pictures else result
+            result[index : index + 1] = done[index].image
+        every = range(len(pictures))
+        now, measured = self.check.measure(pictures, result, scores)
+        encodes = measured.encodes + sum(each.encodes for each in done.values())
+        entries = [done[index].entries if index in done else [] for index in every]
+        attempts = [done[index].attempts if index in done else () for index in every]
+        return result, now, GuardResult(result, entries, list(scores), list(now), encodes), attempts
 
 
 def _share(progress: Progress, before: int, of: int) -> Progress:

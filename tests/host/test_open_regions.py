@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -229,11 +231,37 @@ seen["bad"] = whole[0]
 nothing = tuple(replace(each, defect="none", deficit=0.0, ratio=1.0) for each in phrases)
 seen["nothing"] = values(nodes.GRefineRepairInstruction.execute(
     keep_rest=[True], diagnosis=[(replace(found, phrases=nothing),)]))[0]
+
+# A clean picture in front; then one that was split by a mask alone, with what AQ-Map found in both.
+masks = torch.cat([torch.zeros_like(repairs.denoise).unsqueeze(0), repairs.denoise.unsqueeze(0)])
+bare = values(nodes.GRefineSplitRegions.execute(image=[image.repeat(2, 1, 1, 1)], **settings, denoise_mask=[masks]))[6]
+seen["afterwards"] = values(nodes.GRefineRepairInstruction.execute(
+    keep_rest=[False], regions=bare, diagnosis=[(found, found)]))[1]
+fails = {"of none": {}, "of one": {"diagnosis": [(found,)]}, "not of it": {"plan": [repairs, None]}}
+for name, more in fails.items():
+    try:
+        nodes.GRefineRepairInstruction.execute(keep_rest=[False], regions=bare, **more)
+    except part("grefine_core.errors").InputError as error:
+        seen[name] = str(error)
+
+class Coarse:
+    downscale_ratio = 32
+seen["multiples"] = [nodes._sizes(typed, 16, 0, None, Coarse()).size_multiple for typed in (0, 8, 48)]
+asked = lambda **more: nodes.GRefineSplitRegions.check_lazy_status(
+    image=[image], model=(None,), vae=(None,), **{**settings, "denoise_mask": [masks[1:]], **more})
+seen["asked"] = {"some": asked(), "no strength": asked(strength=[0.0]), "no mask": asked(denoise_mask=[masks[:1]]),
+                 "no crops": asked(regions=[replace(bare[1], crops=())])}
 """
 
 
-def test_every_region_has_its_own_words_strength_and_seed(host_run):
-    seen = run_in_host(host_run, PLANNED)
+@pytest.fixture(scope="module")
+def planned(host_run) -> dict[str, Any]:
+    """What Split Regions and Repair Instruction make of plans, masks and findings."""
+    return run_in_host(host_run, PLANNED)
+
+
+def test_every_region_has_its_own_words_strength_and_seed(planned):
+    seen = planned
     prompt = "a fish on a green square, a dotted yellow star"
     for name in ("plan", "masks"):
         found = seen[name]
@@ -253,3 +281,30 @@ def test_every_region_has_its_own_words_strength_and_seed(host_run):
         "Remove noise, blur, compression blocks and colour banding."
     ]
     assert seen["nothing"] == ["Keep everything unchanged."]
+
+
+def test_regions_of_masks_alone_are_told_what_was_found(planned):
+    """An instruction for each crop, never fewer: the host would give the last one to all that are left."""
+    assert planned["afterwards"] == ["Add a fish on the green square.", "Make the star dotted and yellow."]
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("of none", "diagnosis: nothing says what was found."),
+        ("of one", "diagnosis: of 1 pictures, but regions are of 2."),
+        ("not of it", "diagnosis: nothing says what was found in picture 2,"),
+    ],
+)
+def test_where_nothing_says_what_was_found_that_is_said(planned, case, message):
+    assert planned[case].startswith(message)
+
+
+def test_crops_are_whole_cells_of_a_vae_alone_whatever_is_typed(planned):
+    """Of other sides it would cut off the edge without a word."""
+    assert planned["multiples"] == [32, 32, 96]
+
+
+def test_models_are_asked_for_only_where_there_will_be_crops(planned):
+    nothing = {"no strength": [], "no mask": [], "no crops": []}
+    assert planned["asked"] == {"some": ["model", "vae"], **nothing}

@@ -45,6 +45,13 @@ HOST = find_host()[0]  # now: tests have no home of their own
 KINDS = ("checkpoints", "vae", "diffusion_models", "text_encoders")
 
 
+def make_host(folder: Path) -> None:
+    """What a ComfyUI is known by."""
+    (folder / "comfy").mkdir(parents=True)
+    for name in ("main.py", "folder_paths.py"):
+        (folder / name).touch()
+
+
 @pytest.fixture
 def host(tmp_path: Path) -> Path:
     folder = tmp_path / "ComfyUI"
@@ -122,10 +129,25 @@ def test_what_lies_in_the_comfyui_around_the_pack_is_found(tmp_path, monkeypatch
     monkeypatch.setattr(finding, "__file__", str(module))
     own = tmp_path / "models" / "grefine"
     assert own not in model_folders()
-    (tmp_path / "folder_paths.py").touch()
+    make_host(tmp_path)
     assert own in model_folders()
     # Nothing is put there unasked.
     assert download_folder(entry_of("clip-vit-b-16")) == Path.home() / ".cache" / "grefine" / "models"
+
+
+@pytest.mark.parametrize("named", ["by the link", "by what it leads to"])
+def test_links_lead_into_a_comfyui_or_out_of_it(tmp_path, monkeypatch, named):
+    """A clone that custom_nodes links to; and a link from elsewhere to one that lies there."""
+    comfyui = tmp_path / "ComfyUI"
+    make_host(comfyui)
+    inside, outside = comfyui / "custom_nodes" / "g-refine", tmp_path / "clone"
+    pack, link = (outside, inside) if named == "by the link" else (inside, outside)
+    (pack / "grefine_core" / "models").mkdir(parents=True)
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(pack, target_is_directory=True)
+    monkeypatch.setattr(finding, "__file__", str(link / "grefine_core" / "models" / "finding.py"))
+    assert comfyui / "models" / "grefine" in model_folders()
+    assert find_host(link)[0] == comfyui
 
 
 def test_the_environment_names_a_host(host, tmp_path, monkeypatch):

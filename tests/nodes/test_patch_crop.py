@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -205,6 +206,37 @@ def test_of_guides_for_each_picture_its_own(follow, windows):
     assert torch.equal(
         follow(model, window).model_options["transformer_options"]["patches"]["a"][0](), latent[1:, :, 1:3, 2:6]
     )
+
+
+def scaled(value, picture=None):
+    return value if picture is None else value * picture.mean()
+
+
+def with_a_default(picture):
+    def patch(value, own=picture):
+        return value * own.mean()
+
+    return patch
+
+
+def bound(picture):
+    return partial(scaled, picture=picture)
+
+
+@pytest.mark.parametrize("made", [bound, with_a_default])
+def test_pictures_that_a_function_was_given_beforehand_are_refused(follow, window, input_error, made):
+    model = model_with(patches={"double_block": [made(torch.rand(1, 32, 48, 3))]})
+    with pytest.raises(input_error, match=r"model: its patch (scaled|with_a_default.*) holds a whole picture"):
+        follow(model, window)
+    harmless = model_with(patches={"double_block": [made(torch.rand(3))]})
+    assert follow(harmless, window) is harmless
+
+
+def test_the_method_of_a_patch_follows_with_what_it_was_given_beforehand(follow, window):
+    latent, _ = guided(4, 6)
+    model = model_with(patches={"a": [partial(SUPIRPatch(latent).middle)]})
+    (fitted,) = follow(model, window).model_options["transformer_options"]["patches"]["a"]
+    assert torch.equal(fitted(), latent[..., 1:3, 2:6])
 
 
 def test_the_whole_picture_needs_no_copies(follow, windows):

@@ -10,6 +10,7 @@ import torch
 from grefine_core.errors import InputError
 from grefine_core.refine.crops import resize_images
 from grefine_core.refine.enlarged import guard_resized
+from grefine_core.refine.guard import guard
 from grefine_core.tensors import as_images
 
 
@@ -62,6 +63,16 @@ def test_what_is_refused_looks_as_before_under_any_alpha(before):
     # Bicubic colours that overshoot 1 are cut off before they are seen over white, or after.
     assert float((looks - expected).abs().max()) < 0.1
     assert float((looks - expected).abs().mean()) < 1e-3
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_what_is_accepted_under_alpha_comes_out_as_it_came(before, make_ruler, channels):
+    """The guard itself: colours under alpha are others than those that are seen, and no refusal."""
+    canvas = torch.cat([before * 0.5, torch.linspace(0.0, 1.0, 20).expand(1, 30, 20).unsqueeze(-1)], dim=-1)
+    after = torch.full((1, 60, 40, channels), 0.95)
+    result, told = guard_resized(canvas, after, lambda old, new: guard(old, new, None, "", assess=make_ruler()))
+    assert [entry.accepted for entry in told.entries[0]] == [True]
+    assert result is after
 
 
 def test_a_thin_refusal_is_kept_where_the_picture_came_back_smaller(before):

@@ -13,7 +13,7 @@ from grefine_core.errors import InputError
 from grefine_core.prompt.syntax import parse_prompt
 from grefine_core.refine import CropOptions, stage1
 from grefine_core.refine.crops import CropSizes
-from grefine_core.refine.open_regions import _own_first, cut_regions, merge_regions, open_regions
+from grefine_core.refine.open_regions import _own_first, cut_regions, merge_regions, open_regions, told_by
 from grefine_core.refine.protocols import PhasedInpainter
 
 CROP = CropOptions(min_context=4, join=4)
@@ -105,6 +105,38 @@ def test_proportions_that_do_not_fit_are_told(picture, regions, caplog):
 def test_what_does_not_fit_is_refused(regions, picture_size, count, message):
     with pytest.raises(InputError, match=message):
         merge_regions(torch.zeros(1, *picture_size, 3), regions, [torch.zeros(1, 8, 8, 3)] * count)
+
+
+def test_several_pictures_for_one_crop_are_refused(picture, regions):
+    first, second = (image for image, _ in cut_regions(picture, regions))
+    with pytest.raises(InputError, match="repaired: 2 pictures for region 2"):
+        merge_regions(picture, regions, [first, torch.cat([second, second])])
+
+
+@pytest.fixture
+def found():
+    """A thing that is missing on each side of a picture of 101×70."""
+    maps = torch.zeros(2, 101, 70)
+    maps[0, 12:28, 12:28] = maps[1, 72:88, 42:58] = 1.0
+    phrases = tuple(
+        PhraseQuality(each, 0.5, 0.5, "noun", 0.5, place, maps[place], 0.5)
+        for place, each in enumerate(parse_prompt("a fish, a star").phrases)
+    )
+    return Diagnosis((101, 70), prompt="a fish, a star", phrases=phrases)
+
+
+def test_what_was_found_is_told_of_regions_that_were_split_by_a_mask_before(mask, regions, found):
+    told = told_by(found, regions)
+    assert [crop.phrases for crop in told.crops] == [(0,), (1,)]
+    assert [crop.prompt for crop in told.crops] == ["a balloon"] * 2
+    at_once = open_regions((101, 70), mask[0], None, SIZES, prompt="a balloon", crop=CROP, seed=7, diagnosis=found,
+                           own_phrases=False)  # fmt: skip
+    assert told.crops == at_once.crops
+
+
+def test_findings_in_a_picture_of_another_size_are_refused(regions, found):
+    with pytest.raises(InputError, match="diagnosis: of a picture of 8×8, but the one that was split is 70×101"):
+        told_by(Diagnosis((8, 8), phrases=found.phrases), regions)
 
 
 # Phases

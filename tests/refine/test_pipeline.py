@@ -349,6 +349,18 @@ def test_stage_2_is_tried_again_with_other_noise_and_every_attempt_told(defectiv
     assert torch.equal(refused.image, defective)
 
 
+def test_stage_2_tried_again_knows_the_place_of_each_picture(defective, assess, restorer):
+    """Engines may hold a conditioning for each picture of the batch."""
+    prompts = ["a red balloon", "a green balloon"]
+    for count in (1, 2):
+        refine(torch.cat([defective] * 2), prompts, None, None, restorer, assess=assess,
+               options=replace(GUARDED, attempts=count))  # fmt: skip
+    once, again = restorer.calls[:2], restorer.calls[2:]
+    assert [call.index for call in once] == [0, 1]
+    assert [call.index for call in again] == [0, 1]
+    assert [call.prompt for call in again] == [prompts[call.index] for call in again]
+
+
 def test_progress_is_one_count(defective, assess, inpainter, restorer):
     seen = []
     refine(
