@@ -297,12 +297,12 @@ def _mark_of(path: Path) -> dict[str, Any] | None:
 
 def _too_large(size: str) -> str:
     side = int(MAX_PIXELS**0.5)
-    return f"has {size}more than {MAX_PIXELS / 1e6:.0f} million pixels ({side}x{side}); make it smaller"
+    return f"has {size}more than {MAX_PIXELS / 1e6:.0f} million pixels ({side}×{side}); make it smaller"
 
 
 def _check_size(size: tuple[int, int]) -> None:
     if size[0] * size[1] > MAX_PIXELS:
-        raise InputError(_too_large(f"{size[0]}x{size[1]}, "))
+        raise InputError(_too_large(f"{size[0]}×{size[1]}, "))
 
 
 def _orientation(file: Image.Image) -> int | None:

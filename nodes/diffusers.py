@@ -284,13 +284,13 @@ class GRefineStage1InpaintDiffusers(io.ComfyNode):
         negatives = inputs.prompts(negative_prompt, "negative_prompt", len(pictures))
 
         def engine(place: int) -> _Sized:
-            native = stage.native_side or loaded.native_side
+            native, least = stage.native_side or loaded.native_side, stage.min_side or loaded.native_side
             cfg = stage.cfg if stage.cfg >= 0.0 else UNKNOWN.cfg
-            side = max(stage.min_side, native, *pictures.items[place].shape[1:3])
+            side = max(least, native, *pictures.items[place].shape[1:3])
             with explained("bringing the pipeline onto its device", "Choose device cpu in Load Inpaint Pipeline."):
                 ready(loaded, memory=side * side * _BYTES_PER_PIXEL)
             sampler = LatentSampler(loaded.pipe, guidance_scale=cfg, negative_prompt=negatives[place])
-            return _Sized(DiffusersInpainter(sampler), stage.min_side, native)
+            return _Sized(DiffusersInpainter(sampler), least, native)
 
         try:
             return io.NodeOutput(*stage.refine(engine, prompts))

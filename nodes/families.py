@@ -72,6 +72,8 @@ _FAMILIES: dict[str, Family] = {
 }
 #: Flux.2 Klein, which takes no guidance number.
 _KLEIN = Family("Flux.2 Klein", cfg=5.0, scheduler="simple")
+#: Cells of a row that hosts note for every U-Net they recognise, whatever it was trained on; and pixels of one.
+_NOTED_CELLS, _CELL = 32, 8
 #: What networks of various authors call their patch.
 _PATCH = ("patch_size", "patch_spatial", "patch")
 #: Older hosts know Z-Image only as a Lumina 2 of this width.
@@ -94,6 +96,15 @@ def family_of(model: Any) -> Family:
                 return _FAMILIES["ZImage"]
             return found
     return UNKNOWN
+
+
+def native_side_of(model: Any) -> int:
+    """Side in pixels of the square that the model was trained on: as its network says, else as its family has it."""
+    described = getattr(getattr(_inner(model), "model_config", None), "unet_config", None) or {}
+    cells = described.get("image_size")
+    if isinstance(cells, int) and cells > 0 and cells != _NOTED_CELLS:
+        return cells * _CELL
+    return family_of(model).native_side
 
 
 def _inner(model: Any) -> Any:

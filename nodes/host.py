@@ -70,14 +70,24 @@ def register_model_folders() -> None:
     """Add `models/grefine` and `models/pasd` and their file types to the host's folders.
 
     extra_model_paths.yaml is read before packs load and may have named a kind already: its paths stay, and stay in
-    front, and its set of extensions (empty, which would list every file) is extended.
+    front, and its set of extensions (empty, which would list every file) is extended. Where nothing is named, the
+    folder is made, as the host's own are there from the start: notes tell people to put files into it.
     """
     for kind in (FOLDER, PASD_FOLDER):
         default = str(Path(folder_paths.models_dir) / kind)
         paths, extensions = folder_paths.folder_names_and_paths.get(kind, ([], set()))
+        if not paths:
+            _make_folder(Path(default))
         merged = ([*paths, *([] if default in paths else [default])], {*extensions, *WEIGHTS, *CALIBRATIONS})
         folder_paths.folder_names_and_paths[kind] = merged
         folder_paths.filename_list_cache.pop(kind, None)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # read-only, or somebody's file: the pack works without it
+        logger.warning("%s could not be made (%s): make it where model files are to go there.", folder, error)
 
 
 def model_files(kind: str, suffixes: Iterable[str]) -> list[str]:

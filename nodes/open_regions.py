@@ -68,7 +68,8 @@ class GRefineSplitRegions(io.ComfyNode):
                 *crop_inputs(
                     "native",
                     crop_size="source: crops at the picture's own scale. native: scaled to the model's resolution.",
-                    min_side="For source: a crop takes in surroundings until its shorter side is this long.",
+                    min_side="For source: a crop takes in surroundings until its shorter side is this long. 0: the "
+                    "model's own resolution, or 512 without one.",
                     native_side="For native: the model's own resolution. 0: as the model says, or 1024 without one.",
                 ),
                 io.Boolean.Input(
@@ -281,8 +282,12 @@ def _sizes(multiple: int, min_side: int, native_side: int, model: Any, vae: Any)
     cell = 1 if vae is None else latents.size_multiple(vae)
     patch = 1 if model is None else families.patch_of(model)
     least = _MULTIPLE if model is None or vae is None else 1
-    native = CropSizes.native_side if model is None else families.family_of(model).native_side
-    return CropSizes(math.lcm(multiple or least, cell * patch), min_side, native_side or native)
+    own = None if model is None else families.native_side_of(model)
+    return CropSizes(
+        math.lcm(multiple or least, cell * patch),
+        min_side or own or CropSizes.min_side,
+        native_side or own or CropSizes.native_side,
+    )
 
 
 def _handles(values: Values | None, pictures: Pictures) -> list[Regions | None]:

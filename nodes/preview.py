@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..grefine_core.alignment.results import IN_WORDS, why_not_measured
 from ..grefine_core.report import sheet
-from ..grefine_core.report.words import OF_ITS_BOUND, SAME, phrase_figures, phrase_share, shown, split_reason
+from ..grefine_core.report.words import OF_ITS_BOUND, SAME, phrase_figures, phrase_verdict, shown, split_reason
 
 if TYPE_CHECKING:
     from ..grefine_core.alignment.results import PhraseQuality
@@ -101,14 +101,14 @@ def _shortened(lines: Sequence[Line]) -> list[Line]:
 def phrases(verdicts: Sequence[PhraseQuality], words: str) -> Iterator[Line]:
     """The phrases of one picture, coloured by their defects; `words` has a line for each, shown under the mouse.
 
-    The figure is what the colour goes by, the share of its bound: 1.00 where a phrase is matched, and never else.
+    Each says in words what its colour says.
     """
     for verdict, told in zip(verdicts, words.split("\n"), strict=False):
+        text = f"{verdict.phrase.text}: {phrase_verdict(verdict)}"
         if verdict.phrase.is_style or not verdict.measured:
-            yield line(verdict.phrase.text, "faint", chip=True, title=told)
-            continue
-        text = f"{verdict.phrase.text} {phrase_share(verdict)}"
-        yield line(text, _PHRASE_KINDS[verdict.defect], chip=True, title=told, main=True)
+            yield line(text, "faint", chip=True, title=told)
+        else:
+            yield line(text, _PHRASE_KINDS[verdict.defect], chip=True, title=told, main=True)
 
 
 def factors(ratios: Mapping[str, float], scores: Mapping[str, float]) -> Line:

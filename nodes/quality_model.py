@@ -164,28 +164,17 @@ class GRefineLoadQualityModel(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(
-        cls,
-        clip_name: object = None,
-        alignment_encoder: object = None,
-        architecture: object = None,
-        vision_tower: object = None,
-    ) -> bool | str:
-        """Name the folders that were searched, and an architecture that does not fit, before anything runs; a linked
-        name is only known later."""
+    def validate_inputs(cls, clip_name: object = None) -> bool | str:
+        """Say before anything runs where a missing file goes; a linked name is only known later.
+
+        Of one input alone: the host lays what is said here to every input that is named here.
+        """
+        if clip_name is None:
+            return True
         try:
-            if vision_tower not in (None, NONE):
-                host.model_path(host.FOLDER, vision_tower, "vision_tower")
-            if architecture is not None:
-                inputs.choice(architecture, "architecture", ARCHITECTURES)
-            if clip_name is not None:
-                file = host.model_path(host.FOLDER, clip_name, "clip_name")
-                if vision_tower in (None, NONE) and architecture not in (None, AUTO):
-                    _check_architecture(file, str(architecture))
-            if alignment_encoder not in (None, CLIP):
-                host.model_path(host.FOLDER, alignment_encoder, "alignment_encoder")
+            host.model_path(host.FOLDER, clip_name, "clip_name")
         except InputError as error:
-            return str(error)
+            return str(error).removeprefix("clip_name: ")  # the host puts it in front
         return True
 
     @classmethod
@@ -228,16 +217,18 @@ class GRefineLoadQualityModel(io.ComfyNode):
     ) -> io.NodeOutput:
         """Load the files, measure what they can tell if that is not known yet, and hand the model to the host's memory
         manager."""
-        architecture = inputs.choice(architecture, "architecture", ARCHITECTURES)
+        inputs.choice(architecture, "architecture", ARCHITECTURES)
         device = inputs.choice(device, "device", host.DEVICES)
         side = inputs.whole_number(resolution, "resolution", 0, 2048)
         ways = inputs.choice(alignment_maps, "alignment_maps", LOCALISATIONS)
         clip, learned, table, encoder = _files(clip_name, embeddings, calibration, alignment_encoder)
         tower = _tower(vision_tower)
+        if tower is None and architecture != AUTO:
+            _check_architecture(clip, architecture)
         # Weights made in inference mode would not count their writes, by which the caches know that they changed.
         with torch.inference_mode(False):
             quality = load_quality_model(
-                None if architecture == "auto" else architecture,
+                None if architecture == AUTO else architecture,
                 weights=clip,
                 embeddings=learned or str(embeddings),
                 resolution=side or None,

@@ -263,7 +263,8 @@ class Follows:
 _OVERLAP = 0.125
 #: The restorer does not go below tiles of this many pixels when memory is short.
 _SMALLEST_TILE = 256
-_SMALLER_CROPS, _SMALLER_TILES = "Lower native_side or min_side.", "Lower tile_size."
+_SMALLER_CROPS = "Set native_side or min_side lower than the model's own side."
+_SMALLER_TILES = "Lower tile_size."
 
 
 class HostInpainter:
@@ -279,15 +280,15 @@ class HostInpainter:
         models: HostModels,
         settings: SamplerSettings,
         *,
-        min_side: int = 512,
+        min_side: int = 0,
         native_side: int = 0,
         follows: Follows | None = None,
     ) -> None:
-        """`native_side` 0: that of the model's family."""
+        """`min_side`, `native_side` 0: the model's own side."""
         self.models, self.settings = models, settings
         self.size_multiple = families.size_multiple(models.model, models.vae)
-        self.min_side = min_side
-        self.native_side = native_side or families.family_of(models.model).native_side
+        own = families.native_side_of(models.model)
+        self.min_side, self.native_side = min_side or own, native_side or own
         self._reads_picture = families.reads_picture(models.model)
         self.follows = follows or Follows()
         self.window: Window | None = None

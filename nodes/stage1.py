@@ -36,7 +36,7 @@ from .sampling import LARGEST_CFG, Follows, HostInpainter, HostModels, sampler_s
 #: An input of a node that takes lists.
 Values = Sequence[object]
 CROP_SIZES: tuple[Literal["source", "native"], ...] = ("source", "native")
-MIN_SIDES, NATIVE_SIDES = (16, 4096), (0, 4096)
+MIN_SIDES = NATIVE_SIDES = (0, 4096)
 CONTEXT = (0.0, 4.0)
 
 
@@ -81,7 +81,8 @@ def stage1_inputs(engine: list[Any], sampling: list[Any], prompts: list[Any]) ->
             "source",
             crop_size="source: sample at the picture's own scale. native: scale the crop to the model's resolution, "
             "for more detail in small regions.",
-            min_side="For source: what is sampled takes in surroundings until its shorter side is this long.",
+            min_side="For source: what is sampled takes in surroundings until its shorter side is this long. 0: the "
+            "model's own resolution.",
             native_side="For native: the model's own resolution. 0: as the model says (1024 for SDXL and Flux, 512 for "
             "SD 1.5).",
         ),
@@ -123,7 +124,7 @@ def crop_inputs(size: str, *, crop_size: str, min_side: str, native_side: str) -
         ),
         io.Int.Input(
             "min_side",
-            default=512,
+            default=0,
             min=MIN_SIDES[0],
             max=MIN_SIDES[1],
             tooltip=min_side,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from workflow_parts import PREFIX, Models, Way, diagnose, diagnosis, diagnosis_of_two, refine_box
+from workflow_parts import PREFIX, QUALITY_FILE, Models, Way, diagnose, diagnosis, diagnosis_of_two, refine_box
 from workflow_subgraphs import Port, add_subgraph
 from workflow_writer import TITLE, Graph, Node, Output
 
@@ -89,7 +89,7 @@ def refine(
                 graph.node("PreviewAny", "What was decided", source=reason, width=width, height=150, at=(left, 420))
             )
         shown.append(saved_report(graph, refined["report"], (_REPORT[0], 0), _REPORT[1], 600))
-    graph.in_app((loaded, "image"), (found, "prompt"), (found, "clip_name"), *named, shown=tuple(shown))
+    graph.in_app((loaded, "image"), (found, "prompt"), (found, QUALITY_FILE), *named, shown=tuple(shown))
 
 
 def one_picture(graph: Graph) -> Node:

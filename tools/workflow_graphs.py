@@ -25,6 +25,7 @@ from workflow_notes import (
     files,
 )
 from workflow_parts import (
+    QUALITY_FILE,
     Conditions,
     Models,
     Way,
@@ -240,7 +241,7 @@ def maps_only(graph: Graph) -> None:
         ),
         height=300,
     )
-    graph.in_app((loaded, "image"), (box, "prompt"), (box, "clip_name"), shown=tuple(reversed(shown)))
+    graph.in_app((loaded, "image"), (box, "prompt"), (box, QUALITY_FILE), shown=tuple(reversed(shown)))
 
 
 def score_only(graph: Graph) -> None:
@@ -267,7 +268,7 @@ def score_only(graph: Graph) -> None:
         ),
         height=200,
     )
-    graph.in_app((loaded, "image"), (box, "prompt"), (box, "clip_name"), shown=tuple(reversed(shown)))
+    graph.in_app((loaded, "image"), (box, "prompt"), (box, QUALITY_FILE), shown=tuple(reversed(shown)))
 
 
 #: The first of them sorts first, and says so.

@@ -64,7 +64,8 @@ ABOUT_SEEDVR2 = """\
 Stage 2 is one step of SeedVR2."""
 
 ABOUT_PASD = f"""\
-[{PASD}]({HUB}/yangtao9009/PASD/tree/main), the folder as it is (5.9 GB) → pasd"""
+[{PASD}]({HUB}/yangtao9009/PASD/tree/main), the folder as it is (5.9 GB) → pasd; it needs the package \
+*diffusers* (*pip install diffusers*)"""
 
 
 def _name(text: str) -> str:

@@ -12,6 +12,8 @@ from workflow_writer import Graph, Node, Output
 
 NEGATIVE = "blurry, deformed, low quality, watermark, text"
 PREFIX = "G-Refine"
+#: The field with the quality model's file on a box: other boxes have a ``clip_name`` of their own.
+QUALITY_FILE = "quality_model_name"
 #: As suits the model's family, whatever model a user puts in.
 SAMPLING = {"sampler_name": "auto", "scheduler": "auto"}
 _DIAGNOSE = "Finds what is wrong with a picture, perceptually and against its prompt, and which parts are to be mended."
@@ -304,7 +306,7 @@ def looking(graph: Graph, images: Output, given: Node) -> tuple[Output, Output, 
     """What every diagnosis begins with: the picture, its prompt, the quality model."""
     with graph.group("Picture, prompt, quality model"):
         image, prompt = one_by_one(graph, images), prompt_of(graph, given["prompt"])
-        return image, prompt, quality_loader(graph, given["clip_name"])
+        return image, prompt, quality_loader(graph, given[QUALITY_FILE])
 
 
 def diagnose(
@@ -316,8 +318,8 @@ def diagnose(
 ) -> Node:
     """The box that looks at pictures; ``build`` adds what is inside and says what it gives."""
     ports = [Port(name, "IMAGE") for name in images]
-    ports += [Port("clip_name", "COMBO", widget=True), Port("prompt", "STRING", widget=True)]
-    values = {**images, "prompt": words, "clip_name": FILES["quality"]}
+    ports += [Port(QUALITY_FILE, "COMBO", widget=True), Port("prompt", "STRING", widget=True)]
+    values = {**images, "prompt": words, QUALITY_FILE: FILES["quality"]}
     return add_subgraph(graph, "Diagnose", ports, build, description=_DIAGNOSE, **place, **values)
 
 

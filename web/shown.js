@@ -5,7 +5,7 @@ import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 
 const NAME = "grefine_shown";
-const MOST = 300; // pixels, with the margins; what is longer scrolls
+const MOST = 300; // pixels, with the margins, where the node has to grow for it; what is longer scrolls
 const PICTURE = 170; // pixels, the height of a picture
 const MARGIN = 10; // pixels that the editor leaves around an element, on each side
 const COLORS = { good: "#56c080", warn: "#ffba49", bad: "#f06258", faint: "#8a919e" };
@@ -107,8 +107,9 @@ function panelOf(node) {
   return widget;
 }
 
-// The height that the content needs in the node's own units, measured aside: on the canvas it is scaled.
-function measure(element, width) {
+// The height that the content needs in the node's own units, measured aside: on the canvas it is scaled. `most`, with
+// the margins, is what it gets.
+function measure(element, width, most) {
   const copy = element.cloneNode(true);
   Object.assign(copy.style, { position: "fixed", visibility: "hidden", width: `${width}px`, height: "auto" });
   copy.style.minHeight = "";
@@ -120,7 +121,7 @@ function measure(element, width) {
   document.body.append(copy);
   const height = copy.offsetHeight;
   copy.remove();
-  return Math.min(MOST - 2 * MARGIN, height);
+  return Math.min(most - 2 * MARGIN, height);
 }
 
 const drawn = new WeakMap(); // node -> its cards as text: what is there already keeps its place and its slider
@@ -131,7 +132,11 @@ function show(node, cards) {
   drawn.set(node, text);
   const widget = panelOf(node);
   widget.element.replaceChildren(...cards.flatMap(drawCard));
-  const height = measure(widget.element, node.size[0] - 40);
+  // On a node that is high already it takes the room from the node's fields of text, which scroll. Not where elements
+  // have heights of their own, which this does not count: the node would grow with every run.
+  widget.needed = 0;
+  const room = LiteGraph.vueNodesMode ? 0 : node.size[1] - node.computeSize()[1];
+  const height = measure(widget.element, node.size[0] - 40, Math.max(MOST, room));
   widget.needed = height + 2 * MARGIN;
   widget.element.style.minHeight = `${height}px`;
   const [least, lowest] = node.computeSize();

@@ -161,6 +161,7 @@ def in_words(result: dict[str, Any]) -> str:
         f"  stage {entry['stage']}: {'kept' if entry['accepted'] else 'refused'} - {entry['reason']}"
         for entry in result["guard"]
     ]
+    lines += [] if result["changed"] else ["  unchanged: the picture is as it was"]
     lines += [f"  {note}" for note in result["notes"]]
     lines += [f"  {path}" for path in result["files"].values()]
     return "\n".join(lines)

@@ -143,7 +143,7 @@ class LatentSampler:
         except (RuntimeError, MemoryError) as e:
             if not is_out_of_memory(e):
                 raise
-            size = f"{image.shape[2]}x{image.shape[1]}"
+            size = f"{image.shape[2]}×{image.shape[1]}"
             raise OutOfMemory(
                 f"Out of memory while sampling {size} pixels with the diffusers engine. "
                 'Choose smaller crops, or load the pipeline in float16 or with offload="model" (or "sequential").'

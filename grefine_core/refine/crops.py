@@ -124,7 +124,7 @@ def plan_crop(
     top, left, bottom, right = region
     height, width = picture
     if not (0 <= top < bottom <= height and 0 <= left < right <= width):
-        raise InputError(f"region: box {region} is empty or not inside the picture of {height}x{width}.")
+        raise InputError(f"region: box {region} is empty or not inside the picture of {height}×{width}.")
 
     context = max(options.min_context, math.ceil(options.context * max(bottom - top, right - left)))
     rows = (max(0, top - context), min(height, bottom + context))

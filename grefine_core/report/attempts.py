@@ -53,5 +53,5 @@ def _panel(tried: Tried) -> tuple[list[Run], Image.Image]:
         caption.append(Run("as it was", FAINT))
     else:
         verdict = Run("kept", GOOD) if entry.accepted else Run("refused", BAD)
-        caption += [verdict, Run(f" - {entry.reason}", FAINT)]
+        caption += [verdict, Run(f" – {entry.reason}", FAINT)]
     return caption, to_pillow(picture[0, ..., :3])

@@ -17,7 +17,7 @@ from ..tensors import as_images
 from .colors import overlay
 from .data import GuardEntry, Report
 from .text import ACCENT, BACKGROUND, BAD, FAINT, GOOD, MOST_LINES, PANEL, TEXT, Color, Run, text_block
-from .words import SAME, kept_though, mask_title, phrase_share, shown
+from .words import SAME, kept_though, mask_title, phrase_verdict, shown
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -45,7 +45,7 @@ def header(report: Report, width: int) -> Image.Image:
     return _stack(
         [
             text_block([Run("G-Refine"), Run(f"   {verdict}", GOOD if report.changed else FAINT)], width, 30),
-            text_block([Run(f"{across} x {height} pixels{seed}", FAINT)], width, 18),
+            text_block([Run(f"{across} × {height} pixels{seed}", FAINT)], width, 18),
         ],
         width,
         0,
@@ -157,7 +157,7 @@ def _bars(rows: Sequence[_Row], width: int, strong: int = 0) -> Image.Image:
         draw.rectangle((mark - 1, top + 4, mark + 1, top + 26), fill=TEXT)
         figures = [Run(shown(old, 3) if math.isfinite(old) else "not measured", FAINT)]
         if new is not None:
-            figures += [Run(f" -> {shown(new, 3)}  "), _difference(old, new)]
+            figures += [Run(f" → {shown(new, 3)}  "), _difference(old, new)]
         image.paste(text_block(figures, width - label - bar - 20), (label + bar + 20, top))
     return image
 
@@ -198,7 +198,7 @@ def _legend(report: Report, width: int) -> Image.Image:
 
 
 def _chips(phrases: tuple[PhraseQuality, ...], width: int) -> Image.Image:
-    """One box for each phrase, its share in it, set in lines; of very many the first, and how many more there are."""
+    """One box for each phrase, its verdict in it, set in lines; of very many the first, and how many more there are."""
     from PIL import Image, ImageDraw
 
     from . import text
@@ -208,9 +208,7 @@ def _chips(phrases: tuple[PhraseQuality, ...], width: int) -> Image.Image:
     x = y = 0
     for number, verdict in enumerate(phrases):
         color = _MARKS[_kind(verdict)]
-        runs = [Run(verdict.phrase.text)]
-        if not verdict.phrase.is_style and verdict.measured:
-            runs.append(Run(f"  {phrase_share(verdict)}", (200, 203, 210)))
+        runs = [Run(verdict.phrase.text), Run(f": {phrase_verdict(verdict)}", (200, 203, 210))]
         wide = min(int(sum(text.length(run.text, size) for run in runs)) + 2, width - 24)
         if x and x + wide + 24 > width:
             x, y = 0, y + high + gap
@@ -242,9 +240,9 @@ def _decision(entry: GuardEntry) -> list[Run]:
     where = "whole picture"
     if entry.region is not None:
         top, left, bottom, right = entry.region
-        where = f"{right - left} x {bottom - top} at ({left}, {top})"
+        where = f"{right - left} × {bottom - top} at ({left}, {top})"
     verdict = Run("kept", GOOD) if entry.accepted else Run("refused", BAD)
-    return [Run(f"Stage {entry.stage}, {where}: "), verdict, Run(f" - {entry.reason}", FAINT)]
+    return [Run(f"Stage {entry.stage}, {where}: "), verdict, Run(f" – {entry.reason}", FAINT)]
 
 
 def _stack(parts: list[Image.Image], width: int, gap: int) -> Image.Image:

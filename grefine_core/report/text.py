@@ -40,6 +40,10 @@ _SYSTEM_FONTS = (
 )
 
 
+#: Signs that the project's own texts have and Pillow's font lacks, where nothing else is installed.
+_PLAINLY = {"→": "->", "×": "x", "–": "-"}
+
+
 @lru_cache(maxsize=16)
 def fonts(size: int) -> tuple[Font, ...]:
     """Return the fonts to try at ``size`` pixels, in this order; the first is the one Pillow brings."""
@@ -76,7 +80,7 @@ def pieces(text: str, size: int) -> list[tuple[str, Font]]:
         else:
             if unicodedata.category(character) in ("Mn", "Me", "Cf", "Cc"):
                 continue
-            shown = f"<U+{ord(character):04X}>"
+            shown = _PLAINLY.get(character) or f"<U+{ord(character):04X}>"
         if found and found[-1][1] is used:
             found[-1] = (found[-1][0] + shown, used)
         else:

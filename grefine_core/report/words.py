@@ -21,6 +21,8 @@ OF_ITS_BOUND = "of its bound"
 SAME = 5e-4
 #: With these words a reason of the guard goes on to what fell though the change is kept.
 THOUGH = "though "
+#: Verdicts where there is little room.
+_BRIEFLY = {"modifier": "not as described", "style": "style"}
 
 
 def shown(share: float, digits: int = 2) -> str:
@@ -41,6 +43,17 @@ def phrase_share(verdict: PhraseQuality) -> str:
 def phrase_figures(verdict: PhraseQuality) -> str:
     """The figure of one phrase in words, with the score that decided."""
     return f"{phrase_share(verdict)} {OF_ITS_BOUND}, score {verdict.deciding:.2f}"
+
+
+def phrase_verdict(verdict: PhraseQuality) -> str:
+    """What is said beside a phrase: its verdict, and where it falls short its figure and what that is.
+
+    A figure alone would say the contrary of its verdict: 0.97 of a bound is missed.
+    """
+    told = _BRIEFLY.get(verdict.verdict, IN_WORDS[verdict.verdict])
+    if not verdict.measured or verdict.matched:
+        return told
+    return f"{told}, {phrase_share(verdict)} {OF_ITS_BOUND}"
 
 
 def shares_of(perceptual: Any, index: int = 0) -> dict[str, float]:

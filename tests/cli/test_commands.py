@@ -139,7 +139,7 @@ def test_refine_writes_picture_sheet_and_report(pictures, models, clip, tmp_path
 
 
 def test_refine_gated_on_a_good_picture_copies_it_exactly_and_loads_no_pipeline(
-    pictures, clip, pipeline, tmp_path, monkeypatch
+    pictures, clip, pipeline, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr("grefine_core.cli.engines.load_inpainter", lambda _: pytest.fail("a pipeline was loaded"))
     out = tmp_path / "refined"
@@ -163,6 +163,7 @@ def test_refine_gated_on_a_good_picture_copies_it_exactly_and_loads_no_pipeline(
     )
     assert code == 0
     assert (np.asarray(Image.open(out / "a.png")) == np.asarray(Image.open(pictures / "a.png"))).all()
+    assert "  unchanged: the picture is as it was" in capsys.readouterr().out.splitlines()
 
 
 def test_refine_asks_the_worst_region_if_it_has_a_bar(pictures, models, clip, tmp_path, capsys):

@@ -251,7 +251,7 @@ def test_out_of_memory_says_what_to_do(engine, monkeypatch):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(engine.pipe.unet, "forward", full)
-    with pytest.raises(GRefineError, match="Out of memory while sampling 96x64"):
+    with pytest.raises(GRefineError, match="Out of memory while sampling 96×64"):
         paint(engine)
 
 

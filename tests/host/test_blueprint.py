@@ -12,7 +12,7 @@ from grefine_core.miniature.world import EXAMPLE
 from grefine_core.pictures import load_picture
 
 from ..workflows.subgraphs import expand
-from .template_tools import ROOT, of
+from .template_tools import ROOT
 
 FILE = ROOT / "subgraphs" / "G-Refine.json"
 
@@ -49,9 +49,6 @@ def test_its_graph_refines_a_picture_with_the_miniature_models(client):
     }
     inside, outputs = expand(json.loads(FILE.read_text(encoding="ascii")), client.object_info(), {**links, **values})
     graph |= inside
-    graph[of(graph, "GRefineStage1Inpaint")]["inputs"]["min_side"] = (
-        128  # the models' own size; 512 would take a minute
-    )
     for name in ("image", "report"):
         graph[name] = {"class_type": "PreviewImage", "inputs": {"images": outputs[name]}}
     graph["json"] = {"class_type": "PreviewAny", "inputs": {"source": outputs["report_json"]}}

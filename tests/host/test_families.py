@@ -61,7 +61,7 @@ for name in tiny_families.known_families():
     family = families.family_of(model)
     seen[name] = {
         "multiple": families.size_multiple(model, vae),
-        "family": [family.name, family.native_side, family.cfg, family.sampler_name, family.scheduler,
+        "family": [family.name, families.native_side_of(model), family.cfg, family.sampler_name, family.scheduler,
                    family.guidance],
         "reads": families.reads_picture(model),
         "off": float((drawn[:, inside] - torch.tensor(COLOR)).abs().max()),

@@ -89,6 +89,23 @@ with torch.inference_mode():                                # as the host runs n
     changed = (repainted != picture).any(-1)
     result["stage 1"] = [list(repainted.shape), bool(changed[mask > 0].any()), bool(changed[mask == 0].any()),
                          bool(repainted.isfinite().all())]
+    # A small region of a larger picture, its sizes left to the model and given.
+    wide, spot, sizes = torch.rand(1, 400, 300, 3), torch.zeros(1, 400, 300), []
+    spot[:, 180:200, 140:160] = 1
+    hook = model.model.diffusion_model.register_forward_pre_hook(lambda _, args: sizes.append(list(args[0].shape[2:])))
+    for crop_size, *given in (("source", 0, 0), ("native", 0, 0), ("source", 192, 0), ("native", 0, 192)):
+        stage1.execute(
+            image=[wide], denoise_mask=[spot], model=[model], positive=[encode("a red circle")], negative=[encode("")],
+            vae=[vae], run=[True], strength=[0.7], steps=[1], seed=[1], cfg=[1.0], sampler_name=["euler"],
+            scheduler=["normal"], crop_size=[crop_size], min_side=[given[0]], native_side=[given[1]], context=[0.5],
+            color_match=[True])
+    hook.remove()
+    result["cells"] = sizes
+    split = part("nodes.open_regions").GRefineSplitRegions
+    given = dict(image=[wide], run=[True], strength=[0.7], steps=[1], seed=[1], native_side=[0], context=[0.5],
+                 own_phrases=[False], size_multiple=[0], denoise_mask=[spot], crop_size=["source"], min_side=[0])
+    result["crops"] = [list(split.execute(**given, **more).result[0][0].shape[1:3])
+                       for more in ({"model": [model], "vae": [vae]}, {})]
     stage2 = part("nodes.stage2").GRefineStage2Restore
     def restored(image, prompt):
         return stage2.execute(image=[image], restorer=[restorer], run=[True], strength=[0.3], steps=[3], seed=[1],
@@ -149,6 +166,14 @@ def test_latents_are_scaled_alike(result):
 
 def test_the_hosts_sampler_gives_a_finite_picture_of_the_right_size(result):
     assert result["sampled"] == [[1, 128, 128, 3], True]
+
+
+def test_crops_are_as_large_as_the_models_were_trained_on_unless_it_is_said(result):
+    """128 pixels are 16 cells. Without a model a crop has 512, of which this picture has only 400."""
+    assert result["cells"] == [[16, 16], [16, 16], [24, 24], [24, 24]]
+    own, none = result["crops"]
+    assert own == [128, 128]
+    assert min(none) == 512
 
 
 def test_both_stages_work_with_it(result):

@@ -495,6 +495,15 @@ def test_bad_files_are_refused_with_what_to_do(client, bad_files, host_path, cas
     assert not (host_path / "CODE_HAS_RUN").exists()
 
 
+def test_a_missing_file_is_told_once_and_nothing_else_is_blamed(client, files):
+    graph = {"model": loader(clip_name="nothing.safetensors"), "1": load(client, 1), "pq": pq(), "show": show("pq", 3)}
+    with pytest.raises(PromptRejectedError) as refused:
+        client.run(graph)
+    (error,) = refused.value.node_errors["model"]["errors"]
+    assert error["extra_info"]["input_name"] == "clip_name"
+    assert error["details"].startswith("clip_name - 'nothing.safetensors' was not found. Searched: ")
+
+
 BAD_INPUTS = {
     "formula": (pq(formula="mine"), ["formula", "mine"]),
     "importance": (pq(importance_natural=3.0), ["importance_natural"]),

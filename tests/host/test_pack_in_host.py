@@ -50,6 +50,15 @@ host = importlib.import_module(name + ".nodes.host")
 host.register_model_folders()                             # a second time changes nothing
 paths, extensions = folder_paths.folder_names_and_paths["grefine"]
 result["folders"] = paths == [theirs, os.path.join(folder_paths.models_dir, "grefine")]
+# Made where the user has named no other; a file in its place is no reason not to load.
+result["made"] = [os.path.isdir(os.path.join(folder_paths.models_dir, kind)) for kind in ("grefine", "pasd")]
+taken = os.path.join(tempfile.mkdtemp(), "models")
+open(taken, "w").close()
+there, folder_paths.models_dir = folder_paths.models_dir, taken
+del folder_paths.folder_names_and_paths["pasd"]
+host.register_model_folders()
+result["taken"] = folder_paths.folder_names_and_paths["pasd"][0] == [os.path.join(taken, "pasd")]
+folder_paths.models_dir = there
 result["extensions"] = sorted(extensions)
 for file in ("a.safetensors", "notes.txt"):
     open(os.path.join(theirs, file), "w").close()
@@ -235,6 +244,11 @@ def test_the_model_folder_is_merged_with_what_the_user_configured(loading):
     assert loading["folders"]  # the user's first, ours once
     assert {".safetensors", ".json"} <= set(loading["extensions"])
     assert loading["listed"] == ["a.safetensors"]
+
+
+def test_a_model_folder_is_made_where_the_user_has_named_no_other(loading):
+    assert loading["made"] == [False, True]
+    assert loading["taken"]  # registered all the same
 
 
 def test_a_newer_keyword_is_passed_only_where_it_is_known(loading):

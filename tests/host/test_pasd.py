@@ -218,7 +218,7 @@ def test_out_of_memory_with_the_smallest_tiles_is_said_in_plain_words(bench):
     done = bench.client.run(graph_of(bench, noise(1, 64, 72), short={"cells": 0}))
     assert done.status == "error"
     assert "OutOfMemoryError" in done.error_text
-    assert "Out of memory while restoring 72x64 pixels with PASD" in done.error_text
+    assert "Out of memory while restoring 72×64 pixels with PASD" in done.error_text
 
 
 def test_what_is_on_disk_is_offered(bench, client, weights):

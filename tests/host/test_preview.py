@@ -210,6 +210,6 @@ def test_the_example_shows_its_missing_thing_in_red(client, example):
     """Trained models and a picture with known defects: what is not there is red, what is there green."""
     with_defects, prompt = example
     run = client.run(measured(client, with_defects, prompt=prompt)).ok()
-    kinds = {line["text"].rsplit(" ", 1)[0]: line["kind"] for line in cards(run, "aq")[0]["lines"] if line.get("chip")}
+    kinds = {line["text"].split(":")[0]: line["kind"] for line in cards(run, "aq")[0]["lines"] if line.get("chip")}
     assert kinds["fish"] == "bad"
     assert kinds["water"] == "good"

@@ -179,7 +179,7 @@ def test_the_hosts_vae_goes_on_in_tiles(result):
         ("unet", ("sampling 16×16 latent cells", "min_side")),
         ("stage 2, vae", ("encoding", "tile_size")),
         ("stage 2, unet", ("sampling", "tile_size")),
-        ("diffusers", ("sampling 128x128 pixels", "smaller crops")),
+        ("diffusers", ("sampling 128×128 pixels", "smaller crops")),
         ("merged maps", ("making masks", "smaller pictures")),
         ("masks", ("making masks", "smaller pictures")),
         ("overlay", ("measuring pictures", "smaller pictures")),

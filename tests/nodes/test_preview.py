@@ -62,8 +62,8 @@ def test_the_figure_of_a_phrase_goes_with_its_colour(preview, pack):
         quality(fish, 0.72, 0.7, "noun", deficit=0.004, ratio=0.996),
     ]
     good, bad = preview.phrases(verdicts, preview.phrase_lines(verdicts))
-    assert (good["text"], good["kind"]) == ("yellow star 1.00", "good")
-    assert (bad["text"], bad["kind"]) == ("fish 0.99", "bad"), "1.00 would say that it is matched"
+    assert (good["text"], good["kind"]) == ("yellow star: matched", "good")
+    assert (bad["text"], bad["kind"]) == ("fish: not there, 0.99 of its bound", "bad")
     assert "not there" in bad["title"]
 
 

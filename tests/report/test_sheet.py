@@ -66,8 +66,8 @@ def test_the_figure_of_a_phrase_is_its_share_of_its_bound(make_report, monkeypat
     )
     comparison_sheet(picture(40, 60, (0, 0, 1)), picture(40, 60, (1, 0, 1)), make_report())
     texts = [run.text for run in drawn]
-    assert texts[texts.index("red balloon") + 1] == "  0.50"
-    assert texts[texts.index("green frog") + 1] == "  1.00"
+    assert texts[texts.index("red balloon") + 1] == ": not as described, 0.50 of its bound"
+    assert texts[texts.index("green frog") + 1] == ": matched"
     assert texts[texts.index("overall") + 1] == "0.625"
     assert any("share of its bound" in text for text in texts)
 

@@ -31,6 +31,13 @@ def test_unknown_glyphs_never_become_boxes():
     assert shown == "x<U+10FFFD>yz"
 
 
+def test_arrows_and_the_like_are_written_plainly_where_no_font_has_them(monkeypatch):
+    """Pillow's own font alone, as in a bare container."""
+    alone = fonts.fonts(20)[:1]
+    monkeypatch.setattr(fonts, "fonts", lambda size: alone)
+    assert "".join(piece for piece, _ in fonts.pieces("3 × 4 – 0.5 → 0.7", 20)) == "3 x 4 - 0.5 -> 0.7"
+
+
 def test_colours_stand_behind_the_words():
     image = text_block([Run("plain "), Run("marked", mark=(1, 2, 3))], 400)
     assert (1, 2, 3) in {color for _, color in image.getcolors(100000)}

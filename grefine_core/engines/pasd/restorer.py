@@ -39,7 +39,7 @@ def working_size(size: Size, shorter: int, multiple: int) -> Size:
     height, width = (round(side * scale) // multiple * multiple for side in size)
     if height == 0 or width == 0:
         raise InputError(
-            f"image: {size[1]}x{size[0]} pixels are too few, both sides need at least {multiple}. "
+            f"image: {size[1]}×{size[0]} pixels are too few, both sides need at least {multiple}. "
             "Choose a larger factor or process size."
         )
     return height, width

@@ -527,7 +527,7 @@ def sample(
         if not is_out_of_memory(error):
             raise
         raise GRefineError(
-            f"Out of memory while restoring {pictures.shape[-1]}x{pictures.shape[-2]} pixels with PASD, in tiles of "
+            f"Out of memory while restoring {pictures.shape[-1]}×{pictures.shape[-2]} pixels with PASD, in tiles of "
             f"{settings.tile_size} latent cells. Load the model in float16, make room on the device, or choose a "
             "smaller process size or factor."
         ) from error

@@ -143,6 +143,9 @@ class Editor:
         """To another of the editor's own tabs, by the mouse; there has to be something in it."""
         self.page.locator(".workflow-tab").nth(place).click()
         assert self.wait_for("() => app.graph.nodes.length")
+        # Under the mouse the tab shows its picture, which newer editors take for a dialog: no key would queue anything.
+        self.page.mouse.move(800, 500)
+        assert self.wait_for("() => !document.querySelector('[role=dialog][aria-modal=true]')"), self.dialogs()
 
     def drop(self, path: Path) -> None:
         """A file from the desktop, dropped onto an empty place of the canvas."""
@@ -298,8 +301,8 @@ class Editor:
         """The panel of the node at ``way`` (its id, or "5:12" inside a subgraph) as it stands on the screen.
 
         ``lines`` and ``kinds`` its texts; ``box`` left, top, width, height in pixels of the window, all 0 where it is
-        not drawn; ``node`` that of the node; ``high`` its content's height and ``room`` what it has, in the node's own
-        units; ``pictures`` how many there are; ``compare`` how many pairs.
+        not drawn; ``node`` that of the node; ``high`` its content's height, ``least`` what it asks for, ``room`` what
+        it has, in the node's own units; ``pictures`` how many there are; ``compare`` how many pairs.
         """
         code = """way => {
             let graph = app.rootGraph ?? app.graph, node
@@ -318,7 +321,7 @@ class Editor:
                 lines: lines.map(e => e.textContent), kinds: lines.map(e => e.dataset.kind),
                 box: [box.left, box.top, box.width, box.height],
                 node: [left + area.left, top + area.top, outer[2] * ds.scale, outer[3] * ds.scale],
-                high: panel.scrollHeight, room: panel.clientHeight,
+                high: panel.scrollHeight, room: panel.clientHeight, least: parseFloat(panel.style.minHeight),
                 pictures: pictures.length, compare: panel.querySelectorAll("[data-compare]").length,
                 placed: [...node.size],
             }

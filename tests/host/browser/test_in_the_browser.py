@@ -97,7 +97,7 @@ def test_the_nodes_inside_show_what_they_found(editor):
         assert editor.panel(node_of(editor, kind))["pictures"] == [[128, 128]]
     report = editor.panel(node_of(editor, "GRefineQualityReport"))["lines"]
     assert report[0]["text"].startswith(f"Perceptual score: {told['before']['perceptual']:.3f} → ")
-    colors = {line["text"].rsplit(" ", 1)[0]: line["color"] for line in report if line["chip"]}
+    colors = {line["text"].split(":")[0]: line["color"] for line in report if line["chip"]}
     assert {phrase["text"] for phrase in told["phrases"]} == set(colors)
     shown = {phrase["text"] for phrase in told["phrases"] if phrase["defect"] == "none"}
     assert shown

@@ -74,7 +74,7 @@ def test_a_shortage_in_a_later_step(restorer_for, limit, picture):
 
 def test_in_the_end_a_clear_message(restorer_for, limit, picture):
     limit(0)
-    with pytest.raises(GRefineError, match=r"Out of memory while restoring 136x128 pixels.*float16") as caught:
+    with pytest.raises(GRefineError, match=r"Out of memory while restoring 136×128 pixels.*float16") as caught:
         restorer_for().restore(picture, **OPTIONS)
     assert isinstance(caught.value.__cause__, torch.cuda.OutOfMemoryError)
 
