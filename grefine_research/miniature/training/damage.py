@@ -28,7 +28,7 @@ def damage(picture: Picture, rng: np.random.Generator) -> Picture:
 def _blur(picture: Picture, rng: np.random.Generator) -> Picture:
     from kornia.filters import filter2d
 
-    planes = torch.from_numpy(picture).permute(2, 0, 1)[None]
+    planes = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
     taps = torch.tensor([[[0.25, 0.5, 0.25]]])
     for kernel in (taps.mT, taps):
         for _ in range(int(rng.integers(1, 6))):

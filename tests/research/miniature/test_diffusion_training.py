@@ -195,6 +195,13 @@ def test_damage_keeps_shape_and_range(pictures):
 # Masked latents
 
 
+def test_crops_that_are_turned_round_can_be_damaged(pictures):
+    profile = replace(autoencoder.Profile(), batch=4, damaged=1.0)
+    for step in range(8):
+        batch, _ = autoencoder.draw_batch(pictures, profile, step)
+        assert batch.isfinite().all()
+
+
 def test_masked_picture_is_grey_where_masked():
     pictures = torch.full((1, 3, 16, 16), 0.8)
     mask = torch.zeros(1, 1, 16, 16, dtype=torch.bool)
@@ -423,3 +430,17 @@ def test_what_a_killed_compiler_left_is_dropped(tmp_path, monkeypatch):
         (folder / "whole.so").write_text("whole")
     with loop.compiled_in(folder):
         assert (folder / "whole.so").exists()
+
+
+def test_what_is_no_number_ends_a_training(tmp_path):
+    """Weights that are lost are noticed at once, and never kept."""
+    kept = []
+
+    def one_step(step):
+        return {"loss": torch.tensor(float("nan") if step == 2 else 1.0)}
+
+    with pytest.raises(FloatingPointError, match="step 3: loss"):
+        loop.run_steps(
+            0, 5, one_step, journal=loop.Journal(tmp_path / "log.jsonl"), checkpoint=kept.append, checkpoint_minutes=0
+        )
+    assert kept == [1, 2]
