@@ -58,6 +58,8 @@ VARIANTS: dict[str, Change] = {
     "stage 1 does not keep colours": _options(stage1_keep_color=False),
     "stage 2 does not keep colours": _options(stage2_keep_color=False),
     **{f"tolerance {value:g}": _options(tolerance=value) for value in (0.0, 0.005, 0.01, 0.02, 0.05)},
+    **{f"attempts {value}": _options(attempts=value) for value in (2, 3)},
+    "own phrases": _options(own_phrases=True),
     "merged by noisy or": _masks(merge="noisy_or"),
     "Otsu": _masks(method="otsu"),
     "no emphasis": lambda options: replace(options, emphasis=replace(options.emphasis, minimum=1.0, maximum=1.0)),

@@ -4,7 +4,7 @@
 
 and on from the models of another world, where there is a GPU in about ten minutes:
 
-    python -m grefine_research.miniature.training --profile gpu --world second --start grefine_core/miniature/weights
+    python -m grefine_research.miniature.training --profile gpu --start grefine_core/miniature/weights
         --processes 12 --together 3 --out DIR
 
 Every stage is a command of its own that can be ended and goes on where it was; this runs those that are not finished,

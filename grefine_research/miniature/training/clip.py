@@ -98,7 +98,7 @@ _FINE: dict[str, Any] = {
     **{"patches": 2.0, "answers": 0.2, "whole": 1.0},
 }
 FINE: dict[str, dict[str, Any]] = {
-    "cpu": {**_FINE, "groups": 2000, "steps": 900},
+    "cpu": {**_FINE, "groups": 3000, "steps": 1200},
     "gpu": {**_FINE, "groups": 4000, "steps": 1500, "batch": 128, "rate": 8e-4, "validate_every": 500},
 }
 PROFILES = {

@@ -106,10 +106,10 @@ class Profile:
 
 
 #: On from weights of another world: forms are known, so few steps with close-ups come first.
-_FINE: dict[str, Any] = {"rate": 3e-4, "first": 200, "again": 3, "texts": 0.25}
+_FINE: dict[str, Any] = {"rate": 3e-4, "first": 100, "again": 12, "texts": 0.25}
 FINE: dict[str, dict[str, Any]] = {
-    "cpu": {**_FINE, "steps": 20_000, "pictures": 6000, "views": 9000, "closeups": 6000},
-    "gpu": {**_FINE, "steps": 4000, "pictures": 24000, "views": 12000, "closeups": 6000, "rate": 6e-4},
+    "cpu": {**_FINE, "steps": 2350, "pictures": 6000, "views": 8000, "closeups": 6000},
+    "gpu": {**_FINE, "again": 3, "steps": 4000, "pictures": 24000, "views": 12000, "closeups": 6000, "rate": 6e-4},
 }
 PROFILES = {
     "cpu": Profile(),
