@@ -120,7 +120,7 @@ def save(image: Image.Image, path: Path) -> int:
 
     Not as WebP, which is smaller: Python before 3.13, and so the host, serves that without its type.
     """
-    for quality, subsampling in ((92, 0), (88, 0), (82, 0), (85, 2), (78, 2), (68, 2)):
+    for quality, subsampling in ((92, 0), (88, 0), (82, 0), (85, 2), (78, 2), (68, 2), (58, 2)):
         image.save(path, "JPEG", quality=quality, subsampling=subsampling, optimize=True)
         if path.stat().st_size < LARGEST:
             return path.stat().st_size

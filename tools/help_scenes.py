@@ -23,7 +23,7 @@ from grefine_core.miniature.loading import load_choices, load_miniature_quality_
 from grefine_core.plan import Plan
 from grefine_core.report.colors import heatmap, overlay
 from grefine_core.report.text import ACCENT, BACKGROUND, BAD, FAINT, GOOD, Run, text_block
-from grefine_core.report.words import phrase_share, shares_of
+from grefine_core.report.words import phrase_verdict, shares_of
 from grefine_research.miniature.generator import make_sample
 
 
@@ -121,7 +121,7 @@ def pq_map() -> Image.Image:
 
 def aq_map() -> Image.Image:
     """Picture, map, overlay, phrases."""
-    scene = Scene(29)
+    scene = Scene(41)
     found = scene.found.alignment
     shown = [("image", panel(scene.image)), ("defect_map", panel(heatmap(found.defect_map))),
              ("overlay", panel(overlay(scene.image, found.defect_map)))]  # fmt: skip
@@ -129,14 +129,13 @@ def aq_map() -> Image.Image:
     words = [Run("phrases:  ", FAINT)]
     for phrase in found.phrases[0]:
         color = FAINT if phrase.phrase.is_style else colors[phrase.defect]
-        figure = "style" if phrase.phrase.is_style else phrase_share(phrase)
-        words.append(Run(f"{phrase.phrase.text} {figure}    ", color))
+        words.append(Run(f"{phrase.phrase.text}: {phrase_verdict(phrase)}    ", color))
     return card([line(Run("prompt:  ", FAINT), scene.prompt), row(shown), line(*words)])
 
 
 def merge() -> Image.Image:
     """Both maps of one picture, merged in each way."""
-    scene = Scene(205)
+    scene = Scene(71)
     maps = [scene.found.perceptual.defect_map, scene.found.alignment.defect_map]
     first = [("image", panel(scene.image)), ("map_a: PQ-Map", panel(heatmap(maps[0]))),
              ("map_b: AQ-Map", panel(heatmap(maps[1])))]  # fmt: skip
@@ -176,7 +175,7 @@ def binarize() -> Image.Image:
 
 def emphasis() -> Image.Image:
     """A prompt before and after."""
-    scene = Scene(29)
+    scene = Scene(41)
     phrases = scene.found.alignment.phrases[0]
     strong = emphasize(scene.prompt, phrases)
     start = next(index for index, pair in enumerate(zip(strong, scene.prompt, strict=False)) if pair[0] != pair[1])

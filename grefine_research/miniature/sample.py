@@ -19,6 +19,7 @@ from .scene import Scene
 
 FACTORS = ("technical", "rational", "natural")
 """Kinds of perceptual defects, as the factors of PQ-Map are called; "alignment" is the fourth kind."""
+_AT_A_GLANCE = 0.5
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,12 @@ class Sample:
         for defect in self.defects:
             kept *= 1.0 - defect.severity if defect.kind in kinds else 1.0
         return 1.0 - kept
+
+    @property
+    def clear(self) -> bool:
+        """Whether a person sees at a glance both that a part of the prompt is not met and that something looks bad."""
+        unmet = [defect.severity for defect in self.defects if defect.kind == "alignment"]
+        return any(_AT_A_GLANCE <= severity < 1.0 for severity in unmet) and self.severity() >= _AT_A_GLANCE
 
 
 def write_sample(sample: Sample, path: Path) -> Path:

@@ -1,9 +1,9 @@
 """The numbers of a miniature world: how large its items are, how its grounds look, how strong a defect is.
 
-``SHIPPED`` is that of the models in the package. In ``SECOND`` items are larger, grounds smooth enough for the
-autoencoder, everything can be told from what lies beneath it, and a defect is as severe as it is seen to be. Words and
-held-back combinations (``grefine_core.miniature.world``) are those of both. The world is an attribute of scenes and
-items, so that whatever draws one of them draws it as its world has it.
+``SHIPPED`` is that of the models in the package, which began in ``FIRST``. In ``SECOND`` items are larger, grounds are
+smooth enough for the autoencoder, everything can be told from what lies beneath it, and a defect is as severe as it is
+seen to be. Words and held-back combinations (``grefine_core.miniature.world``) are those of both. The world is an
+attribute of scenes and items, so that whatever draws one of them draws it as its world has it.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ SECOND = World(
 )
 WORLDS: Mapping[Name, World] = {world.name: world for world in (FIRST, SECOND)}
 #: What the models in the package were trained on; drawn where no other is asked for.
-SHIPPED = FIRST
+SHIPPED = SECOND
 
 
 def world_named(name: str) -> World:

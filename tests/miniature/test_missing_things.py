@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 
 from grefine_core.alignment import assess
 from grefine_core.miniature.loading import SHIPPED, load_choices, load_miniature_quality_model
-from grefine_core.miniature.world import EXAMPLE
+from grefine_core.miniature.world import EXAMPLE, EXAMPLE_INDEX
 from grefine_core.pictures import load_picture
 from grefine_research.miniature.generator import make_sample
 
@@ -38,12 +40,21 @@ def test_what_is_missing_costs_and_is_marked(monkeypatch):
     assert sum(noticed) >= 0.7 * PICTURES
 
 
-def test_the_shipped_example_lacks_its_fish(monkeypatch):
-    """What everybody sees first: the picture of the first template, whose fish was left out."""
+def test_the_shipped_example_is_the_first_whose_faults_are_clear_and_noticed(monkeypatch):
+    """What everybody sees first: the picture of the first template."""
     monkeypatch.delenv("GREFINE_MINIATURE", raising=False)
     quality, chosen = load_miniature_quality_model(), load_choices().assessment()
+
+    def noticed(sample):
+        image = torch.from_numpy(sample.image).clamp(0.0, 1.0).unsqueeze(0)
+        found = assess(quality, image, [sample.caption.prompt], **chosen)
+        return (
+            bool(found.alignment.unmatched[0]) and float(found.perceptual.score[0]) < quality.calibration.perceptual_bar
+        )
+
+    clear = (sample for number in itertools.count() if (sample := make_sample("test", number)).clear)
+    first = next(sample for sample in clear if noticed(sample))
+    assert first.index == EXAMPLE_INDEX
     example = load_picture(EXAMPLE)
-    found = assess(quality, example.image, [example.text["parameters"]], **chosen).alignment
-    (phrases,) = found.phrases
-    assert [phrase.phrase.head.text for phrase in phrases if phrase.unmatched] == ["fish"]
-    assert float(found.score[0]) < 1.0
+    torch.testing.assert_close(example.image[0], torch.from_numpy(first.image).clamp(0.0, 1.0), rtol=0, atol=1 / 255)
+    assert example.text["parameters"] == first.caption.prompt
