@@ -67,7 +67,7 @@ def test_what_is_not_measured_has_no_figure(preview, phrases, pack):
     ]
     assert preview.alignment(0.25, phrases)["text"] == "Alignment score: 0.250"
     (line,) = preview.phrases(foreign, preview.phrase_lines(foreign))
-    assert (line["text"], line["kind"], line["title"]) == ("fox", "faint", "fox: not measured")
+    assert (line["text"], line["kind"], line["title"]) == ("fox: not measured", "faint", "fox: not measured")
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,7 @@ def item(kind: str, *, colour: str | None = None, pattern: str | None = None, si
 def test_the_parser_finds_the_scene_graph_of_held_back_templates(drawn) -> None:
     result = agreement(caption for _, caption in drawn["test"])
     assert result.counts["prompts"] == 500
-    assert result.counts["other"] >= 150
+    assert result.counts["other"] >= 100
     assert result.heads >= 0.95
     assert result.other >= 0.95
     assert min(result.none, result.root) >= 0.95

@@ -33,7 +33,7 @@ from grefine_research.miniature.training.clip_loss import (
 )
 from grefine_research.miniature.training.clip_swaps import Swap, ask
 from grefine_research.miniature.training.clip_towers import Towers, all_but_one
-from grefine_research.miniature.worlds import SECOND
+from grefine_research.miniature.worlds import FIRST, SECOND
 
 from ...tiny_models.clip import build_embeddings
 
@@ -49,12 +49,13 @@ GUIDE = guide.Profile(batch=16, steps=4, warmup=2, first=2)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return clip_data.make_data(tmp_path_factory.mktemp("clip"), 8, processes=1)
+    return clip_data.make_data(tmp_path_factory.mktemp("clip"), 8, processes=1, world=FIRST)
 
 
 @pytest.fixture(scope="module")
 def both(folder):
-    return clip_data.load_data(folder, clip_data.make_data(folder.parent, 8, processes=1, closeups=True))
+    closeups = clip_data.make_data(folder.parent, 8, processes=1, closeups=True, world=FIRST)
+    return clip_data.load_data(folder, closeups, world=FIRST)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def _circle(colour: str) -> Scene:
 
 
 def test_at_most_a_tenth_of_captions_mention_a_defect(folder, data):
-    drawn = [picture for index in range(8) for picture in draw_group(index)[0]]
+    drawn = [picture for index in range(8) for picture in draw_group(index, world=FIRST)[0]]
     faulty = [picture.fault is not None for picture in drawn]
     assert sum(faulty) == len(faulty) // 4
     lines = [json.loads(line) for line in (folder / "captions-000000.jsonl").read_text().splitlines()]
@@ -85,15 +86,15 @@ def test_too_many_defects_are_refused(folder, tmp_path):
     part = dict(np.load(tmp_path / "part-000000.npz"))
     np.savez(tmp_path / "part-000000.npz", **{**part, "mentions": np.full_like(part["mentions"], 0.2)})
     with pytest.raises(InputError, match="mention"):
-        clip_data.load_data(tmp_path)
+        clip_data.load_data(tmp_path, world=FIRST)
     (tmp_path / "images.u8").write_bytes(b"short")
     with pytest.raises(InputError, match="not drawn to the end"):
-        clip_data.load_data(tmp_path)
+        clip_data.load_data(tmp_path, world=FIRST)
 
 
 def test_drawn_once_and_the_same_every_time(folder):
     before = (folder / "part-000000.npz").stat().st_mtime_ns
-    assert clip_data.make_data(folder.parent, 8, processes=1) == folder
+    assert clip_data.make_data(folder.parent, 8, processes=1, world=FIRST) == folder
     assert (folder / "part-000000.npz").stat().st_mtime_ns == before
     first, second = draw_group(3)[0], draw_group(3)[0]
     assert all(np.array_equal(a.image, b.image) and a.scene == b.scene for a, b in zip(first, second, strict=True))
@@ -440,7 +441,7 @@ def test_captions_of_the_second_world_mention_more_defects(tmp_path):
     (found,) = clip_data.load_data(clip_data.make_data(tmp_path, 8, processes=1, world=SECOND), world=SECOND)
     assert 0.35 <= float(found.mentions.mean()) <= 0.60
     with pytest.raises(InputError, match="10%"):
-        clip_data.load_data(clip_data.make_data(tmp_path, 8, processes=1, world=SECOND))
+        clip_data.load_data(clip_data.make_data(tmp_path, 8, processes=1, world=SECOND), world=FIRST)
     faults = [picture.fault for picture in draw_group(1, world=SECOND)[0]]
     assert faults[:2] == [None, None]
     assert None not in faults[2:]

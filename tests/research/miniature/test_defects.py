@@ -8,6 +8,7 @@ import pytest
 from grefine_research.miniature import defects
 from grefine_research.miniature.draw import draw
 from grefine_research.miniature.layout import sample_scene
+from grefine_research.miniature.worlds import FIRST
 
 EVERY = [(kind, name) for kind, names in defects.NAMES.items() for name in names]
 
@@ -68,10 +69,10 @@ def test_blur_and_soft_masks_are_kornia_s_and_agree_with_scipy(monkeypatch):
     rng = np.random.default_rng(5)
     image, everywhere = rng.random((128, 128, 3)).astype(np.float32), np.ones((128, 128), bool)
     spots = rng.random((128, 128)) > 0.98
-    blurred = regions.degrade(image, everywhere, "blur", 0.5, rng)
+    blurred = regions.degrade(image, everywhere, "blur", 0.5, rng, FIRST)
     np.testing.assert_allclose(blurred, ndimage.gaussian_filter(image, (3.5, 3.5, 0), mode="nearest"), atol=1e-5)
     assert np.array_equal(items._soft(spots), ndimage.binary_dilation(spots, iterations=2))
     monkeypatch.setattr("kornia.filters.gaussian_blur2d", lambda planes, *_: planes)
     monkeypatch.setattr("kornia.morphology.dilation", lambda planes, *_: planes)
-    assert np.array_equal(regions.degrade(image, everywhere, "blur", 0.5, rng), image)
+    assert np.array_equal(regions.degrade(image, everywhere, "blur", 0.5, rng, FIRST), image)
     assert np.array_equal(items._soft(spots), spots)

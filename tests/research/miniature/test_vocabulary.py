@@ -53,7 +53,7 @@ def test_sizes_that_are_alike(vocabulary, word, others):
 def test_the_truth_about_the_phrases():
     kinds = {"missing": "noun", "wrong_partner": "noun", "wrong_attribute": "modifier"}
     seen = set()
-    for index in range(30):
+    for index in range(60):
         sample = make_sample("validation", index, kinds=("alignment",))
         tree = parse_prompt(sample.caption.prompt)
         truth = phrase_truth(sample, tree)
