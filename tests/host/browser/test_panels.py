@@ -246,7 +246,7 @@ def test_long_panels_scroll_and_do_not_stretch_their_nodes(editor, newer):
             assert 60 < seen["least"] <= 300, (name, seen)
             # What it has beyond that is not its content's doing: the editor counts too much for the fields above it.
             spare, before = seen["room"] - seen["least"], short[name]["room"] - short[name]["least"]
-            assert abs(spare - before) <= 2, (name, spare, before)
+            assert abs(spare - before) < 15, (name, spare, before)  # less than a line of text
         assert editor.seen(way("report"))["compare"] == PICTURES
         look(editor, newer, "three")
     finally:
