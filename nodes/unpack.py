@@ -68,6 +68,10 @@ class GRefineUnpackPlan(io.ComfyNode):
     @classmethod
     def execute(cls, plan: object) -> io.NodeOutput:
         """Take one picture's plan apart; the host calls this once for each."""
+        if plan is None:
+            raise InputError(
+                "plan: Binarize Map gives none without a diagnosis. Connect that of AQ-Map to it, and turn AQ-Map on."
+            )
         known = inputs.instance(plan, "plan", RepairPlan, "what Binarize Map gives when it has a diagnosis")
         found = known.diagnosis
         values = {

@@ -145,6 +145,11 @@ class Bench:
         if outcome.runs:
             run.ok()
             self.check_results(graph, run, case)
+        elif outcome.undiagnosed and not outcome.missing:
+            assert run.status == "error", self.told(case)
+            said = ("without a diagnosis", "has not looked at this picture", "nothing says what is to be repaired")
+            said += ("strength: this is ",)
+            assert any(words in run.error_text for words in said), run.error_text
         elif not outcome.missing:
             assert run.status == "error", self.told(case)
             assert any(f"strength: this is {whose} (" in run.error_text for _, whose in outcome.refused), run.error_text

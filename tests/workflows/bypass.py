@@ -246,15 +246,16 @@ def taken_for_strengths(graph: Info, info: Info) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What becomes of the template's result: `missing` and `refused` say why there is none."""
+    """What becomes of the template's result: `missing`, `refused` and `undiagnosed` say why there is none."""
 
     missing: tuple[tuple[str, str], ...] = ()
     refused: tuple[tuple[str, str], ...] = ()
+    undiagnosed: bool = False
 
     @property
     def runs(self) -> bool:
         """Whether the result is made."""
-        return not self.missing and not self.refused
+        return not self.missing and not self.refused and not self.undiagnosed
 
 
 def result_nodes(graph: Info, info: Info) -> list[str]:
@@ -270,7 +271,18 @@ def foreseen(graph: Info, info: Info) -> Outcome:
     missing = {each: None for node_id in wanted for each in lacks[node_id]}
     needed = set().union(*(upstream(graph, node_id) for node_id in wanted))
     refused = [each for each in taken_for_strengths(graph, info) if each[0] in needed]
-    return Outcome(tuple(missing), tuple(refused))
+    return Outcome(tuple(missing), tuple(refused), any(_knows_nothing(graph, node_id) for node_id in needed))
+
+
+def _knows_nothing(graph: Info, node_id: str) -> bool:
+    """Whether a node cuts out regions that nobody names, or takes a plan apart for which a map did not look."""
+    if graph[node_id]["class_type"] == "GRefineSplitRegions":
+        return not {"denoise_mask", "plan", "regions"} & set(graph[node_id]["inputs"])
+    link = graph[node_id]["inputs"].get("plan") if graph[node_id]["class_type"] == "GRefineUnpackPlan" else None
+    if not isinstance(link, list) or graph[link[0]]["class_type"] != "GRefineBinarizeMap":
+        return False
+    looked = {graph[before]["class_type"] for before in upstream(graph, link[0])}
+    return "diagnosis" not in graph[link[0]]["inputs"] or not {"GRefinePQMap", "GRefineAQMap"} <= looked
 
 
 def in_words(graph: Info, outcome: Outcome) -> str:
@@ -283,4 +295,4 @@ def in_words(graph: Info, outcome: Outcome) -> str:
         return "message: " + "; ".join(
             f"{graph[node]['_meta']['title']}: no {whose}" for node, whose in outcome.refused
         )
-    return "picture"
+    return "message: what is wrong is not known" if outcome.undiagnosed else "picture"
