@@ -170,4 +170,4 @@ def test_scores_and_progress_go_into_a_pipe(host_server, picture, tmp_path, caps
     assert counts == sorted(counts)
     assert re.search(r"^PQ-Map: Perceptual score: [01]\.\d{3}$", printed.out, re.MULTILINE)
     assert re.search(r"^AQ-Map: Alignment score: [01]\.\d{3}$", printed.out, re.MULTILINE)
-    assert re.search(r"^AQ-Map: .*red cup [01]\.\d\d", printed.out, re.MULTILINE)
+    assert re.search(r"^AQ-Map: .*red cup: (matched|not there|there|not as described)", printed.out, re.MULTILINE)
