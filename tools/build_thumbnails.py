@@ -150,9 +150,9 @@ CARDS: dict[str, Callable[[], Image.Image]] = {
     "grefine_flux_fill": method("Flux Fill", "Stage 1 by Flux Fill, Stage 2 by the same model", 21, "natural"),
     "grefine_z_image_turbo": method("Z-Image-Turbo", "both stages in eight steps", 2, "natural"),
     "grefine_z_image_turbo_seedvr2": method(
-        "Z-Image-Turbo + SeedVR2", "Stage 2 by SeedVR2, in one step", 5, "technical"
+        "Z-Image-Turbo + SeedVR2", "Stage 2 by SeedVR2, in one step", 12, "technical"
     ),
-    "grefine_qwen_image_inpainting": method("Qwen-Image", "Stage 1 with its inpainting ControlNet", 21, "natural"),
+    "grefine_qwen_image_inpainting": method("Qwen-Image", "Stage 1 with its inpainting ControlNet", 34, "natural"),
     "grefine_qwen_image_edit": method("Qwen-Image-Edit", "Stage 1 by words: what to add, to mend", 10, "alignment"),
     "grefine_flux2_klein_edit": method("Flux.2 Klein", "Stage 1 by words, in four steps", 30, "alignment"),
     "grefine_maps_only": maps_only,
