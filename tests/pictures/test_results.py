@@ -223,7 +223,7 @@ def test_a_small_file_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_pat
     monkeypatch.setattr("grefine_core.pictures.MAX_PIXELS", 100 * 100)
     Image.new("1", (101, 100)).save(tmp_path / "a.png")
     monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("it was decoded"))
-    with pytest.raises(InputError, match=r"a\.png: has 101x100, more than .* make it smaller"):
+    with pytest.raises(InputError, match=r"a\.png: has 101×100, more than .* make it smaller"):
         load_picture(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(InputError, match=r"a\.png: has more than .* make it smaller"):
