@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         "on": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "split": run.split,
         "world": run.world.name,
-        "command": "`" + " ".join(["python", "benchmarks/miniature.py", *(arguments or sys.argv[1:])]).strip() + "`",
+        "command": f"`{told(arguments or sys.argv[1:])}`",
         "torch": torch.__version__,
         "machine": f"{platform.machine()}, {options.threads} thread(s)",
         "diffusion": str(run.dtype).removeprefix("torch."),
@@ -59,6 +59,21 @@ def main(arguments: list[str] | None = None) -> int:
             print(" | ".join(target.row()))
     print(page)
     return 0
+
+
+#: Where things lie on somebody's machine: no result depends on it.
+PLACES = ("--weights", "--judges", "--work", "--out")
+
+
+def told(arguments: list[str]) -> str:
+    """The command that made a result, without the places of folders and whether it went on from records."""
+    kept, rest = ["python", "benchmarks/miniature.py"], iter(arguments)
+    for word in rest:
+        if word in PLACES:
+            next(rest, None)
+        elif word != "--resume" and not word.startswith(tuple(f"{place}=" for place in PLACES)):
+            kept.append(word)
+    return " ".join(kept)
 
 
 def parse_options(arguments: list[str] | None) -> argparse.Namespace:

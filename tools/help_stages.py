@@ -19,6 +19,7 @@ from grefine_core import assess
 from grefine_core.diagnosis import diagnose_pictures
 from grefine_core.instructions import instruct
 from grefine_core.miniature.loading import load_choices, load_miniature_inpainter
+from grefine_core.miniature.world import EXAMPLE_INDEX
 from grefine_core.pictures import load_picture
 from grefine_core.refine import guard, refine, stage1, stage2
 from grefine_core.refine.color import adain_color, wavelet_color
@@ -176,7 +177,7 @@ def no_harm_guard() -> Image.Image:
 
 def quality_report() -> Image.Image:
     """The sheet itself."""
-    scene = Scene(70)
+    scene = Scene(EXAMPLE_INDEX)
     result = refine(scene.image, scene.prompt, quality_model(), _inpainter(), _inpainter().restorer(),
                     options=load_choices().options, assess=_measure)  # fmt: skip
     sheet = panel(comparison_sheet(scene.image, result.image, result.reports, width=1000))

@@ -135,7 +135,8 @@ class Refiner:
 
     def make(self, variant: Variant, guarded: bool, image: Tensor, prompt: str) -> Answer:
         """One variant of ``image`` (1, H, W, 3)."""
-        options = replace(self._options, guard=guarded)
+        # Without a guard nothing is refused, so nothing is tried again.
+        options = replace(self._options, guard=guarded, attempts=self._options.attempts if guarded else 1)
         if variant.whole == "img2img":
             return self._checked(image, self._image_to_image(image, prompt), prompt, options)
         if variant.whole == "inpaint":

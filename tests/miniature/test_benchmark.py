@@ -213,7 +213,8 @@ def test_a_row_without_the_perceptual_map_knows_no_worst_region():
         def inpaint(self, image, mask, **options):
             return 1.0 - image
 
-    options = RefineOptions(plan=PlanOptions(region_bar=0.5), stage1_keep_color=False)
+    # More attempts than one are for guarded rows: these have no guard, and run all the same.
+    options = RefineOptions(plan=PlanOptions(region_bar=0.5), stage1_keep_color=False, attempts=3)
     make = Refiner(None, Engine(), options, assess, seed=1)
     answers = {row: make(row, False, torch.full((1, 32, 32, 3), 0.25), "a cat") for row in ("PQ only", "AQ only")}
     assert {row: answer.report.plan.run_stage1 for row, answer in answers.items()} == {
@@ -314,3 +315,10 @@ def test_choices_are_read_from_beside_the_models(tmp_path):
     (tmp_path / "choices.json").write_text('{"options": {"masks": {"treshold": 0.4}}}')
     with pytest.raises(ModelFileError, match="treshold"):
         load_choices(tmp_path)
+
+
+def test_the_command_that_is_told_names_nobodys_folders():
+    import miniature
+
+    command = ["--scenes", "3", "--work", "/home/me/records", "--out=/tmp", "--part", "clean", "--resume"]
+    assert miniature.told(command) == "python benchmarks/miniature.py --scenes 3 --part clean"

@@ -68,7 +68,10 @@ def calibrate(folder: str | Path, pictures: int = 600, world: World = SHIPPED) -
             model, miniature_reference(world=world), progress=lambda done, _: bar.update(done - bar.n) and None
         )
     made = replace(without_alignment(measured, made), pictures=made.pictures, phrases=made.phrases, quantile=None)
-    made = replace(made, noise=_NOISE, perceptual_bar=clean_bar(load_miniature_quality_model(folder=folder), world))
+    made = replace(made, noise=_NOISE)
+    made.save(calibration_path(weights))
+    # PS is a share of the bounds just measured: the model has to be loaded with them.
+    made = replace(made, perceptual_bar=clean_bar(load_miniature_quality_model(folder=folder), world))
     made.save(calibration_path(weights))
     for scoring, bounds in made.bounds.items():
         logger.info("%s: beta_n %.4f, beta_p %.4f", scoring, bounds.noun, bounds.phrase)
@@ -78,7 +81,7 @@ def calibrate(folder: str | Path, pictures: int = 600, world: World = SHIPPED) -
 def clean_bar(model: QualityModel, world: World = SHIPPED) -> float:
     """The PS, in [0, 1] and rounded down to hundredths, that all but a few clean validation scenes reach."""
     scores: list[float] = []
-    for first in range(0, _CLEAN, _TOGETHER):
+    for first in tqdm(range(0, _CLEAN, _TOGETHER), desc="bar of PS"):
         numbers = range(FIRST - _CLEAN + first, FIRST - _CLEAN + first + _TOGETHER)
         images = [make_sample("validation", number, kinds=(), world=world).image for number in numbers]
         scores += perceptual_quality(model, torch.from_numpy(np.stack(images))).score.tolist()

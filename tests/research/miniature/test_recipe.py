@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from grefine_core.alignment.calibration import Calibration
+from grefine_core.miniature.loading import load_miniature_quality_model
 from grefine_research.miniature.training import __main__ as recipe
-from grefine_research.miniature.training.calibration import calibrate
+from grefine_research.miniature.training import calibration
 from grefine_research.miniature.worlds import SECOND, WORLDS
 
 from ...tiny_models.miniature import write_miniature_models
@@ -74,9 +75,12 @@ def test_a_failed_stage_stops_the_recipe(tmp_path, monkeypatch):
     assert not (tmp_path / "clip" / "done").exists()
 
 
-def test_bounds_come_from_validation_scenes(tmp_path):
+def test_bounds_come_from_validation_scenes(tmp_path, monkeypatch):
+    monkeypatch.setattr(calibration, "_CLEAN", 32)
     write_miniature_models(tmp_path)
-    made = calibrate(tmp_path, pictures=16)
+    made = calibration.calibrate(tmp_path, pictures=16)
     assert made.calibrated
     assert Calibration.load(tmp_path / "clip.safetensors.calibration.json") == made
     assert (tmp_path / "clip.banks.json").is_file()
+    with_its_bounds = load_miniature_quality_model(folder=tmp_path)
+    assert made.perceptual_bar == pytest.approx(calibration.clean_bar(with_its_bounds), abs=0.011)
