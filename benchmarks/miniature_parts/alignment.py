@@ -127,8 +127,8 @@ def alignment_part(run: Run) -> Part:
         "AQ-Map",
         len(records),
         [
-            Target("unmatched phrases: F1", 0.85, full["f1"]),
-            Target("type of the defect, of those found", 0.85, full["types"]),
+            Target("unmatched phrases: F1", 0.88, full["f1"]),
+            Target("type of the defect, of those found", 0.95, full["types"]),
             Target("pointing at the region to change", 0.80, full["points"]),
         ],
         [

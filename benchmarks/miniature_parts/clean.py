@@ -89,6 +89,7 @@ def clean_part(run: Run) -> Part:
         length = srocc(values, [record["phrases"] for record in records], run.resamples)
         rows.append([label, figure(mean(values, run.resamples)), f"{bar:g}", figure(over), figure(length)])
     found = mean([float(bool(record["unmatched"])) for record in records], run.resamples)
+    empty = mean([float(record["area"] == 0) for record in records], run.resamples)
     marked = mean([float(record["area"] > 0) for record in records], run.resamples)
     return Part(
         "clean",
@@ -96,6 +97,7 @@ def clean_part(run: Run) -> Part:
         len(records),
         [
             Target("clean pictures that pass bit for bit", 0.95, passed, percent=True),
+            Target("clean pictures whose mask is empty", 0.95, empty, percent=True),
             Target("mean area of their masks", 0.01, area, at_least=False, percent=True),
         ],
         [

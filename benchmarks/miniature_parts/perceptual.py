@@ -17,6 +17,8 @@ from grefine_core.perceptual import PerceptualQuality, perceptual_quality, worst
 from grefine_research.evaluation.statistics import Estimate, bootstrap, mean
 from grefine_research.evaluation.store import Record
 from grefine_research.evaluation.tables import Table, figure
+from grefine_research.miniature.evaluators import SeverityEvaluator, load_evaluators
+from grefine_research.miniature.evaluators.severity import overall
 from grefine_research.miniature.sample import FACTORS
 
 from .cases import cases, images_of
@@ -28,9 +30,10 @@ from .store import Store
 FULL = "as chosen"
 NO_VV = "no V-V attention"
 WORDS = 'words "good photo" / "bad photo"'
+JUDGE = "a judge that learned from masks"
 VALIDATION = 200
 """Validation scenes on which each ablation gets the threshold that suits it best."""
-Way = Callable[[QualityModel, Tensor], PerceptualQuality]
+Way = Callable[[Any, Tensor], PerceptualQuality]
 
 
 class WordPrompts(QualityModel):
@@ -43,8 +46,8 @@ class WordPrompts(QualityModel):
         return dict.fromkeys(ALL_FACTORS, pair)
 
 
-def ways(run: Run) -> dict[str, tuple[QualityModel, Way]]:
-    """Every way of measuring: the model and the call."""
+def ways(run: Run) -> dict[str, tuple[Any, Way]]:
+    """Every way of measuring: the model and the call. The judge, which saw masks and severities, is their ceiling."""
     quality, chosen = run.quality(), run.choices
     words = WordPrompts(
         quality.module, quality.embeddings, quality.resolution, tokenizer=quality.tokenizer, blocks=quality.blocks
@@ -70,7 +73,15 @@ def ways(run: Run) -> dict[str, tuple[QualityModel, Way]]:
         "importance 1, 0.6, 0.8": (quality, weighted(1.0, 0.6, 0.8)),
         "calibration as released": (quality, lambda model, images: perceptual_quality(model, images, "released")),
         **depths,
+        JUDGE: (load_evaluators(run.evaluators).severity, _judged),
     }
+
+
+def _judged(judge: SeverityEvaluator, images: Tensor) -> PerceptualQuality:
+    maps = judge.maps(images)
+    good = (1.0 - maps).prod(dim=1, keepdim=True)
+    large = torch.nn.functional.interpolate(good, size=images.shape[1:3], mode="bilinear", align_corners=False)[:, 0]
+    return PerceptualQuality(1.0 - overall(maps), {}, large, 1.0 - large, worst_region(good))
 
 
 def _overall_alone(found: PerceptualQuality, model: QualityModel, images: Tensor) -> PerceptualQuality:
@@ -127,15 +138,20 @@ def perceptual_part(run: Run) -> Part:
     threshold = run.choices.options.masks.threshold
     best = {name: _best_threshold(chosen_on, name) for name in names}
     results = {name: _figures(records, name, threshold, best[name], run.resamples) for name in names}
-    full = results[FULL]
+    full, most = results[FULL], results[JUDGE]
     rows = [
         [name, *(figure(results[name][key]) for key in ("srocc", "auroc", "iou", "iou_best")), f"{best[name]:.3f}"]
         for name in names
     ]
     targets = [
-        Target("PS: SROCC with the true severity", 0.80, full["srocc"]),
-        Target(f"PQ defect map: IoU at the default threshold {threshold:g}", 0.45, full["iou"]),
-        Target("PQ defect map: pixel AUROC", 0.90, full["auroc"]),
+        Target("PS: SROCC with the true severity", 0.80, full["srocc"], ceiling=most["srocc"].value),
+        Target(
+            f"PQ defect map: IoU at the default threshold {threshold:g}",
+            0.50,
+            full["iou"],
+            ceiling=most["iou_best"].value,
+        ),
+        Target("PQ defect map: pixel AUROC", 0.92, full["auroc"], ceiling=most["auroc"].value),
     ]
     for name, label in ((NO_VV, "V-V attention"), (WORDS, "learned embeddings")):
         targets.append(

@@ -151,17 +151,25 @@ def refinement_part(run: Run) -> Part:
     figures = Figures(records, evaluators, run.resamples)
     full = row_name(FULL, True)
     tables = figures.rank_tables()
-    targets = [Target("defective pictures that are refined", 0.90, figures.changed(full), percent=True)]
+    opened = mean([float(r["plan"]["stage1"] or r["plan"]["stage2"]) for r in records], run.resamples)
+    targets = [
+        Target("defective pictures at which the gate opens", 0.90, opened, percent=True),
+        Target("defective pictures that are refined", 0.80, figures.changed(full), percent=True),
+    ]
     for kind in FACTORS:
-        targets.append(Target(f"fall of the judged severity, {kind}", 0.50, figures.fall(full, kind), percent=True))
+        fall = figures.fall(full, kind)
+        what = f"fall of the judged severity, {kind}"
+        targets.append(Target(what, 0.50, fall, percent=True, limit=f"fall, {kind}"))
     for kind in FACTORS:
         change = figures.gain(full, kind, "psnr")
         targets.append(Target(f"change of PSNR to the clean scene, {kind}, dB", 0.0, change, digits=2))
-    targets.append(Target("unmatched phrases that are matched afterwards", 0.50, figures.matched(full), percent=True))
+    matched = figures.matched(full)
+    targets.append(Target("unmatched phrases matched afterwards", 0.50, matched, percent=True, limit="matched"))
     for method in METHODS[1:]:
         lead = figures.lead(tables["mean"], full, row_name(method, True))
         targets.append(Target(f"lead in mean rank over {method}, guard on", 0.0, lead, bound="low", digits=2))
-    targets.append(Target("pictures worse by either judge", 0.02, figures.worse(full), at_least=False, percent=True))
+    worse = figures.worse(full)
+    targets.append(Target("pictures worse by either judge", 0.02, worse, at_least=False, percent=True, limit="worse"))
     return Part(
         "refinement",
         "Refinement",

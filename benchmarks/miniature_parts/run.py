@@ -81,7 +81,7 @@ class Run:
         digest = hashlib.blake2b(digest_size=6)
         place = self.weights or weights_folder()
         files = [] if part == "language" else sorted(place.glob("*"))
-        files += sorted(find_evaluators(self.evaluators).glob("*")) if part == "refinement" else []
+        files += sorted(find_evaluators(self.evaluators).glob("*")) if part in ("perceptual", "refinement") else []
         for file in files:
             if file.suffix in (".safetensors", ".json") and file.name != "choices.json":
                 digest.update(file.name.encode() + file.read_bytes())

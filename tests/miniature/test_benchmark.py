@@ -81,6 +81,28 @@ def test_ranks_share_ties():
     assert ranks(np.asarray([[0.5, 0.9, 0.5001]]), 2).tolist() == [[2.5, 1.0, 2.5]]
 
 
+def test_a_target_beyond_its_ceiling_gives_way(tmp_path):
+    from miniature_parts.report import Part, Target, write_report
+
+    from grefine_research.evaluation.statistics import Estimate
+
+    def target(goal: float, value: float, **options: object) -> Target:
+        return Target("figure", goal, Estimate(value, value, value), **options)
+
+    assert not target(0.8, 0.7).passed
+    assert not target(0.8, 0.7, ceiling=0.9).passed
+    assert target(0.8, 0.7, ceiling=0.72).passed
+    assert not target(0.8, 0.68, ceiling=0.72).passed
+    assert target(0.02, 0.031, at_least=False, ceiling=0.03).passed
+    assert not target(0.02, 0.031, at_least=False, ceiling=0.01).passed
+    assert target(0.8, 0.7, ceiling=0.72).row()[1:4] == ["≥ 0.800", "0.720, so ≥ 0.684", "0.700"]
+    made = {"on": "a day"}
+    # Ceilings are measured apart, perhaps another day.
+    write_report([Part("ceilings", "Ceilings", 1, data={"matched": 0.72})], made, tmp_path, "page", [])
+    write_report([Part("refinement", "Refinement", 1, [target(0.8, 0.7, limit="matched")])], made, tmp_path, "page", [])
+    assert "| figure | ≥ 0.800 | 0.720, so ≥ 0.684 | 0.700 |" in (tmp_path / "page.md").read_text(encoding="utf-8")
+
+
 def test_questions_say_what_the_phrases_say_and_no_more():
     from miniature_parts.cases import Case, shows
 
