@@ -1,6 +1,6 @@
 """Embeddings of PQ-Map learned without opinions, beside those learned from true severities, in the miniature world.
 
-    python benchmarks/self_supervised.py [--pictures 60 300] [--copies 1500] [--scenes 500] [--seed 0]
+    python benchmarks/self_supervised.py [--pictures 60 300] [--copies 4500] [--scenes 500] [--seed 0]
 
 Good training scenes are written to a folder, and ``grefine train pq --self-supervised`` learns embeddings for the
 shipped miniature CLIP from them; nothing of the world's own defects is known to it. Then PS is ranked against true
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Learn, measure, write the page and print it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, nargs="+", default=[60, 300], help="good ones to learn from")
-    parser.add_argument("--copies", type=int, default=1500, help="damaged copies made of them")
+    parser.add_argument("--copies", type=int, default=4500, help="damaged copies made of them")
     parser.add_argument("--scenes", type=int, default=500, help="held-back scenes")
     parser.add_argument("--seed", type=int, default=0, help="of the damage and of the training")
     parser.add_argument("--threads", type=int, default=1, help="of torch")

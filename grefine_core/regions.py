@@ -20,6 +20,7 @@ from torch import Tensor
 from .checks import number, whole_number
 from .errors import InputError
 from .masks import Bool, Mask, binarize_map, drop_specks, feather_mask, fill_mask_holes, grow_mask, looked_up
+from .prompt.syntax.relations import stand_apart
 from .tensors import as_masks, fit_empty, match_masks
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ __all__ = ["PhraseRegion", "RegionMasks", "RegionOptions", "find_regions", "phra
 _GRID = 256
 #: What a matched phrase fills more of the picture than this with is its ground, which everything lies on.
 _GROUND = 0.5
+#: Above this share of its map's own range is the thing itself, not its surroundings.
+_INNER = 0.6
 #: How much the middle is preferred where a map prefers nothing.
 _MIDDLE = 1e-3
 
@@ -145,8 +148,9 @@ def find_regions(
 
     Nothing unmatched and nothing above the threshold gives an empty mask; one unmatched phrase gives one that is not
     empty, unless all of its region is protected. A phrase's own region is binarised by its own range. What is missing
-    gets room: the region of what it hangs on, grown, without what is there beside it; or, hanging on nothing, the place
-    where its own map is best and nothing that matches is.
+    gets room: the region of what it hangs on, grown, without what is there beside it, and without that itself where it
+    is there and the prompt puts the two side by side; or, hanging on nothing, the place where its own map is best and
+    nothing that matches is.
 
     Args:
         diagnosis: of the picture.
@@ -201,7 +205,7 @@ def find_regions(
     most = min(options.phrases, MOST_PHRASES)
     union = np.zeros((height, width), dtype=bool)
     taken = 0
-    for index, where, small in _places(diagnosis.phrases, diagnosis.unmatched, (height, width), options):
+    for index, where, small, spared in _places(diagnosis.phrases, diagnosis.unmatched, (height, width), options):
         if interrupt is not None:
             interrupt()
         if taken == most:
@@ -210,6 +214,8 @@ def find_regions(
         region = _enlarged(small, (height, width))
         if fill_holes:
             region = fill_mask_holes(region)
+        if spared is not None:
+            region = region & ~_enlarged(spared, (height, width))
         if shield is not None:
             region = region & ~shield
             if not region.any():
@@ -290,8 +296,8 @@ def _shield(protect: Tensor | None, size: tuple[int, int]) -> Bool | None:
 
 def _places(
     phrases: Sequence[PhraseQuality], unmatched: Sequence[int], size: tuple[int, int], options: RegionOptions
-) -> list[tuple[int, str, Bool]]:
-    """(phrase, where, its region on the working grid) of every unmatched phrase, in order."""
+) -> list[tuple[int, str, Bool, Bool | None]]:
+    """(phrase, where, its region on the working grid, what in it stays as it is) of every unmatched phrase."""
     scale = min(1.0, _GRID / max(size))
     grid = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
     maps = {index: _values(phrase.map, grid) for index, phrase in enumerate(phrases)}
@@ -300,22 +306,23 @@ def _places(
         for index, phrase in enumerate(phrases)
         if phrase.matched and phrase.map is not None
     }
-    found = []
+    found: list[tuple[int, str, Bool, Bool | None]] = []
     for index in unmatched:
         phrase = phrases[index]
         anchor = phrase.region
         if phrase.defect == "noun" and anchor is None and options.whole:
-            found.append((index, "image", np.ones(grid, dtype=bool)))
+            found.append((index, "image", np.ones(grid, dtype=bool), None))
         elif phrase.defect == "noun" and anchor is None:
             taken = _united((region for region in there.values() if region.mean() <= _GROUND), grid)
-            found.append((index, "free", _free_place(maps[index], taken, options)))
+            found.append((index, "free", _free_place(maps[index], taken, options), None))
         elif phrase.defect == "noun" and anchor != index:
             assert anchor is not None
             chain = _ancestors(phrases, index)
             beside = _united((region for other, region in there.items() if other not in chain), grid)
-            found.append((index, "ancestor", _with_room(maps[anchor], beside, options)))
+            whole = phrases[anchor].matched and stand_apart(phrases[anchor].phrase, phrase.phrase)
+            found.append((index, "ancestor", *_with_room(maps[anchor], beside, options, spare=whole)))
         else:
-            found.append((index, "own", _capped(maps[index], _above(maps[index], options.level), options.area)))
+            found.append((index, "own", _capped(maps[index], _above(maps[index], options.level), options.area), None))
     return found
 
 
@@ -383,15 +390,21 @@ def _nearest_to_the_middle(region: Bool, most: int) -> Bool:
     return kept
 
 
-def _with_room(anchor: Values, beside: Bool, options: RegionOptions) -> Bool:
-    """The region of ``anchor`` grown by ``room`` radii of a disc of its size, but not over what is ``beside`` it."""
+def _with_room(anchor: Values, beside: Bool, options: RegionOptions, spare: bool) -> tuple[Bool, Bool | None]:
+    """The region of ``anchor`` grown by ``room`` radii of a disc of its size, but not over what is ``beside`` it.
+
+    With ``spare`` the anchor itself stays as it is, the second result, where there is room around it.
+    """
     core = _capped(anchor, _above(anchor, options.level), options.area)
+    kept = _above(anchor, max(_INNER, options.level)) if spare else np.zeros_like(core)
     radius = options.room * math.sqrt(core.sum() / math.pi)
     most = max(1, math.floor(options.area * core.size))
     while True:
-        grown = core | (grow_mask(core, radius) & ~beside)
+        grown = (core | (grow_mask(core, radius) & ~beside)) & ~kept
+        if int(grown.sum()) < int(core.sum()):
+            return core, None
         if radius < 1.0 or int(grown.sum()) <= most:
-            return grown
+            return grown, kept if spare else None
         radius *= 0.9
 
 

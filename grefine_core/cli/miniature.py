@@ -138,6 +138,7 @@ def fill_choices(arguments: argparse.Namespace, choices: Choices) -> Choices:
     if arguments.mode is None and (arguments.alignment_bar is not None or arguments.region_bar is not None):
         arguments.mode = "gated"  # as everywhere: who names bars of both scores goes by them
     by_verdicts = (arguments.mode or own.plan.mode) == "verdicts"
+    arguments.no_guard = arguments.no_guard or not own.guard
     values = {
         **{name: getattr(own.masks, name) for name in _MASKS},
         **{name: getattr(own.plan, name) for name in _PLAN},
@@ -149,12 +150,11 @@ def fill_choices(arguments: argparse.Namespace, choices: Choices) -> Choices:
         "most_phrases": regions.phrases,
         "max_area": regions.max_area,
         "guard_rule": own.rule if by_verdicts and arguments.tolerance is None else "scores",
-        "attempts": own.attempts,
+        "attempts": 1 if arguments.no_guard else own.attempts,  # without the guard nothing is refused
     }
     for name, value in values.items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, value)
-    arguments.no_guard = arguments.no_guard or not own.guard
     arguments.own_phrases = getattr(arguments, "own_phrases", False) or own.own_phrases
     arguments.uncalibrated = getattr(arguments, "uncalibrated", False) or not regions.calibrated
     arguments.base, arguments.assessment = own, choices.assessment()

@@ -87,7 +87,7 @@ def barred(split: Split) -> frozenset[Combination]:
 #: Sample of the test split that is shown if no other is asked for: the first in which a person sees at a glance that a
 #: part of the prompt is not met and that something looks bad (``Sample.clear``), and in which the models notice both,
 #: whatever becomes of it.
-EXAMPLE_INDEX = 71
+EXAMPLE_INDEX = 44
 
 
 #: The same sample as a file, its prompt in its metadata: the picture of the workflow ``grefine_1_start_here``.

@@ -57,7 +57,7 @@ def add_command(halves: Any) -> None:
         action="store_true",
         help="learn from good pictures (--images FOLDER; default: the reference pictures) and damaged copies of them",
     )
-    group.add_argument("--copies", type=int, metavar="N", help="that are made of them; default 1500")
+    group.add_argument("--copies", type=int, metavar="N", help="that are made of them; default 4500")
     group = parser.add_argument_group("labels")
     group.add_argument(
         "--mos", metavar="SCORE", help="the rating that PS is to follow; default: perception, else mos; none: no such"

@@ -39,7 +39,7 @@ DEFAULTS = PromptTuningOptions(
     bound_quantile=0.2,
     start="words",
 )
-COPIES = 1500
+COPIES = 4500
 """Crops, flips and damaged copies that are made of however few pictures."""
 _CLEAN = 0.25
 _LOCAL = 0.6

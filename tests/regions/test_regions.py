@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from grefine_core.alignment.verdicts import ancestor_region
 from grefine_core.diagnosis import Diagnosis
 from grefine_core.errors import InputError
 from grefine_core.plan import decide, plan_repairs
-from grefine_core.prompt.syntax import Phrase, Word
+from grefine_core.prompt.syntax import Phrase, Word, parse_prompt
 from grefine_core.regions import RegionOptions, find_regions, phrases_in
 
 SIZE = (96, 128)
@@ -96,6 +97,31 @@ def test_room_is_not_taken_from_what_is_there():
     found = find_regions(diagnosis(ancestor, beside, missing), RegionOptions(room=2.0), grow=0.0)
     apple = pixels(beside.map, 0.6)
     assert not bool((found.mask.denoise[0] > 0)[apple].any())
+
+
+@pytest.mark.parametrize(
+    ("prompt", "spared"),
+    [
+        ("a square, as well as a fish", True),
+        ("a square floats above a fish", True),
+        ("a square. There is also a fish", True),
+        ("a square with a fish", False),
+        ("a square, a fish", False),
+    ],
+)
+def test_what_is_there_stays_where_the_missing_thing_is_to_be_beside_it(prompt, spared):
+    square, fish = parse_prompt(prompt).phrases
+    there = PhraseQuality(square, 1.0, 1.0, "none", 0.0, None, spot(6, 5))
+    missing = PhraseQuality(fish, 1.0, 1.0, "noun", 0.5, 0, spot(1, 1))
+    mask = find_regions(diagnosis(there, missing), RegionOptions(room=1.0), grow=0.0).mask.denoise[0] > 0
+    assert bool(mask[pixels(there.map, 0.7)].any()) is not spared
+    ring = pixels(there.map, 0.3) & ~pixels(there.map, 0.5)
+    assert bool(mask[ring].all())
+    # What is wrong itself is not spared, and where there is no room the thing has to give way.
+    wrong = replace(there, defect="modifier", deficit=0.3)
+    assert bool((find_regions(diagnosis(wrong, missing), grow=0.0).mask.denoise[0] > 0)[pixels(there.map, 0.7)].any())
+    none = find_regions(diagnosis(there, missing), RegionOptions(room=0.0), grow=0.0).mask.denoise[0] > 0
+    assert bool(none[pixels(there.map, 0.7)].all())
 
 
 def test_what_hangs_on_nothing_has_the_best_place_that_is_free():

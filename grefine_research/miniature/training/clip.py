@@ -96,7 +96,7 @@ class Profile:
 _FINE: dict[str, Any] = {
     **{"rate": 4e-4, "warmup": 50, "validate_every": 300, "texts": True},
     **{"captions": 1.0, "local": 1.0, "presence": 2.0, "word": 1.0, "whole_word": 0.5},
-    **{"patches": 6.0, "answers": 0.3, "whole": 1.0},
+    **{"patches": 20.0, "answers": 0.3, "whole": 1.0},
 }
 FINE: dict[str, dict[str, Any]] = {
     "cpu": {**_FINE, "groups": 3000, "steps": 1000},
