@@ -21,7 +21,7 @@ from workflow_notes import (
     NEEDS_HOST,
     files,
 )
-from workflow_parts import Conditions, Decided, Found, Models, Way
+from workflow_parts import Conditions, Decided, Found, Models, Way, emphasised
 from workflow_writer import Graph, Node, Output
 
 #: An edit model shows its reference at a million pixels, whatever its own native side is; crops of that size fit it.
@@ -33,9 +33,9 @@ _FAMILY_FILES = ("unet_name", "clip_name", "vae_name")
 
 def _one_prompt(graph: Graph, models: Models, emphasized: Output, unwanted: str | Output) -> Conditions:  # noqa: ARG001
     """For distilled models: cfg 1 asks for no negative prompt, but the nodes for one."""
-    encoded = graph.node("CLIPTextEncode", "Emphasised prompt", clip=models.clip, text=emphasized)["conditioning"]
-    nothing = graph.node("ConditioningZeroOut", "No negative prompt", conditioning=encoded)["conditioning"]
-    return Conditions(encoded, nothing)
+    encoded = emphasised(graph, models, emphasized)
+    nothing = graph.node("ConditioningZeroOut", "No negative prompt", conditioning=encoded, collapsed=True)
+    return Conditions(encoded, nothing["conditioning"])
 
 
 def _distilled(steps: int, **more: Any) -> Way:
@@ -179,6 +179,7 @@ def qwen_image_inpainting(graph: Graph) -> None:
         shown = graph.node(
             "ControlNetInpaintingAliMamaApply",
             "What is around the hidden part",
+            collapsed=True,
             control_net=models.control_net,
             vae=models.vae,
             image=found.image,

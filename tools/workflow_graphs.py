@@ -30,6 +30,7 @@ from workflow_parts import (
     Models,
     Way,
     diagnose,
+    emphasised,
     find,
     looking,
     mask_of,
@@ -108,9 +109,9 @@ def flux_fill(graph: Graph) -> None:
         return {"model": unet["model"], "clip": clip["clip"], "vae": vae["vae"]}
 
     def guided(graph: Graph, models: Models, emphasized: Output, unwanted: str | Output) -> Conditions:  # noqa: ARG001
-        encoded = graph.node("CLIPTextEncode", "Emphasised prompt", clip=models.clip, text=emphasized)["conditioning"]
+        encoded = emphasised(graph, models, emphasized)
         positive = graph.node("FluxGuidance", "Guidance", conditioning=encoded, guidance=30.0)
-        negative = graph.node("ConditioningZeroOut", "No negative prompt", conditioning=encoded)
+        negative = graph.node("ConditioningZeroOut", "No negative prompt", conditioning=encoded, collapsed=True)
         return Conditions(positive["conditioning"], negative["conditioning"])
 
     way = Way(
