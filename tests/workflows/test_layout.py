@@ -21,7 +21,7 @@ ROOM = (1440 - 20, 810 - 20)
 NARROWEST = 225
 #: Inside a subgraph: the letters of its fields are 12 high at their own size, and are to have ten pixels.
 LEGIBLE = 10 / 12
-MOST_INSIDE = 13
+MOST_INSIDE = 15
 #: What the editor's bars cover of the window, at the left and at the top.
 BARS = (60, 90)
 RESULTS = ("SaveImage", "PreviewImage", "MaskPreview", "PreviewAny")
@@ -72,6 +72,7 @@ def test_no_picture_is_shown_twice(workflow):
     assert len(set(loaded)) == len(loaded)
 
 
+BLUEPRINT = "G-Refine"
 INSIDE = [
     pytest.param(inside, id=f"{path.stem}-{inside['name']}")
     for path in (*PATHS, FOLDER.parent / "subgraphs" / "G-Refine.json")
@@ -84,7 +85,10 @@ def test_what_is_in_a_subgraph_is_read_when_it_is_entered(inside):
     """An editor fits the nodes into three quarters of the window then; inputs and outputs find room beside them."""
     assert overlaps(inside) == []
     assert all(node["size"][0] >= NARROWEST for node in inside["nodes"])
-    if len(inside["nodes"]) > MOST_INSIDE:  # no arrangement makes more than these small enough
+    assert len(inside["nodes"]) <= MOST_INSIDE
+    if inside["name"] == BLUEPRINT and inside["inputs"][1]["name"] == "quality_model":
+        # The whole method in one graph, which no arrangement makes smaller: its fields would have to go through two
+        # subgraphs to their nodes.
         assert fitted(inside) >= 0.59
         return
     assert fitted(inside) >= LEGIBLE

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from grefine_core.errors import InputError
@@ -96,10 +95,10 @@ class Profile:
 _FINE: dict[str, Any] = {
     **{"rate": 4e-4, "warmup": 50, "validate_every": 300, "texts": True},
     **{"captions": 1.0, "local": 1.0, "presence": 2.0, "word": 1.0, "whole_word": 0.5},
-    **{"patches": 6.0, "answers": 0.3, "whole": 1.0},
+    **{"patches": 2.0, "answers": 0.2, "whole": 1.0},
 }
 FINE: dict[str, dict[str, Any]] = {
-    "cpu": {**_FINE, "groups": 3000, "steps": 1000},
+    "cpu": {**_FINE, "groups": 3000, "steps": 1200},
     "gpu": {**_FINE, "groups": 4000, "steps": 1500, "batch": 128, "rate": 8e-4, "validate_every": 500},
 }
 PROFILES = {
@@ -252,25 +251,16 @@ class Trainer:
 
 
 class _Itself:
-    """A model as it was at the start, as a guide: what it knew of patches is not to be lost.
+    """A model as it was at the start, as a guide: what it knew of patches is not to be lost."""
 
-    It looks at each picture and at its mirror image, and takes the mean: a model whose patches show what lies a little
-    to one side of them, as trained ones did, would hand that on. No loss of captions notices it.
-    """
-
-    def __init__(self, clip: Any, tokens: Tensor, blocks: int) -> None:
+    def __init__(self, clip: nn.Module, tokens: Tensor, blocks: int) -> None:
         self.towers = Towers(copy.deepcopy(clip).requires_grad_(False), tokens)
-        self.width = int(clip.visual.grid_size[1])
         self.blocks = blocks
 
     def __call__(self, pixels: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        row, column = chosen // self.width, chosen % self.width
-        opposite = row * self.width + self.width - 1 - column
         whole, local = self.towers.pictures(pixels, chosen, self.blocks)
-        mirrored_whole, mirrored = self.towers.pictures(pixels.flip(2), opposite, self.blocks)
         assert local is not None
-        assert mirrored is not None
-        return F.normalize(whole + mirrored_whole, dim=-1), F.normalize(local + mirrored, dim=-1)
+        return whole, local
 
 
 def _read(folder: Path) -> dict[str, Tensor]:
