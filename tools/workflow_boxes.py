@@ -78,7 +78,9 @@ def refine(
         found = diagnose(graph, build, words, images, width=width, height=300, at=(left, 0))
     with graph.group("2 · Repair it"):
         left, width = _REPAIR
-        refined = refine_box(graph, found, models, way or Way(), reasons=batch, width=width, height=330, at=(left, 0))
+        diagnosed = {name: found[name] for name in ("image", "quality_model", "plan")}
+        place = {"width": width, "height": 330, "at": (left, 0)}
+        refined = refine_box(graph, diagnosed, models, way or Way(), reasons=batch, **place)
     with graph.group("3 · Result"):
         left, width = _RESULT
         picture = saved_picture(graph, refined["image"], (left, STEP), width, 300)

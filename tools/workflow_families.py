@@ -21,7 +21,8 @@ from workflow_notes import (
     NEEDS_HOST,
     files,
 )
-from workflow_parts import Conditions, Decided, Found, Models, Way
+from workflow_parts import Conditions, Decided, Found, Models, Way, emphasised
+from workflow_subgraphs import Port, add_subgraph
 from workflow_writer import Graph, Node, Output
 
 #: An edit model shows its reference at a million pixels, whatever its own native side is; crops of that size fit it.
@@ -33,9 +34,9 @@ _FAMILY_FILES = ("unet_name", "clip_name", "vae_name")
 
 def _one_prompt(graph: Graph, models: Models, emphasized: Output, unwanted: str | Output) -> Conditions:  # noqa: ARG001
     """For distilled models: cfg 1 asks for no negative prompt, but the nodes for one."""
-    encoded = graph.node("CLIPTextEncode", "Emphasised prompt", clip=models.clip, text=emphasized)["conditioning"]
-    nothing = graph.node("ConditioningZeroOut", "No negative prompt", conditioning=encoded)["conditioning"]
-    return Conditions(encoded, nothing)
+    encoded = emphasised(graph, models, emphasized)
+    nothing = graph.node("ConditioningZeroOut", "No negative prompt", conditioning=encoded, collapsed=True)
+    return Conditions(encoded, nothing["conditioning"])
 
 
 def _distilled(steps: int, **more: Any) -> Way:
@@ -99,8 +100,8 @@ def _seedvr2(graph: Graph, found: Found, models: Models, decided: Decided, image
     model, vae = models.restoring_model, models.restoring_vae
     assert model is not None
     assert vae is not None
-    size = graph.node("GetImageSize", image=image)
-    everything = graph.node("SolidMask", "All of the picture", value=1.0, inputs=_sides(size))
+    size = graph.node("GetImageSize", image=image, collapsed=True)
+    everything = graph.node("SolidMask", "All of the picture", value=1.0, inputs=_sides(size), collapsed=True)
     split = graph.node(
         "GRefineSplitRegions",
         "The picture, if stage 2 runs",
@@ -114,34 +115,44 @@ def _seedvr2(graph: Graph, found: Found, models: Models, decided: Decided, image
         size_multiple=16,
         **way.stage2,
     )
-    padded = graph.node("SeedVR2Preprocess", resized_images=split["crops"])
-    tiles = {"tile_size": 512, "overlap": 128, "temporal_size": 4096, "temporal_overlap": 8}
-    latent = graph.node("VAEEncodeTiled", pixels=padded["images"], vae=vae, **tiles)["latent"]
-    shown = graph.node("SeedVR2Conditioning", model=model, vae_conditioning=latent)
+
+    def inside(inner: Graph, given: Node) -> dict[str, Output]:
+        with inner.group("One step of SeedVR2"):
+            return {"restored": _one_step(inner, given)}
+
+    given = {"model": model, "vae": vae, "crops": split["crops"], "seeds": split["seeds"]}
+    restored = _box(graph, "SeedVR2", inside, "One step of SeedVR2, in tiles.", given)
+    merged = graph.node(
+        "GRefineMergeRegions",
+        image=image,
+        regions=split["regions"],
+        repaired=restored["restored"],
+        color_match=False,  # SeedVR2's own node has done that
+    )
+    return merged["merged_image"]
+
+
+def _one_step(graph: Graph, given: Node) -> Output:
+    padded = graph.node("SeedVR2Preprocess", resized_images=given["crops"])
+    tiles = {"tile_size": 512, "overlap": 128, "temporal_size": 4096, "temporal_overlap": 8, "vae": given["vae"]}
+    latent = graph.node("VAEEncodeTiled", pixels=padded["images"], **tiles)["latent"]
+    shown = graph.node("SeedVR2Conditioning", model=given["model"], vae_conditioning=latent)
     sampled = graph.node(
         "KSampler",
         "One step",
-        model=model,
+        model=given["model"],
         positive=shown["positive"],
         negative=shown["negative"],
         latent_image=latent,
-        seed=split["seeds"],
+        seed=given["seeds"],
         steps=1,
         cfg=1.0,
         sampler_name="euler",
         scheduler="simple",
         denoise=1.0,
     )
-    decoded = graph.node("VAEDecodeTiled", samples=sampled["latent"], vae=vae, **tiles)["image"]
-    colored = graph.node("SeedVR2PostProcessing", images=decoded, original_resized_images=split["crops"])
-    merged = graph.node(
-        "GRefineMergeRegions",
-        image=image,
-        regions=split["regions"],
-        repaired=colored["images"],
-        color_match=False,  # SeedVR2's own node has done that
-    )
-    return merged["merged_image"]
+    decoded = graph.node("VAEDecodeTiled", samples=sampled["latent"], **tiles)["image"]
+    return graph.node("SeedVR2PostProcessing", images=decoded, original_resized_images=given["crops"])["images"]
 
 
 def _sides(size: Node) -> dict[str, Output]:
@@ -179,6 +190,7 @@ def qwen_image_inpainting(graph: Graph) -> None:
         shown = graph.node(
             "ControlNetInpaintingAliMamaApply",
             "What is around the hidden part",
+            collapsed=True,
             control_net=models.control_net,
             vae=models.vae,
             image=found.image,
@@ -215,12 +227,33 @@ def _editing(edit: Edit) -> Callable[[Graph, Found, Models, Decided, Way], Outpu
             vae=models.vae,
             **{**way.stage1, "native_side": _EDITED_SIDE},
         )
-        told = graph.node("GRefineRepairInstruction", regions=split["regions"])
-        edited = edit(graph, models, split, told["region_instructions"])
-        merged = graph.node("GRefineMergeRegions", image=found.image, regions=split["regions"], repaired=edited)
-        return merged["merged_image"]
+
+        def inside(inner: Graph, given: Node) -> dict[str, Output]:
+            with inner.group("Edit each part"):
+                told = inner.node("GRefineRepairInstruction", regions=given["regions"])
+                own = Models(given["model"], given["clip"], given["vae"])
+                return {"edited": edit(inner, own, given, told["region_instructions"])}
+
+        given = {"model": models.model, "clip": models.clip, "vae": models.vae}
+        given |= {name: split[name] for name in ("crops", "crop_masks", "regions", "seeds", "steps")}
+        edited = _box(graph, "Edit by words", inside, "Tells the model what to do about each part.", given)
+        parts = {"regions": split["regions"], "repaired": edited["edited"]}
+        return graph.node("GRefineMergeRegions", image=found.image, **parts)["merged_image"]
 
     return redraw
+
+
+def _box(
+    graph: Graph,
+    title: str,
+    inside: Callable[[Graph, Node], Mapping[str, Output]],
+    description: str,
+    given: Mapping[str, Output],
+) -> Node:
+    """A box in a box, all of whose inputs are linked: numbers are widgets of the nodes inside."""
+    kinds = {name: output.node.info["output"][output.slot] for name, output in given.items()}
+    ports = [Port(name, kind, widget=kind == "INT") for name, kind in kinds.items()]
+    return add_subgraph(graph, title, ports, inside, description=description, **given)
 
 
 def _hidden(graph: Graph, models: Models, split: Node) -> tuple[Output, Output]:

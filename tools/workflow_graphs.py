@@ -30,14 +30,14 @@ from workflow_parts import (
     Models,
     Way,
     diagnose,
+    emphasised,
     find,
     looking,
     mask_of,
     measure,
     one_by_one,
     prompt_of,
-    repair,
-    told,
+    refine_box,
 )
 from workflow_subgraphs import Port, add_subgraph
 from workflow_writer import Graph, Node, Output
@@ -108,9 +108,9 @@ def flux_fill(graph: Graph) -> None:
         return {"model": unet["model"], "clip": clip["clip"], "vae": vae["vae"]}
 
     def guided(graph: Graph, models: Models, emphasized: Output, unwanted: str | Output) -> Conditions:  # noqa: ARG001
-        encoded = graph.node("CLIPTextEncode", "Emphasised prompt", clip=models.clip, text=emphasized)["conditioning"]
+        encoded = emphasised(graph, models, emphasized)
         positive = graph.node("FluxGuidance", "Guidance", conditioning=encoded, guidance=30.0)
-        negative = graph.node("ConditioningZeroOut", "No negative prompt", conditioning=encoded)
+        negative = graph.node("ConditioningZeroOut", "No negative prompt", conditioning=encoded, collapsed=True)
         return Conditions(positive["conditioning"], negative["conditioning"])
 
     way = Way(
@@ -156,6 +156,13 @@ def score_gated_batch(graph: Graph) -> None:
     refine(graph, checkpoint(FILES["checkpoint"]), note, batch=True)
 
 
+_LOOKING = (
+    Port("image", "IMAGE"),
+    Port("quality_model", "GREFINE_QUALITY_MODEL"),
+    Port("prompt", "STRING", widget=True),
+)
+
+
 def miniature(graph: Graph) -> None:
     """The whole method in one box, with the small models that come with the pack: nothing to download."""
     graph.defaults = node_settings(load_choices(SHIPPED))
@@ -166,10 +173,17 @@ def miniature(graph: Graph) -> None:
             image, prompt = one_by_one(inner, given["image"]), prompt_of(inner, given["prompt"])
             node = inner.node("GRefineLoadMiniature")
         models = Models(node["model"], node["clip"], node["vae"], node["restorer"])
-        # These models were trained on no words for what is unwanted.
-        repaired = repair(inner, find(inner, image, prompt, node["quality_model"]), models, "", Way())
-        told(inner, repaired)
-        return {"report": repaired.report, "image": repaired.image}
+        looked_at = {"image": image, "quality_model": node["quality_model"]}
+        with inner.group("Find what is wrong"):
+            found = add_subgraph(inner, "Diagnose", _LOOKING, looking_at, **looked_at, prompt=prompt)
+        with inner.group("Repair it"):
+            # These models were trained on no words for what is unwanted.
+            way = Way(negative=False)
+            refined = refine_box(inner, {**looked_at, "plan": found["plan"]}, models, way)
+        return {name: refined[name] for name in ("report", "image")}
+
+    def looking_at(inner: Graph, given: Node) -> dict[str, Output]:
+        return {"plan": find(inner, given["image"], given["prompt"], given["quality_model"]).plan}
 
     with graph.group("1 · Picture"):
         loaded = graph.node("LoadImage", "Picture", image=MINIATURE, width=256, height=350, at=(0, 0))

@@ -1,8 +1,8 @@
 """Where the nodes inside a subgraph lie: in rows of titled frames, so that as large as possible a scale shows them all.
 
-An editor fits a graph into the window when it is entered: what is to be read then must be neither wide nor high. The
-frames keep their order, from left to right and then a row lower, and so do the nodes in them, from the top and then a
-column further right.
+An editor fits the nodes into the window when their graph is entered: what is to be read then must be neither wide nor
+high. The frames keep their order, from left to right and then a row lower, and so do the nodes in them, from the top
+and then a column further right. Collapsed nodes are rows of their titles.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 TITLE = 30
 #: What an editor fills of a window of 1920 × 1080, less the ten pixels that it leaves around the nodes.
 ROOM = (1440 - 20, 810 - 20)
-#: Between columns links have to be seen; under a node the next one's title follows.
-_COLUMN_GAP, _NODE_GAP = 30, 16
+#: Between columns links have to be seen; under a node the next one's title follows, under a mere title closer.
+_COLUMN_GAP, _NODE_GAP, _TITLE_GAP = 30, 16, 6
 _MARGIN, _FRAME_TITLE, _FRAME_GAP = 10, 36, 16
 #: Widths that are tried are so far apart.
 _STEP = 40
@@ -80,7 +80,16 @@ def _packed(nodes: list[Node], height: int) -> _Columns:
 
 def _height(columns: _Columns) -> int:
     """Of the highest column, its nodes' titles included."""
-    return max(sum(node.size[1] + TITLE + _NODE_GAP for node in column) - _NODE_GAP for column in columns)
+    return max(sum(map(_step, column)) - _gap(column[-1]) for column in columns)
+
+
+def _step(node: Node) -> int:
+    """From the top of a node's title to that of the next one's."""
+    return TITLE + node.height + _gap(node)
+
+
+def _gap(node: Node) -> int:
+    return _TITLE_GAP if node.collapsed else _NODE_GAP
 
 
 def _width(columns: _Columns) -> int:
@@ -107,6 +116,6 @@ def _place(columns: _Columns, left: int, top: int) -> int:
         y = top
         for node in column:
             node.position = (x, y + TITLE)
-            y += TITLE + node.size[1] + _NODE_GAP
+            y += _step(node)
         x += max(node.size[0] for node in column) + _COLUMN_GAP
     return x - _COLUMN_GAP - left

@@ -17,6 +17,7 @@ QUALITY_FILE = "quality_model_name"
 #: As suits the model's family, whatever model a user puts in.
 SAMPLING = {"sampler_name": "auto", "scheduler": "auto"}
 _DIAGNOSE = "Finds what is wrong with a picture, perceptually and against its prompt, and which parts are to be mended."
+_DECIDE = "Decide what to do"
 _REFINE = "Mends what was found in two stages, takes back what got worse, and reports it."
 
 
@@ -68,9 +69,15 @@ class Decided(NamedTuple):
 
 def encode(graph: Graph, models: Models, emphasized: Output, unwanted: str | Output) -> Conditions:
     """What most models take: the emphasised prompt, and what is unwanted."""
-    positive = graph.node("CLIPTextEncode", "Emphasised prompt", clip=models.clip, text=emphasized)
+    positive = emphasised(graph, models, emphasized)
     negative = graph.node("CLIPTextEncode", "Negative prompt", clip=models.clip, text=unwanted)
-    return Conditions(positive["conditioning"], negative["conditioning"])
+    return Conditions(positive, negative["conditioning"])
+
+
+def emphasised(graph: Graph, models: Models, words: Output) -> Output:
+    """The emphasised prompt, encoded."""
+    title = "Emphasised prompt"
+    return graph.node("CLIPTextEncode", title, clip=models.clip, text=words, collapsed=True)["conditioning"]
 
 
 def as_encoded(graph: Graph, models: Models, found: Found, conditions: Conditions) -> Conditions:  # noqa: ARG001
@@ -159,8 +166,8 @@ def find(graph: Graph, image: Output, prompt: Output, quality: Output) -> Found:
 
 def unpack(graph: Graph, image: Output, quality: Output, plan: Output) -> Found:
     """The same, out of the plan that came through one link."""
-    with graph.group("What was found"):
-        parts = graph.node("GRefineUnpackPlan", plan=plan)
+    with graph.group(_DECIDE):
+        parts = graph.node("GRefineUnpackPlan", plan=plan, collapsed=True)
     rest = [parts[name] for name in Found._fields[4:]]
     return Found(image, parts["prompt"], quality, plan, *rest)
 
@@ -238,7 +245,7 @@ class Way:
 def repair(graph: Graph, found: Found, models: Models, unwanted: str | Output, way: Way) -> Repaired:
     """The method from the diagnosis to the report. Strengths and steps come with the plan, in one bundle."""
     image, prompt, quality = found.image, found.prompt, found.quality
-    with graph.group("Decide what to do"):
+    with graph.group(_DECIDE):
         emphasis = graph.node("GRefinePromptEmphasis", prompt=prompt, phrases=found.phrases, **way.emphasis)
         plan = graph.node(
             "GRefinePlan",
@@ -250,9 +257,9 @@ def repair(graph: Graph, found: Found, models: Models, unwanted: str | Output, w
             emphasized_prompt=emphasis["emphasized_prompt"],
             **way.plan,
         )
+    with graph.group("Stage 1: redraw what is wrong"):
         conditions = way.encode(graph, models, emphasis["emphasized_prompt"], unwanted)
         decided = Decided(plan, conditions)
-    with graph.group("Stage 1: redraw what is wrong"):
         redrawn = way.redraw(graph, found, models, decided, way)
         guarded = graph.node(
             "GRefineNoHarmGuard",
@@ -289,14 +296,17 @@ def repair(graph: Graph, found: Found, models: Models, unwanted: str | Output, w
             plan_reason=plan["reason"],
             stage1_guard=guarded["guard_report"],
             stage2_guard=final["guard_report"],
-            preview=260,
         )
     return Repaired(final["image"], report["sheet"], report["report_json"], plan["reason"])
 
 
 def told(graph: Graph, repaired: Repaired) -> None:
-    """The report as JSON, for whoever runs the workflow by its API; beside the report, which ends the graph."""
-    graph.node("PreviewAny", "Report as JSON", source=repaired.report_json, height=160)
+    """The report as JSON, for whoever runs the workflow by its API; over the report, which ends the graph."""
+    with graph.group("Report") as group:
+        graph.node("PreviewAny", "Report as JSON", source=repaired.report_json, height=160, collapsed=True)
+        # Nodes 2.0 counts what is collapsed as if it were open, when it fits the graph: under the report it would
+        # make the graph higher.
+        group.nodes.insert(0, group.nodes.pop())
 
 
 # Boxes
@@ -340,8 +350,14 @@ def _diagnosis(graph: Graph, images: Output, given: Node) -> dict[str, Output]:
     return {"image": image, "quality_model": quality, "plan": find(graph, image, prompt, quality).plan}
 
 
-def refine_box(graph: Graph, diagnosed: Node, models: Models, way: Way, *, reasons: bool, **place: Any) -> Node:
-    """The box that mends; ``reasons``: it gives the decision in words, too."""
+def refine_box(
+    graph: Graph, diagnosed: Mapping[str, Output], models: Models, way: Way, *, reasons: bool = False, **place: Any
+) -> Node:
+    """The box that mends.
+
+    ``diagnosed``: picture, quality model and plan, by the names of the box's inputs; ``reasons``: it gives the decision
+    in words, too.
+    """
     given = {name: output for name, output in models._asdict().items() if output is not None}
     kinds = {name: output.node.info["output"][output.slot] for name, output in given.items()}
     ports = [Port("image", "IMAGE"), Port("quality_model", "GREFINE_QUALITY_MODEL"), Port("plan", "GREFINE_PLAN")]
@@ -358,8 +374,8 @@ def refine_box(graph: Graph, diagnosed: Node, models: Models, way: Way, *, reaso
         decided = {"decision": repaired.reason} if reasons else {}
         return {"report": repaired.report, "image": repaired.image, **decided}
 
-    values: dict[str, Any] = {name: diagnosed[name] for name in ("image", "quality_model", "plan")}
-    values |= {**given, "steps": way.steps, "seed": 0} | ({"negative_prompt": NEGATIVE} if way.negative else {})
+    values: dict[str, Any] = {**diagnosed, **given, "steps": way.steps, "seed": 0}
+    values |= {"negative_prompt": NEGATIVE} if way.negative else {}
     return add_subgraph(graph, "Refine", ports, inside, description=_REFINE, **place, **values)
 
 

@@ -24,8 +24,16 @@ WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 TITLE, ROW, WIDGET_ROW, GAP, PADDING, GROUP_TITLE = 30, 20, 24, 40, 20, 50
 #: Of nodes, unless the description says more; Nodes 2.0 makes none narrower than 225.
 WIDTH = 240
-#: Of a field of text, and of one that only says where its text comes from.
-TEXT_HEIGHT, LINKED_TEXT_HEIGHT = 110, 90
+#: As wide as the editor makes them for the names of their inputs and outputs.
+WIDER = {
+    "ControlNetInpaintingAliMamaApply": 244,
+    "FluxKontextMultiReferenceLatentMethod": 252,
+    "GRefinePlan": 252,
+    "SUPIRApply": 244,
+    "SeedVR2PostProcessing": 246,
+}
+#: Of a field of text, and of one that only says where its text comes from (the least of Nodes 2.0).
+TEXT_HEIGHT, LINKED_TEXT_HEIGHT = 110, 70
 # Notes are as dark as links and code are drawn for, in both of the editor's renderers.
 GROUP_COLOR, NOTE_COLORS = "#3f789e", ("#222", "#000")
 OPTIONAL_SHAPE = 7  # how the editor draws an input that may stay unconnected
@@ -45,6 +53,12 @@ SHOWN = {
     "GRefineNoHarmGuard": 80,
     "GRefineQualityReport": 300,
     "GRefineLoadQualityModel": 60,
+    # A badge that Nodes 2.0 puts below the fields, where nothing else leaves it room.
+    "FluxKontextMultiReferenceLatentMethod": 26,
+    "GRefineLoadMiniature": 22,
+    "GRefineMergeRegions": 26,
+    "GRefineRepairInstruction": 26,
+    "ModelPatchLoader": 26,
 }
 
 
@@ -71,6 +85,13 @@ class Node:
     shown: dict[str, Any] = field(default_factory=dict)
     #: What the node stands for, if it is a subgraph.
     inside: Subgraph | None = None
+    #: Whether only its title is shown, until somebody opens it.
+    collapsed: bool = False
+
+    @property
+    def height(self) -> int:
+        """Under its title, as it is drawn."""
+        return 0 if self.collapsed else self.size[1]
 
     def __getitem__(self, name: str) -> Output:
         names = [entry.lower().replace(" ", "_") for entry in self.info["output_name"]]
@@ -140,8 +161,9 @@ class Graph:
 
     @contextmanager
     def group(self, title: str) -> Iterator[Group]:
-        """What is added inside goes into a new group."""
-        self.groups.append(Group(title))
+        """What is added inside goes into a new group, or into the last one, if that is its title."""
+        if not self.groups or self.groups[-1].title != title:
+            self.groups.append(Group(title))
         yield self.groups[-1]
 
     def node(
@@ -149,24 +171,26 @@ class Graph:
         kind: str,
         title: str = "",
         *,
-        width: int = WIDTH,
+        width: int = 0,
         height: int = 0,
         preview: int = 0,
         at: tuple[int, int] | None = None,
+        collapsed: bool = False,
         inputs: Mapping[str, Any] | None = None,
         **values: Any,
     ) -> Node:
         """A node with its inputs: constants or other nodes' outputs; widgets that are not named keep their defaults.
 
-        ``height`` replaces the computed one, ``preview`` adds room for a picture, ``at`` is its place (left, top).
-        ``inputs``: those whose names are those of the box (``width``).
+        ``width`` and ``height`` replace the computed ones, ``preview`` adds room for a picture, ``at`` is its place
+        (left, top), ``collapsed``: only its title is shown. ``inputs``: those whose names are those of the box.
         """
         info = self.object_info[kind]
         values = {**self.defaults.get(kind, {}), **(inputs or {}), **values}
         unknown = set(values) - {name for name, _, _ in declared_inputs(info)}
         if unknown:
             raise KeyError(f"{kind} has no inputs {sorted(unknown)}")
-        node = Node(next(self.ids), kind, title or info["display_name"], values, info, (width, 0))
+        width = width or WIDER.get(kind, WIDTH)
+        node = Node(next(self.ids), kind, title or info["display_name"], values, info, (width, 0), collapsed=collapsed)
         node.size = (width, (height or self.height_of(node)) + preview)
         return self.add(node, at)
 
@@ -289,7 +313,7 @@ class Graph:
             "type": node.kind,
             "pos": list(node.position),
             "size": list(node.size),
-            "flags": {},
+            "flags": {"collapsed": True} if node.collapsed else {},
             "order": order,
             "mode": 0,
             "inputs": sockets,

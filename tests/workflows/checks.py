@@ -193,7 +193,7 @@ def _link_problems(workflow: Info, nodes: dict[int, Info]) -> Iterator[str]:
 
 def _layout_problems(workflow: Info) -> Iterator[str]:
     boxes = [
-        (f"{n['id']} {n['type']}", n["pos"][0], n["pos"][1] - TITLE_BAR, n["size"][0], n["size"][1] + TITLE_BAR)
+        (f"{n['id']} {n['type']}", n["pos"][0], n["pos"][1] - TITLE_BAR, n["size"][0], _height(n) + TITLE_BAR)
         for n in workflow["nodes"]
     ]
     for number, (label, *box) in enumerate(boxes):
@@ -205,6 +205,11 @@ def _layout_problems(workflow: Info) -> Iterator[str]:
     for number, group in enumerate(workflow["groups"]):
         if any(overlap(group["bounding"], other["bounding"]) for other in workflow["groups"][:number]):
             yield f"group {group['title']!r} lies over another"
+
+
+def _height(node: Info) -> float:
+    """Under its title, which is all of a collapsed one."""
+    return 0 if node.get("flags", {}).get("collapsed") else node["size"][1]
 
 
 def overlap(a: list[float], b: list[float]) -> bool:

@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 TITLE, ROW = 30, 20
+#: A common screen, what an editor fills of it with a graph, and what it leaves around the nodes.
+WINDOW, FILLED, AROUND = (1920, 1080), 0.75, 10
 STEPS = 60
 #: A box whose border a link only touches is not crossed.
 TOUCH = 1.0
 
 
 class Box(NamedTuple):
-    """A node with its title bar."""
+    """A node with its title bar; a collapsed one is nothing else."""
 
     left: float
     top: float
@@ -27,7 +29,7 @@ class Box(NamedTuple):
 
 def box(node: dict[str, Any]) -> Box:
     x, y = node["pos"]
-    return Box(x, y - TITLE, x + node["size"][0], y + node["size"][1])
+    return Box(x, y - TITLE, x + node["size"][0], y + (0 if node["flags"].get("collapsed") else node["size"][1]))
 
 
 def overlaps(workflow: dict[str, Any]) -> list[tuple[int, int]]:
@@ -55,7 +57,26 @@ def crossings(workflow: dict[str, Any]) -> list[tuple[int, int]]:
 
 def size(workflow: dict[str, Any]) -> tuple[float, float]:
     """Width and height of all nodes together."""
-    boxes = [box(node) for node in workflow["nodes"]]
+    return _around([box(node) for node in workflow["nodes"]])
+
+
+def fitted(workflow: dict[str, Any]) -> float:
+    """The scale at which an editor shows a graph that is entered: its nodes in three quarters of the window.
+
+    Nodes 2.0 counts what is collapsed as if it were open.
+    """
+    sides = _around([box({**node, "flags": {}}) for node in workflow["nodes"]])
+    return min(FILLED * room / (side + 2 * AROUND) for room, side in zip(WINDOW, sides, strict=True))
+
+
+def with_ports(inside: dict[str, Any]) -> tuple[float, float]:
+    """Width and height of a subgraph's nodes together with its inputs and outputs, which stand beside them."""
+    ends = [inside[key]["bounding"] for key in ("inputNode", "outputNode")]
+    boxes = [*(box(node) for node in inside["nodes"]), *(Box(x, y, x + wide, y + high) for x, y, wide, high in ends)]
+    return _around(boxes)
+
+
+def _around(boxes: list[Box]) -> tuple[float, float]:
     return (
         max(each.right for each in boxes) - min(each.left for each in boxes),
         max(each.bottom for each in boxes) - min(each.top for each in boxes),

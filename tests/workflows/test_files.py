@@ -234,7 +234,8 @@ def test_the_miniature_workflow_fits_the_miniature_models():
     assert inputs["GRefineStage1Inpaint"]["cfg"] == default_guidance(SHIPPED)
     loader = next(node_id for node_id, node in api.items() if node["class_type"] == "GRefineLoadMiniature")
     assert inputs["GRefineStage2Restore"]["restorer"] == [loader, 4]
-    assert inputs["GRefineStage2Restore"]["prompt"] == inputs["GRefineAQMap"]["prompt"]
+    source, slot = inputs["GRefineStage2Restore"]["prompt"]
+    assert (api[source]["class_type"], slot) == ("GRefineUnpackPlan", 2)  # the prompt that AQ-Map read
 
 
 def test_the_pasd_workflow_restores_by_pasd_with_the_prompt_as_caption():

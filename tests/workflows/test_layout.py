@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from .layout import Box, box, crossings, overlaps, size
+from .layout import WINDOW, Box, box, crossings, fitted, overlaps, size, with_ports
 
 FOLDER = Path(__file__).resolve().parents[2] / "workflows"
 PATHS = sorted(FOLDER.glob("*.json"))
@@ -19,6 +19,11 @@ MOST_BOXES = 12
 ROOM = (1440 - 20, 810 - 20)
 #: The least that Nodes 2.0 makes of a node.
 NARROWEST = 225
+#: Inside a subgraph: the letters of its fields are 12 high at their own size, and are to have ten pixels.
+LEGIBLE = 10 / 12
+MOST_INSIDE = 15
+#: What the editor's bars cover of the window, at the left and at the top.
+BARS = (60, 90)
 RESULTS = ("SaveImage", "PreviewImage", "MaskPreview", "PreviewAny")
 
 
@@ -67,6 +72,7 @@ def test_no_picture_is_shown_twice(workflow):
     assert len(set(loaded)) == len(loaded)
 
 
+BLUEPRINT = "G-Refine"
 INSIDE = [
     pytest.param(inside, id=f"{path.stem}-{inside['name']}")
     for path in (*PATHS, FOLDER.parent / "subgraphs" / "G-Refine.json")
@@ -75,16 +81,19 @@ INSIDE = [
 
 
 @pytest.mark.parametrize("inside", INSIDE)
-def test_what_is_in_a_subgraph_is_seen_when_it_is_entered(inside):
-    """An editor fits it into the window: up to seven nodes at their own size, sixteen at three fifths of it.
-
-    The letters of sockets and fields, 14 and 12 pixels high, have 8 and 7 then; in one row they had 4.
-    """
+def test_what_is_in_a_subgraph_is_read_when_it_is_entered(inside):
+    """An editor fits the nodes into three quarters of the window then; inputs and outputs find room beside them."""
     assert overlaps(inside) == []
     assert all(node["size"][0] >= NARROWEST for node in inside["nodes"])
-    width, height = size(inside)
-    scale = min((ROOM[0] + 20) / (width + 20), (ROOM[1] + 20) / (height + 20))
-    assert scale >= (1.0 if len(inside["nodes"]) <= 7 else 0.59)
+    assert len(inside["nodes"]) <= MOST_INSIDE
+    if inside["name"] == BLUEPRINT and inside["inputs"][1]["name"] == "quality_model":
+        # The whole method in one graph, which no arrangement makes smaller: its fields would have to go through two
+        # subgraphs to their nodes.
+        assert fitted(inside) >= 0.59
+        return
+    assert fitted(inside) >= LEGIBLE
+    for side, room, bar in zip(with_ports(inside), WINDOW, BARS, strict=True):
+        assert side * LEGIBLE <= room - bar
 
 
 @pytest.mark.parametrize("inside", INSIDE)
@@ -117,3 +126,13 @@ def test_what_is_wrong_is_noticed():
     assert crossings(bad), "the report's link runs over it"
     moved["pos"] = list(nodes["Refine"]["pos"])
     assert overlaps(bad)
+
+
+def test_a_graph_that_is_too_large_to_be_read_is_noticed():
+    good = json.loads((FOLDER / "grefine_sdxl_inpainting.json").read_text(encoding="utf-8"))
+    bad = copy.deepcopy(next(each for each in good["definitions"]["subgraphs"] if each["name"] == "Refine"))
+    first = next(node for node in bad["nodes"] if node["flags"].get("collapsed"))
+    first["flags"] = {}
+    assert overlaps(bad), "what is collapsed has no room to be open"
+    bad["nodes"][-1]["pos"][0] += 300
+    assert fitted(bad) < LEGIBLE

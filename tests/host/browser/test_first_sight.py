@@ -22,37 +22,51 @@ NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
 FIRST = ("grefine_1_start_here", "grefine_score_gated_batch")
 SOME = [pytest.param(name, marks=[] if name in FIRST else pytest.mark.slow) for name in NAMES]
 SMALLEST = 10.0
+#: The height of the letters of fields at their own size, in both renderers.
+FIELD = 12
 #: The editor draws a shadow and a border; that much may lie over each other.
 TOUCH = 4.0
 
 SEEN = """() => {
     const canvas = app.canvas, scale = canvas.ds.scale, vue = Boolean(LiteGraph.vueNodesMode)
     const shown = node => [...document.querySelectorAll(`[data-node-id="${node.id}"]`)].find(e => e.offsetWidth)
-    const boxes = app.graph.nodes.map(node => {
+    const graph = canvas.graph
+    const boxes = graph.nodes.map(node => {
         const element = vue ? shown(node) : null, title = LiteGraph.NODE_TITLE_HEIGHT
-        if (!element) return [Number(node.id), node.pos[0], node.pos[1] - title, node.size[0], node.size[1] + title]
+        const under = node.flags.collapsed ? 0 : node.size[1]
+        if (!element) return [Number(node.id), node.pos[0], node.pos[1] - title, node.size[0], under + title]
         const box = element.getBoundingClientRect(), [x, y] = [canvas.ds.offset[0], canvas.ds.offset[1]]
         return [Number(node.id), box.left / scale - x, box.top / scale - y, box.width / scale, box.height / scale]
     })
-    const links = [...app.graph.links.values()].map(link => {
-        const from = app.graph.getNodeById(link.origin_id), to = app.graph.getNodeById(link.target_id)
+    const inside = link => graph.getNodeById(link.origin_id) && graph.getNodeById(link.target_id)
+    const links = [...graph.links.values()].filter(inside).map(link => {
+        const from = graph.getNodeById(link.origin_id), to = graph.getNodeById(link.target_id)
         const ends = [[...from.getOutputPos(link.origin_slot)], [...to.getInputPos(link.target_slot)]]
         return [Number(link.id), Number(from.id), Number(to.id), ...ends]
     })
     const texts = [...document.querySelectorAll("textarea, .comfy-markdown p, .tiptap p, [data-node-id] p")]
     const holder = vue ? "[data-node-id]" : ".dom-widget, .comfy-markdown, .comfy-multiline-input"
-    const inside = texts.filter(e => e.getBoundingClientRect().width && e.closest(holder))
-    const letters = inside.map(e => {
-        const drawn = e.getBoundingClientRect().height / e.offsetHeight
-        return [e.textContent.slice(0, 30) || e.value, parseFloat(getComputedStyle(e).fontSize) * drawn]
+    const drawn = texts.filter(e => e.getBoundingClientRect().width && e.closest(holder))
+    const letters = drawn.map(e => {
+        const grown = e.getBoundingClientRect().height / e.offsetHeight
+        return [e.textContent.slice(0, 30) || e.value, parseFloat(getComputedStyle(e).fontSize) * grown]
     })
-    const hidden = inside.map(e => e.closest(".comfy-markdown") ?? e).filter(e => e.scrollHeight > e.clientHeight + 4)
+    const hidden = drawn.map(e => e.closest(".comfy-markdown") ?? e).filter(e => e.scrollHeight > e.clientHeight + 4)
     return {
         scale, boxes, links, letters,
         canvas: vue ? null : Math.min(LiteGraph.NODE_TEXT_SIZE, LiteGraph.NODE_SUBTEXT_SIZE) * scale,
         hidden: hidden.map(e => (e.textContent || e.value).slice(0, 40)),
     }
 }"""
+
+
+#: Into a subgraph, wherever its node stands.
+ENTER = """key => {
+    const root = app.rootGraph ?? app.graph, inside = root.subgraphs.get(key)
+    const nodes = [root, ...root.subgraphs.values()].flatMap(graph => graph.nodes)
+    app.canvas.openSubgraph(inside, nodes.find(node => node.subgraph === inside))
+}"""
+LEAVE = "() => app.canvas.setGraph(app.rootGraph ?? app.graph)"
 
 
 def load(name: str) -> dict[str, Any]:
@@ -77,6 +91,15 @@ def window(request: pytest.FixtureRequest, open_editor, server):
 def seen(tab: Any, name: str) -> dict[str, Any]:
     """What is on the screen after the template was chosen, when it has come to rest."""
     tab.open_template("g-refine", name)
+    found = at_rest(tab)
+    tab.screenshot(f"first-{name}")
+    tab.close_dialogs()
+    tab.problems.clear()  # model files and previews of pictures that are not there
+    return found
+
+
+def at_rest(tab: Any) -> dict[str, Any]:
+    """What is on the screen when it no longer moves."""
     before: dict[str, Any] = {}
     for _ in range(40):
         found = tab.page.evaluate(SEEN)
@@ -84,9 +107,6 @@ def seen(tab: Any, name: str) -> dict[str, Any]:
             break
         before = found
         time.sleep(0.5)
-    tab.screenshot(f"first-{name}")
-    tab.close_dialogs()
-    tab.problems.clear()  # model files and previews of pictures that are not there
     return found
 
 
@@ -112,6 +132,24 @@ def test_it_is_read_as_it_opens(window, name):
     ]
     assert len(found["links"]) == len(load(name)["links"])
     assert not crossed
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_its_subgraphs_are_read_as_they_are_entered(window, name):
+    seen(window, name)
+    try:
+        for inside in load(name)["definitions"]["subgraphs"]:
+            window.page.evaluate(ENTER, inside["id"])
+            found = at_rest(window)
+            window.screenshot(f"inside-{name}-{inside['name']}-{'classic' if found['canvas'] else 'nodes2'}")
+            assert {key for key, *_ in found["boxes"]} == {node["id"] for node in inside["nodes"]}
+            # Fields and sockets; a field of text, whose letters are smaller, says what is read outside as well.
+            assert found["scale"] * FIELD >= SMALLEST - 0.01, inside["name"]
+            boxes = [Box(x, y, x + wide, y + high) for _, x, y, wide, high in found["boxes"]]
+            assert not [(a, b) for place, a in enumerate(boxes) for b in boxes[:place] if _share(a, b)], inside["name"]
+    finally:
+        window.page.evaluate(LEAVE)
+        window.problems.clear()  # model files that are not there
 
 
 def _share(a: Box, b: Box) -> bool:
