@@ -80,6 +80,11 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=int, default=500, help="of each part")
+    parser.add_argument(
+        "--ranked",
+        type=int,
+        help="of those, so many are refined in every row, the others by the full method; default: all",
+    )
     parser.add_argument("--part", nargs="+", choices=PARTS, help="only these; the others stay as they are in the page")
     parser.add_argument("--split", choices=("test", "validation"), default="test")
     parser.add_argument("--world", choices=tuple(WORLDS), default=SHIPPED.name, help="whose scenes")
@@ -108,6 +113,7 @@ def make_run(options: argparse.Namespace) -> Run:
         split=options.split,
         world=world_named(options.world),
         scenes=options.scenes,
+        ranked=options.scenes if options.ranked is None else options.ranked,
         weights=options.weights,
         evaluators=options.judges,
         work=options.work,

@@ -37,7 +37,7 @@ def run_refinement(run: Run, methods: tuple[str, ...] = METHODS, name: str = "re
         def one(cache: EngineCache, index: int) -> None:
             case = make_case(run, "refinement", index)
             refiner = Refiner(quality, cache, run.choices.options, assess, run.seed + index)
-            record, images = _rows_of(case, refiner, methods)
+            record, images = _rows_of(case, refiner, methods if index < run.ranked else methods[:1])
             versions = evaluate(case, [case.image, *images.values()], evaluators)
             record["before"] = versions[0]
             for row, judged in zip(images, versions[1:], strict=True):

@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 
 
 class Figures:
-    """Every figure of every row, over the same records.
+    """Every figure of every row, over the records that have it; ranks over those that have all.
 
     Args:
         records: of ``run_refinement``.
@@ -37,7 +37,12 @@ class Figures:
     def __init__(self, records: Sequence[Record], evaluators: Evaluators, resamples: int) -> None:
         self.records, self.resamples = records, resamples
         self.threshold, self.noise, self.jitter = evaluators.threshold, evaluators.noise, evaluators.jitter
-        self.rows = [row for row in ROWS if row in records[0]["rows"]]
+        self.rows = [row for row in ROWS if any(row in record["rows"] for record in records)]
+        self.ranked = [record for record in records if all(row in record["rows"] for row in self.rows)]
+
+    def of(self, row: str) -> list[Record]:
+        """The records that have this row."""
+        return [record for record in self.records if row == BEFORE or row in record["rows"]]
 
     def judged(self, record: Record, row: str) -> dict[str, Any]:
         """What the evaluators said of one row, or of the picture before."""
@@ -46,7 +51,7 @@ class Figures:
 
     def fall(self, row: str, kind: str) -> Estimate:
         """Relative fall of the judged severity inside defects of a kind: 1 - sum after / sum before."""
-        before, after = self._inside(BEFORE, kind), self._inside(row, kind)
+        before, after = self._inside(row, kind, before=True), self._inside(row, kind)
         if not before:
             return Estimate(float("nan"), float("nan"), float("nan"))
         return ratio([b - a for a, b in zip(after, before, strict=True)], before, self.resamples)
@@ -54,7 +59,7 @@ class Figures:
     def gain(self, row: str, kind: str, measure: str) -> Estimate:
         """Mean change of PSNR or SSIM against the clean scene inside defects of a kind."""
         changes = []
-        for record in self.records:
+        for record in self.of(row):
             for place, own in enumerate(record["kinds"]):
                 if own == kind:
                     now, then = self.judged(record, row)[measure][place], self.judged(record, BEFORE)[measure][place]
@@ -69,36 +74,36 @@ class Figures:
                 for answer, wrong in zip(self.judged(r, row)["answers"], r["unmatched"], strict=True)
                 if wrong
             ]
-            for r in self.records
+            for r in self.of(row)
         ]
         return ratio([sum(each) for each in found], [len(each) for each in found], self.resamples)
 
     def worse(self, row: str) -> Estimate:
         """Share of pictures that get worse by either judge: severity of the whole rises by more than the judge's noise,
         or a phrase that was found before is found no more, beyond the judge's jitter."""
-        return mean([float(self._worse(record, row)) for record in self.records], self.resamples)
+        return mean([float(self._worse(record, row)) for record in self.of(row)], self.resamples)
 
     def worse_by(self, row: str) -> tuple[float, float]:
         """The same by each judge apart: severity, contents."""
-        rises = [self._rises(record, row) for record in self.records]
-        loses = [self._loses(record, row) for record in self.records]
+        rises = [self._rises(record, row) for record in self.of(row)]
+        loses = [self._loses(record, row) for record in self.of(row)]
         return float(np.mean(rises)), float(np.mean(loses))
 
     def changed(self, row: str) -> Estimate:
         """Share of pictures that were changed at all."""
-        return mean([float(record["rows"][row]["changed"]) for record in self.records], self.resamples)
+        return mean([float(record["rows"][row]["changed"]) for record in self.of(row)], self.resamples)
 
     def refused(self, row: str) -> Estimate:
         """Of the changes that a guard judged, those that it refused."""
         return ratio(
-            [record["rows"][row]["refused"] for record in self.records],
-            [record["rows"][row]["judged"] for record in self.records],
+            [record["rows"][row]["refused"] for record in self.of(row)],
+            [record["rows"][row]["judged"] for record in self.of(row)],
             self.resamples,
         )
 
     def whole(self, row: str, key: str) -> Estimate:
         """Mean of a figure of the whole picture."""
-        return mean([self.judged(record, row)[key] for record in self.records], self.resamples)
+        return mean([self.judged(record, row)[key] for record in self.of(row)], self.resamples)
 
     def rank_tables(self) -> dict[str, Floats]:
         """Ranks (pictures, rows) among all rows, 1 = best: by each judge, by likeness, their mean."""
@@ -115,15 +120,15 @@ class Figures:
         return bootstrap(len(ahead), lambda rows: float(ahead[rows].mean()), self.resamples)
 
     def _values(self, key: str) -> Floats:
-        return np.asarray([[r["rows"][row][key] for row in self.rows] for r in self.records], np.float64)
+        return np.asarray([[r["rows"][row][key] for row in self.rows] for r in self.ranked], np.float64)
 
     def _phrases(self) -> Floats:
-        return np.asarray([[np.mean(r["rows"][row]["answers"]) for row in self.rows] for r in self.records], np.float64)
+        return np.asarray([[np.mean(r["rows"][row]["answers"]) for row in self.rows] for r in self.ranked], np.float64)
 
-    def _inside(self, row: str, kind: str) -> list[float]:
+    def _inside(self, row: str, kind: str, before: bool = False) -> list[float]:
         return [
-            self.judged(record, row)["inside"][place]
-            for record in self.records
+            self.judged(record, BEFORE if before else row)["inside"][place]
+            for record in self.of(row)
             for place, own in enumerate(record["kinds"])
             if own == kind
         ]
@@ -179,8 +184,15 @@ def refinement_part(run: Run) -> Part:
             "slight blur or noise moves one answer in twenty by that.",
             "Ranks among all rows and per picture, 1 is best, ties share: by the judged severity of the whole picture, "
             "by the judge's mean answer over all phrases, by PSNR to the clean scene; the mean of the three.",
+            *_fewer(figures),
         ],
     )
+
+
+def _fewer(figures: Figures) -> list[str]:
+    if len(figures.ranked) == len(figures.records):
+        return []
+    return [f"Ranks, and all rows but those of the full method, are of the first {len(figures.ranked)} scenes."]
 
 
 def _defect_table(figures: Figures) -> Table:

@@ -27,6 +27,8 @@ class Run:
     Attributes:
         split: "test", or "validation" to choose on.
         scenes: of each part.
+        ranked: of those of the refinement, so many first ones are refined in every row; the others by the full
+            method alone.
         weights: folder of the miniature models; None for the usual one.
         evaluators: folder of the evaluators; None for the usual one.
         work: folder of the records.
@@ -43,6 +45,7 @@ class Run:
 
     split: Split = "test"
     scenes: int = 500
+    ranked: int = 500
     weights: Path | None = None
     evaluators: Path | None = None
     work: Path = RESULTS / "miniature-records"

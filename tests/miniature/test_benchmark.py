@@ -271,11 +271,39 @@ def test_all_parts_run_and_write_the_page(models, tmp_path, capsys):
     records = tmp_path / "records" / "test" / "refinement.jsonl"
     lines = records.read_text(encoding="utf-8")
     assert len(lines.splitlines()) == 3
+    methods = ("full", "stage 1 only")
+    assert all(f"{method}, guard on" in record["rows"] for record in refined for method in methods)
     # What is there already is not made again.
     assert miniature.main([*common, "--scenes", "2", "--part", "refinement", "--resume"]) == 0
     assert records.read_text(encoding="utf-8") == lines
     assert "language" in json.loads((tmp_path / "miniature.json").read_text(encoding="utf-8"))["parts"]
     capsys.readouterr()
+
+
+def test_figures_of_a_row_are_of_the_scenes_that_have_it(models):
+    from miniature_parts.refinement_part import Figures, _fewer
+    from miniature_parts.rows import ROWS
+
+    from grefine_research.miniature.evaluators import load_evaluators
+
+    def judged(severity: float, changed: bool) -> dict[str, object]:
+        inside = {"inside": [severity], "psnr": [20.0], "ssim": [0.5], "answers": [0.9]}
+        whole = {"severity": severity, "psnr_whole": 20.0, "ssim_whole": 0.5, "outside": 0.0}
+        return {**inside, **whole, "changed": changed, "judged": 1, "refused": 0}
+
+    def record(after: float, rows: tuple[str, ...]) -> dict[str, object]:
+        given = {row: judged(after, True) for row in rows}
+        return {"kinds": ["technical"], "unmatched": [False], "before": judged(0.8, False), "rows": given}
+
+    figures = Figures([record(0.4, ROWS), record(0.0, ROWS[:2])], load_evaluators(models[1]), 20)
+    assert figures.rows == list(ROWS)
+    assert figures.fall(ROWS[0], "technical").value == pytest.approx(0.75)
+    assert figures.fall(ROWS[2], "technical").value == pytest.approx(0.5)
+    assert figures.whole("before", "severity").value == pytest.approx(0.8)
+    assert figures.changed(ROWS[0]).value == 1.0
+    assert len(figures.rank_tables()["mean"]) == 1
+    assert "first 1 scenes" in _fewer(figures)[0]
+    assert not _fewer(Figures([record(0.4, ROWS)], load_evaluators(models[1]), 20))
 
 
 def test_bars_of_the_worst_region_are_tried_on_the_records(tmp_path, monkeypatch):

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from grefine_core.miniature.loading import TEXT_FILE
 from grefine_core.miniature.networks import SCHEDULER_CONFIG, build, learning_states, load, save
-from grefine_core.models.files import write_tensors
+from grefine_core.models.files import read_tensors, write_tensors
 
 from ...training.precision import quick
 from ..worlds import SHIPPED, Name, world_named
@@ -209,7 +209,8 @@ def train(
         closeups: of the training close-ups.
         validation: of validation views, for the figures in the journal.
         clip: the miniature CLIP, an open_clip module; it stays as it is, unless ``texts`` lets its text half learn.
-        start: weights of a UNet to go on from; a lean one leaves out what it does not have.
+        start: weights of a UNet to go on from, and of its text half where that lies beside it; a lean UNet leaves out
+            what it does not have.
         resume: go on from the checkpoint in ``out``, if there is one.
         stop_at: end, with a checkpoint, after so many steps.
         notes: go into the metadata of the weights.
@@ -225,6 +226,9 @@ def train(
     unet = build("unet", profile.lean)
     if start is not None:
         unet.load_state_dict({**unet.state_dict(), **_fitting(load(start, "unet"), unet)})
+        own = Path(start).with_name(TEXT_FILE)
+        if profile.texts and own.is_file():
+            tower.load_state_dict({name: value.float() for name, value in read_tensors(own).items()})
     unet = unet.to(device, memory_format=torch.channels_last).train()
     if device == "cpu":
         plain_attention(unet)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -432,7 +433,20 @@ def test_a_model_that_goes_on_starts_from_what_it_knew_of_patches(tmp_path, data
     torch.manual_seed(0)
     export(CLIP(**TINY), TINY, tmp_path, {})
     trainer = training.Trainer(replace(PROFILE, rate=0.0), data, None, tmp_path)
-    assert abs(float(trainer.step(0)["patches"])) < 1e-3
+    pixels = clip_data.draw_batch(data, 0, PROFILE.batch, 0).pixels
+    grid = torch.arange(math.prod(trainer.clip.visual.grid_size)).view(trainer.clip.visual.grid_size)
+    here, there = (order.flatten().expand(len(pixels), -1) for order in (grid, grid.flip(1)))
+    whole, local = trainer.guide(pixels, here)
+    own_whole, own = Towers(trainer.clip, trainer.tokens).pictures(pixels, here, PROFILE.blocks)
+    assert (whole * own_whole).sum(-1).mean() > 0.9
+    assert (local * own).sum(-1).mean() > 0.9
+    # What lies left of a patch counts as much as what lies right of it, also where the model itself looks to one side.
+    mirrored_whole, mirrored = trainer.guide(pixels.flip(2), there)
+    torch.testing.assert_close(mirrored_whole, whole, rtol=0, atol=2e-2)
+    torch.testing.assert_close(mirrored, local, rtol=0, atol=2e-2)
+    assert (
+        Towers(trainer.clip, trainer.tokens).pictures(pixels.flip(2), there, PROFILE.blocks)[1] - own
+    ).abs().max() > 0.1
     with pytest.raises(InputError, match="guide"):
         training.Trainer(PROFILE, data, None)
 

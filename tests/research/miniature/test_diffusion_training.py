@@ -399,6 +399,13 @@ def test_the_painter_learns_with_a_text_tower_of_its_own(tmp_path, latents, clos
     for name, value in texts[0].items():
         torch.testing.assert_close(value, texts[1][name], rtol=0, atol=1e-3)
     assert any((value.float() - before[name]).abs().max() > 1e-4 for name, value in texts[0].items())
+    # A painter goes on with its own text half, not with CLIP's.
+    still = replace(profile, rate=0.0, steps=1)
+    inpainting.train(tmp_path / "on", still, *given, copy.deepcopy(clip), start=whole)
+    again = load_file(tmp_path / "on" / TEXT_FILE)
+    assert again.keys() == texts[0].keys()
+    for name, value in again.items():
+        torch.testing.assert_close(value, texts[0][name])
 
 
 def test_a_lean_painter_keeps_what_it_has_of_another(tmp_path, latents, closeups, clip):
