@@ -255,10 +255,10 @@ def compare(
     """Judge a change by the readings of the whole picture before and after, and by the quality of its regions.
 
     A *loss*: a phrase that is matched falls below 1 − noise, or by three times its noise; one that is not matched falls
-    by more than noise; the quality of a region does, to what is not good any more; where no region is looked at, the
-    perceptual score. A *gain*: an unmatched phrase rises by more than noise, or the quality of the regions does and the
-    perceptual score does not fall: the first alone rises with good content of any kind, where a defect was. Figures
-    that are no numbers lose.
+    by more than noise; the quality of a region does, to what is not good any more; the perceptual score does, where no
+    region is looked at, or else by three times its noise to less than good. A *gain*: an unmatched phrase rises by more
+    than noise, or the quality of the regions does and the perceptual score does not fall: the first alone rises with
+    good content of any kind, where a defect was. Figures that are no numbers lose.
 
     Args:
         before, after: of the whole picture.
@@ -296,6 +296,8 @@ def compare(
         rises.append(_Rise(name, was, now, gain.region, score.now >= score.was - noise.perceptual - ROUNDING))
         for was, now in qualities:
             fall("quality of the region", was, now, min(was, _GOOD) - loss.region, loss.region)
+        # A crop may look no worse by itself, and stand out in the picture.
+        fall(score.name, score.was, score.now, min(score.was, 0.0) - _FAR * noise.perceptual, noise.perceptual)
     else:  # no region is looked at, as in a second opinion
         rises.append(score)
         fall(score.name, score.was, score.now, score.was - noise.perceptual, noise.perceptual)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -138,6 +139,31 @@ def test_a_region_that_looks_worse_refuses_a_gain(before, mask):
     out = check(before, changed(changed(before, A, GREEN, 0.4), A, RED, -0.1), mask=mask)
     assert verdicts(out) == [False]
     assert "quality of the region falls from 0.50 to 0.40" in out.entries[0][0].reason
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "lost"),
+    [
+        (-0.3, -0.4, False),
+        (-0.3, -0.5, True),
+        (1.0, 0.0, False),
+        (1.0, -0.1, False),
+        (1.0, -0.2, True),
+        (0.0, math.nan, True),
+    ],
+)
+def test_a_picture_that_looks_far_worse_refuses_what_its_regions_bring(was, now, lost):
+    """Also where the crop of the region, seen by itself, looks no worse."""
+
+    def reading(perceptual: float, phrase: float) -> Reading:
+        return Reading((0.5, 0.5), perceptual, (phrase,), ("fish",), {}, torch.ones(4, 4))
+
+    judged = compare(
+        reading(was, 0.2), reading(now, 0.9), [(0.5, 0.5)], Noise(region=0.05, perceptual=0.05, phrase=0.1)
+    )
+    assert judged.passes is not lost
+    assert bool(judged.losses) is lost
+    assert all("perceptual score" in loss for loss in judged.losses)
 
 
 def test_what_fits_alone_but_not_together_is_dropped(before, mask):
