@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..files import write_text
-from ..miniature.world import EXAMPLE, EXAMPLE_INDEX
+from ..miniature.world import DEMO_INDEX, EXAMPLE
 from ..report.words import in_short
 from . import common, maps, miniature, options, queue, refine
 from .engines import Engines
@@ -32,10 +32,9 @@ def add_command(commands: Any) -> None:
     chosen.add_argument(
         "--index",
         type=int,
-        default=EXAMPLE_INDEX,
+        default=DEMO_INDEX,
         metavar="N",
-        help=f"which sample of the test pictures, from 0 on; default: {EXAMPLE_INDEX}. "
-        "Every fourth or so has no defect",
+        help=f"which sample of the test pictures, from 0 on; default: {DEMO_INDEX}. Every fourth or so has no defect",
     )
     chosen.add_argument("--image", metavar="FILE", help="a picture of your own; the small models know only theirs")
     parser.add_argument(
@@ -68,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     for option, value in (("--prompt", arguments.prompt), ("--prompt-from", arguments.prompt_from)):
         if value is not None and not arguments.image:
             raise InputError(f"{option}: belongs to a picture of your own (--image); samples have their own prompts.")
-    if not arguments.image and arguments.index == EXAMPLE_INDEX and not installed():
+    if not arguments.image and arguments.index == DEMO_INDEX and not installed():
         arguments.image = str(EXAMPLE)  # samples cannot be drawn; this one is shipped as a file
     folder = common.output_folder(arguments.output)
     choices = miniature.fill_choices(arguments, load_choices())

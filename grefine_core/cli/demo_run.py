@@ -21,7 +21,7 @@ from ..comfyui.workflow import read_workflow
 from ..errors import InputError
 from ..miniature.loading import GUIDANCE, Choices
 from ..miniature.networks import FACTOR, LATENT_SIDE
-from ..miniature.world import EXAMPLE_INDEX
+from ..miniature.world import DEMO_INDEX
 from ..pictures import Picture, load_picture, marked, save_picture
 from ..regions import RegionOptions
 from .common import prompt_for
@@ -65,7 +65,7 @@ class Subject:
     files: tuple[tuple[str, Path], ...] = ()
 
 
-def sample_subject(folder: Path, index: int = EXAMPLE_INDEX, before: Before | None = None) -> Subject:
+def sample_subject(folder: Path, index: int = DEMO_INDEX, before: Before | None = None) -> Subject:
     """Write a sample of the test split, the same picture without its defects, and the true mask of these.
 
     Raises:

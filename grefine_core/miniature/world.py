@@ -84,10 +84,13 @@ def barred(split: Split) -> frozenset[Combination]:
     return frozenset().union(*(combinations for other, combinations in HELD_BACK.items() if other != split))
 
 
-#: Sample of the test split that is shown if no other is asked for: the first in which a person sees at a glance that a
-#: part of the prompt is not met and that something looks bad (``Sample.clear``), and in which the models notice both,
-#: whatever becomes of it.
-EXAMPLE_INDEX = 44
+#: Sample of the test split that ``grefine demo`` takes if no other is asked for: the first in which a person sees at a
+#: glance that a part of the prompt is not met and that something looks bad (``Sample.clear``), and in which the models
+#: notice both, whatever becomes of it.
+DEMO_INDEX = 44
+
+#: A later one of these that the models mend well: to show what the method does, not how often.
+EXAMPLE_INDEX = 71
 
 
 #: The same sample as a file, its prompt in its metadata: the picture of the workflow ``grefine_1_start_here``.

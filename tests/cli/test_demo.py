@@ -14,7 +14,7 @@ from grefine_core.cli.demo_run import WORKFLOW, node_settings
 from grefine_core.comfyui.queue import QueueResult
 from grefine_core.comfyui.workflow import read_workflow
 from grefine_core.miniature.loading import SHIPPED, load_choices
-from grefine_core.miniature.world import EXAMPLE_INDEX
+from grefine_core.miniature.world import DEMO_INDEX
 from grefine_research.miniature.generator import make_sample
 
 #: Untrained maps mean nothing: a part is to be repainted whatever they say, and kept.
@@ -30,8 +30,8 @@ def test_it_runs_everything_on_a_sample_and_writes_all_of_it(tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["demo", "-o", str(out), *FORCED]) == 0
     printed = capsys.readouterr().out
-    name = f"miniature-{EXAMPLE_INDEX}"
-    sample = make_sample("test", EXAMPLE_INDEX)
+    name = f"miniature-{DEMO_INDEX}"
+    sample = make_sample("test", DEMO_INDEX)
     assert f"Prompt: {sample.caption.prompt}" in printed
     assert "Wrong with it, as it was drawn: " in printed
     maps = ("pq", "pq-defects", "aq-defects", "mask", "mask-composite", "pq-defects-overlay", "aq-defects-overlay")
@@ -86,9 +86,9 @@ def test_a_large_picture_is_made_smaller_and_that_is_said(tmp_path, capsys):
 
 def test_the_prompt_may_be_in_the_pictures_metadata(tmp_path, capsys):
     assert main(["demo", "-o", str(tmp_path / "a"), *FORCED]) == 0
-    again = str(tmp_path / "a" / f"miniature-{EXAMPLE_INDEX}.png")
+    again = str(tmp_path / "a" / f"miniature-{DEMO_INDEX}.png")
     assert main(["demo", "--image", again, "-o", str(tmp_path / "b"), *FORCED]) == 0
-    names = [tmp_path / folder / f"miniature-{EXAMPLE_INDEX}.refined.png" for folder in "ab"]
+    names = [tmp_path / folder / f"miniature-{DEMO_INDEX}.refined.png" for folder in "ab"]
     first, second = (np.asarray(Image.open(name), dtype=int) for name in names)
     assert abs(first - second).max() <= 1
 
@@ -192,7 +192,7 @@ def test_the_choices_beside_the_models_are_the_defaults(tmp_path, sent, miniatur
     assert sent[0]["GRefineNoHarmGuard"]["importance_rational"] == 0.5
     assert sent[0]["GRefineNoHarmGuard"]["tolerance"] == 1.0
     assert main(["demo", "-o", str(out), "--top", "0.1", "--overwrite"]) == 0
-    report = json.loads((out / f"miniature-{EXAMPLE_INDEX}.refined.json").read_text())
+    report = json.loads((out / f"miniature-{DEMO_INDEX}.refined.json").read_text())
     assert "1 steps" in report["plan"]["reason"]
     assert report["changed"] is True
     assert report["masked_area"] < 0.25

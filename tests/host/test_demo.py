@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from grefine_core.cli import main
-from grefine_core.miniature.world import EXAMPLE_INDEX
+from grefine_core.miniature.world import DEMO_INDEX
 from grefine_research.miniature.generator import make_sample
 
 FORCED = ["--method", "top", "--top", "0.2", "--merge", "mean", "--mode", "paper", "--steps", "2", "--no-guard"]
@@ -32,9 +32,9 @@ def test_it_starts_the_host_of_a_folder(host_path, tmp_path, capsys):
     assert main(["demo", "--host", str(host_path), "-o", str(out), *FORCED]) == 0
     printed = capsys.readouterr().out
     assert f"at {host_path}" in printed
-    sample = make_sample("test", EXAMPLE_INDEX)
+    sample = make_sample("test", DEMO_INDEX)
     report = report_of(out)
-    assert json.loads((out / f"miniature-{EXAMPLE_INDEX}.refined.json").read_text()) == report
+    assert json.loads((out / f"miniature-{DEMO_INDEX}.refined.json").read_text()) == report
     assert f"Emphasised prompt: {report['emphasized_prompt']}" in printed
     assert report["prompt"] == sample.caption.prompt
     assert {entry["stage"] for entry in report["guard"]} == {1, 2}
@@ -44,8 +44,8 @@ def test_it_starts_the_host_of_a_folder(host_path, tmp_path, capsys):
     assert (after != np.round(sample.image * 255)).any()
     assert {path.name for path in out.iterdir()} >= {
         SHOWN,
-        f"miniature-{EXAMPLE_INDEX}.png",
-        f"miniature-{EXAMPLE_INDEX}.truth.png",
+        f"miniature-{DEMO_INDEX}.png",
+        f"miniature-{DEMO_INDEX}.truth.png",
     }
 
 
