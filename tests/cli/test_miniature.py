@@ -25,7 +25,7 @@ def test_score_says_what_is_missing_with_the_share_of_its_bound(capsys):
     assert result["perceptual"] == pytest.approx(product, abs=1e-4)
     assert main(["score", str(EXAMPLE), "--miniature", "--device", "cpu"]) == 0
     said = capsys.readouterr()
-    assert f"{missed['text']}: there, but not as described  ({missed['share']:.2f} of its bound" in said.out
+    assert f"{missed['text']}: not there  ({missed['share']:.2f} of its bound" in said.out
     assert "share of its bound: overall" in said.out
     assert "They know nothing else." in said.err
 
