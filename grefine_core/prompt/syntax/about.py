@@ -24,6 +24,11 @@ _CLAUSE_WORDS = frozenset(
     ["while", "as", "where", "so", "because", "when", "but", "yet", "although", "though", "whereas"]
 )
 _FINITE = ("VBZ", "VBP", "VBD", "MD")
+_WATCHERS = frozenset(["viewer", "viewers", "observer", "onlooker", "spectator", "beholder", "audience", "us"])
+_LOOKING = frozenset(
+    ["look", "looks", "peer", "peers", "point", "points", "gaze", "gazes", "stare", "stares", "aim", "aims", "tilts"]
+)
+_TOWARDS = frozenset(["at", "into", "toward", "towards", "onto", "over", "across", "through", "down", "up", "on"])
 _LONGEST_SUBJECT = 10  # words
 
 
@@ -32,8 +37,16 @@ def mark_about(tokens: Sequence[Token], roles: Sequence[str]) -> None:
     if not any(token.told for token in tokens):
         return
     for start, end in sentences(tokens):
+        before, opened = (start, start), False
         for first, last in _clauses(tokens, roles, start, end):
-            _mark_clause(tokens, roles, first, last)
+            if _goes_on(tokens, before, first) or _opens_picture(tokens, roles, first, last, end):
+                for token in tokens[first:last]:
+                    token.about = not token.quoted
+                opened = tokens[first].lower not in _SUBJECTS
+            else:
+                _mark_clause(tokens, roles, first, last, opened)
+                opened = False
+            before = (first, last)
         _mark_comparisons(tokens, roles, start, end)
 
 
@@ -55,6 +68,25 @@ def _clauses(tokens: Sequence[Token], roles: Sequence[str], start: int, end: int
         yield first, end
 
 
+def _goes_on(tokens: Sequence[Token], before: tuple[int, int], first: int) -> bool:
+    """Whether a clause says what the picture is like: "the photograph looks as though it belongs in a cookbook"."""
+    gap = [token.lower for token in tokens[before[1] : first]]
+    return gap == ["as", "though"] and tokens[before[0]].about and tokens[first].lower in _SUBJECTS
+
+
+def _opens_picture(tokens: Sequence[Token], roles: Sequence[str], first: int, last: int, end: int) -> bool:
+    """Whether a clause tells how the picture was made that the next one names: "Shot from a drone, the view …"."""
+    lists, k = word_lists(), last + 1
+    if tokens[first].lower not in lists["taken"] or k >= end or tokens[last].kind != COMMA:
+        return False
+    if tokens[k].lower not in ("the", "this"):
+        return False
+    while k < min(end, last + _LONGEST_SUBJECT) and roles[k] in (*NOMINAL, DETERMINER, GLUE):
+        k += 1
+    head = tokens[k - 1].lower
+    return any(head in lists[name] for name in ("picture-topics", "wholes", "views")) or head in style_lexicon().media
+
+
 def _finite_behind(tokens: Sequence[Token], roles: Sequence[str], i: int, end: int) -> int:
     """Index of the finite verb of the noun phrase or pronoun that starts at `i`; 0 if there is none."""
     k = i
@@ -68,8 +100,8 @@ def _finite_behind(tokens: Sequence[Token], roles: Sequence[str], i: int, end: i
     return k if finite else 0
 
 
-def _mark_clause(tokens: Sequence[Token], roles: Sequence[str], start: int, end: int) -> None:
-    """Mark what one clause says about the picture, if it does."""
+def _mark_clause(tokens: Sequence[Token], roles: Sequence[str], start: int, end: int, opened: bool) -> None:
+    """Mark what one clause says about the picture, if it does; `opened`: what stands in front names its subject so."""
     first = start
     while first < end and (
         tokens[first].tag in ("RB", "UH", "CC") or tokens[first].lower in ("please", "overall", "maybe")
@@ -80,6 +112,7 @@ def _mark_clause(tokens: Sequence[Token], roles: Sequence[str], start: int, end:
     if first >= end:
         return
     behind = _topic(tokens, roles, first, end) or _opening(tokens, roles, first, end)
+    behind = behind or (_verb_behind(tokens, first, end) if opened else 0)
     if not behind:
         _mark_named(tokens, roles, first, end)
         return
@@ -161,6 +194,8 @@ def _verb_behind(tokens: Sequence[Token], i: int, end: int) -> int:
     for k in range(i, min(end, i + _LONGEST_SUBJECT)):
         if tokens[k].tag in _FINITE or (tokens[k].lower in word_lists()["be"] and tokens[k].lower != "being"):
             return k + 1
+        if k == i and tokens[k].tag == "VBN" and k + 1 < end and tokens[k + 1].tag in ("DT", "PRP$"):
+            return k + 1  # "the photographer used a slow shutter"
         if tokens[k].kind == COMMA and k > i + 8:
             return 0
     return 0
@@ -244,6 +279,8 @@ def _shown_from(tokens: Sequence[Token], start: int, end: int) -> int:
     lists = word_lists()
     for i in range(max(start - 1, 0), end):
         word = tokens[i].lower
+        if i + 2 < end and _WATCHERS & {tokens[i + 1].lower, tokens[i + 2].lower}:
+            continue  # "makes the viewer feel like part of the game"
         if word in lists["showing"] or word in lists["lighting-up"]:
             return i
         if (
@@ -254,6 +291,9 @@ def _shown_from(tokens: Sequence[Token], start: int, end: int) -> int:
             return i
         if word in ("on", "around") and tokens[i - 1].lower in lists["centering"]:
             return i
+        looks = tokens[i].tag == "IN" and word in _TOWARDS and tokens[start - 1].lower in _LOOKING
+        if looks:
+            return i  # "the camera looks up at a skyscraper"
     return end
 
 
@@ -284,6 +324,9 @@ def _mark_comparisons(tokens: Sequence[Token], roles: Sequence[str], start: int,
     phrases = phrases_of("comparing-phrases")
     for i in range(start, end):
         length = starts_phrase(tokens, i, phrases)
+        unreal = tokens[i].lower == "as" and i + 3 < end and tokens[i + 1].lower in ("if", "though")
+        if unreal and tokens[i + 2].lower in lists["taken"] and tokens[i + 3].tag == "IN":
+            length = 4  # "as though taken with a phone"
         if length:
             _mark_nouns(tokens, roles, i + length, _next_break(tokens, i, end), all_of_it=True)
             for token in tokens[i : i + length]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .lexicon import common_words, word_lists
+from .lexicon import IRREGULAR_PARTICIPLES, common_words, word_lists
 from .predicates import ends, is_comparative, mark_colored, mark_painted, mark_predicates, mark_results
 from .senses import ADJECTIVE, ADVERB, VERB, code_of, is_unknown, may_act, names_thing, noun_kinds, noun_pairs, singular
 from .tokens import AND, COMMA, STOP, WALL, WORD, Token
@@ -27,6 +27,8 @@ _OPENERS = frozenset(
     ["while", "as", "when", "where", "which", "who", "that", "because", "until", "though", "whose", "so"]
 )
 _VERBS_OF = frozenset(["smell", "dream", "reek", "consist", "speak", "think", "boast"])  # go with "of"
+_AGREEING = {"both": "VBP", "another": "VBZ", "each": "VBZ"}  # the verbs of these if they stand for nouns
+_BOTH = frozenset(["both", "either", "neither"])  # in front of two things, and of no verb
 _LOOK_BACK = 12  # words between a verb and its subject
 
 
@@ -133,9 +135,9 @@ def _has_verb(tokens: Sequence[Token], start: int, end: int, found: dict[int, st
 
 
 def _behind_adverbs(tokens: Sequence[Token], start: int, i: int) -> int:
-    """Index of the word in front of `i` and of the adverbs there."""
+    """Index of the word in front of `i` and of the adverbs, or the lettering, there."""
     k = i - 1
-    while k > start and tokens[k].tag == "RB":
+    while k > start and (tokens[k].tag == "RB" or tokens[k].quoted):
         k -= 1
     return k
 
@@ -146,6 +148,19 @@ def _is_noun(token: Token) -> bool:
         return True
     known = token.tag in ("JJ", "VBP", "VB") and (bool(noun_kinds(token.lower)) or is_unknown(token.lower))
     return known and code_of(token.lower)[:1] != ADJECTIVE and token.lower not in word_lists()["colors"]
+
+
+def _acts_first(token: Token) -> bool:
+    """Whether a word is a verb before it is anything else: "tugs"."""
+    return code_of(singular(token.lower) or token.lower)[:1] == VERB
+
+
+def _is_only_verb(token: Token) -> bool:
+    """Whether a word is a verb in its basic form or in -s, and never anything else: "appear", "recedes"."""
+    word = token.lower
+    if token.quoted or code_of(singular(word) if _is_third(token) else word) != VERB:
+        return False
+    return not {"NN", "NNS", "JJ"} & set(common_words().get(word, "").split("|"))
 
 
 def _is_plural(token: Token) -> bool:
@@ -192,6 +207,8 @@ def _subject(tokens: Sequence[Token], start: int, i: int) -> Token | None:
     head = None
     for token in tokens[max(start, i - _LOOK_BACK) : i]:
         known = bool(noun_kinds(token.lower)) or is_unknown(token.lower)
+        if head is not None and token.quoted:
+            continue  # "the words 'VISIT LUNA' appear"
         if token.tag.startswith("NN") or (token.tag in ("JJ", "VBP", "VB") and known):
             head = token
         elif head is not None and token.tag not in ("JJ", "POS", "HYPH", "CD", "VBN", "RB"):
@@ -214,9 +231,13 @@ def _mend_subjects(tokens: Sequence[Token], start: int, end: int, found: dict[in
             joined and pending and bare and tokens[max(0, first - 2)].kind != COMMA
         )  # "a bride and her father dance"
         under = opener is not None and opener.lower in _OPENERS
+        # ", and" hardly ends a list whose last thing has a verb: "…, and bundles of lavender dry from the beams".
+        apart = joined and seen and first > start + 1 and tokens[first - 2].kind == COMMA
         needed = opener is None or under or (not seen and (fronted or (joined and pending)))
         for i in range(first + 1, last):
-            if _is_verb(tokens, first, i, last, needed, paired):
+            own = apart and i > first + 2 and tokens[i - 2].lower == "of" and _is_plural(tokens[first])
+            own = own or (apart and tokens[first].tag in ("DT", "PRP$") and _acts_first(tokens[i]))
+            if _is_verb(tokens, first, i, last, needed or own, paired):
                 tokens[i].tag = "VBZ" if tokens[i].lower.endswith("s") else "VBP"
                 if tokens[i - 1].tag in ("JJ", "VB", "VBP"):
                     tokens[i - 1].tag = "NNS" if _is_plural(tokens[i - 1]) else "NN"
@@ -270,8 +291,9 @@ def _is_verb(tokens: Sequence[Token], first: int, i: int, end: int, needed: bool
         return False
     word, k = token.lower, _behind_adverbs(tokens, first, i)
     before, subject = tokens[k], _subject(tokens, first, k + 1)
-    if subject is None or not _is_noun(before):
-        return False
+    named = _is_noun(before) or (k > first and tokens[k - 1].lower == "of" and bool(noun_kinds(before.lower)))
+    if subject is None or not named:
+        return False  # the lavender of "bundles of lavender dry from the beams" is a noun, too
     if f"{before.lower} {word}" in noun_pairs() and before is subject:
         return False  # but "shafts of light filter through"
     counted = any(
@@ -281,6 +303,9 @@ def _is_verb(tokens: Sequence[Token], first: int, i: int, end: int, needed: bool
     single, several = word.endswith("s") and not word.endswith("ss"), many or counted or _is_plural(subject)
     if single == several and (single or subject.lower not in word_lists()["same-plurals"]):
         return False
+    speaks = word in _VERBS_OF or singular(word) in _VERBS_OF
+    if i + 1 < end and tokens[i + 1].lower == "of" and before is not subject and not speaks:
+        return False  # "condensation beads on the iron frame of the roof"
     several = several or not single
     close, after = before is subject, tokens[i + 1] if i + 1 < end else None
     thing = names_thing(word) and code_of(singular(word) or word)[:1] != VERB
@@ -304,8 +329,10 @@ def _is_verb(tokens: Sequence[Token], first: int, i: int, end: int, needed: bool
             return True  # no plural stands behind "a river", nor behind the macaws of "a flock of macaws"
         acts = acts or tokens[first].tag in ("DT", "PRP$") or noun_kinds(before.lower)[:1] in ("Y", "H", "B", "D")
         return (not thing and (close or needed)) or (needed and close and acts)
-    if after.tag in ("VBN", "JJ") and several and not single and (not noun_kinds(word) or ends(tokens, i + 2, end)):
-        return True  # "gears lie scattered"
+    behind = tokens[i + 2] if i + 2 < end else None
+    closes = ends(tokens, i + 2, end) or (not thing and behind is not None and behind.tag in _BEHIND)
+    if after.tag in ("VBN", "JJ") and several and not single and (not noun_kinds(word) or closes):
+        return True  # "gears lie scattered", "sheep graze undisturbed on"
     if after.tag[:2] in ("NN", "JJ", "CD", "VB"):  # without an article
         return needed and (single or _is_plural(before)) and f"{word} {after.lower}" not in noun_pairs()
     return False
@@ -320,18 +347,27 @@ def _mend_nouns(tokens: Sequence[Token], start: int, end: int, found: dict[int, 
             listed = True
         elif listed and (token.kind != WORD or token.tag in ("IN", "CC", "WDT", "WP", "WRB", "TO", "RB", "VBG")):
             listed = False
+        elif token.tag == "NNP" and token.text.islower() and code_of(token.lower)[:1] == ADJECTIVE:
+            token.tag = "JJ"  # "laden with figs"
         elif listed and token.tag in ("VBZ", "VBP") and token.lower not in word_lists()["be"]:
             token.tag = "NNS" if token.tag == "VBZ" else "NN"  # "there are cookie crumbs everywhere"
         if token.kind != WORD:
             continue
+        behind_noun = i > start and (tokens[i - 1].quoted or tokens[i - 1].tag in ("NN", "NNS"))
+        if behind_noun and token.tag in ("NN", "NNS", "JJ") and _is_only_verb(token):
+            token.tag = "VBZ" if _is_third(token) else "VBP"
+            found[i] = "verb"  # "layers of white card recede"
         paired = after is not None and after.tag in ("JJ", "NN") and f"{token.lower} {after.lower}" in noun_pairs()
         last = i + 2 == end or (i + 2 < end and (tokens[i + 2].kind != WORD or tokens[i + 2].tag in _BEHIND))
         if after is not None and paired and last:
             after.tag, found[i + 1] = "NN", "noun"  # "a cracked salt flat"
         token.tag = _mended(tokens, start, i, end)
         before = tokens[i - 1] if i > start else None
-        if before is not None and token.tag in ("VBZ", "VBP") and before.lower in ("both", "another", "each"):
+        counted = before is not None and token.tag == _AGREEING.get(before.lower)
+        if before is not None and counted:
             before.tag, found[i] = "PRP", "verb"
+        elif before is not None and before.lower == "both" and token.tag in ("VBZ", "NNS"):
+            before.tag, token.tag = "PDT", "NNS"  # "rests both hands on a staff"
         opens = token.tag in ("VBZ", "VBP") and after is not None and after.tag in ("DT", "PRP$")
         if opens and before is not None and before.tag == "JJ" and noun_kinds(before.lower):
             before.tag, found[i] = "NN", "verb"  # "blue swallows the reef": no two noun phrases stand side by side
@@ -358,9 +394,9 @@ def _mended(tokens: Sequence[Token], start: int, i: int, end: int) -> str:
         return "VB"  # "crouches to tie her boot"
     if (
         before.kind == COMMA
-        and word in lists["past-forms"]
+        and (word in lists["past-forms"] or word in IRREGULAR_PARTICIPLES)
         and after in ("IN", "RB")
-        and tag in ("VB", "VBP", "VBD", "NN")
+        and tag in ("VB", "VBP", "VBD", "NN", "JJ")
     ):
         return "VBN"  # "an egg, cut in half"
     if tag == "VBD" and before.tag in ("DT", "PRP$", "JJ") and after.startswith("NN"):
@@ -370,16 +406,20 @@ def _mended(tokens: Sequence[Token], start: int, i: int, end: int) -> str:
     if tag == "MD" and noun and before.tag[:2] in ("NN", "VB") and (stops or after in ("IN", "DT")):
         return "NN"  # "an oil can"
     if tag in ("VB", "VBP", "VBZ") and noun and before.tag in ("DT", "PRP$"):
-        if (tag == "VBP" and before.lower == "both") or (tag == "VBZ" and before.lower in ("another", "each")):
+        if tag == _AGREEING.get(before.lower):
             return tag  # "both chew", "another dusts": as nouns they would be in the other number
         return plural
     described = before.tag in ("JJ", "VBN") and i > start + 1 and tokens[i - 2].tag in ("DT", "PRP$")
     if tag == "RB" and noun and described and ends(tokens, i + 1, end):
         return "NN"  # "above the overgrown midway"
+    if tag == "RB" and noun and before.tag == "PRP$" and (stops or after in _BEHIND):
+        return "NN"  # "sleeps on its back"
     if tag == "RB" and noun and before.tag in ("DT", "PRP$", "JJ", "VBN") and ADVERB not in code_of(word):
         return "NN" if ends(tokens, i + 1, end) else tag
     if tag.startswith("NN") and word in lists["end-adverbs"] and ends(tokens, i + 1, end):
         return "RB"
+    if tag in ("NN", "JJ") and word in lists["end-adverbs"] and after == "IN" and before.tag.startswith("VB"):
+        return "RB"  # "squeeze past with baskets"
     if tag == "NN" and is_comparative(word) and not after.startswith("NN"):
         return "JJR"
     opens = before.kind == COMMA and word in lists["transitive"] and word.endswith("ing")
@@ -474,7 +514,7 @@ def _mend_series(tokens: Sequence[Token], start: int, end: int, found: dict[int,
         while at + 1 < end and tokens[at].tag == "RB" and tokens[i].tag == "CC":
             at += 1  # "and slowly spins"
         token = tokens[at]
-        opens = tokens[i].tag == "CC" or tokens[i].kind in (COMMA, AND)
+        opens = (tokens[i].tag == "CC" and tokens[i].lower not in _BOTH) or tokens[i].kind in (COMMA, AND)
         single = _is_third(token)
         behind = tokens[i + 2 : i + 4]
         if (
@@ -490,6 +530,8 @@ def _mend_series(tokens: Sequence[Token], start: int, end: int, found: dict[int,
             behind[1].tag = "VBZ"
             token.tag, found[i + 1] = "VBZ", "verb"  # "Its owner, a farm girl, laughs and holds the halter"
             continue
+        if opens and form == "VBZ" and token.tag in ("VB", "VBP") and _is_listed(tokens, start, i):
+            token.tag = "NN"  # "carves out every wrinkle and pore"
         if not (opens and form and _is_verb_form(token) and single == (form == "VBZ")):
             continue
         after = tokens[at + 1] if at + 1 < end else None
@@ -511,6 +553,15 @@ def _mend_series(tokens: Sequence[Token], start: int, end: int, found: dict[int,
         if acts:
             token.tag = form
             found[at] = "verb"
+
+
+def _is_listed(tokens: Sequence[Token], start: int, i: int) -> bool:
+    """Whether a word behind the "and" at `i` is a noun like the one in front: no verb of its form stands there."""
+    token = tokens[i + 1]
+    before = tokens[max(start, i - _LOOK_BACK) : i]
+    plain = tokens[i].tag == "CC" and i > start and tokens[i - 1].tag == "NN" and ends(tokens, i + 2, len(tokens))
+    other = any(word.tag in ("VB", "VBP", "TO", "MD") for word in before)
+    return plain and not other and bool(noun_kinds(token.lower)) and not _is_third(token)
 
 
 def _mend_progressive(tokens: Sequence[Token], start: int, end: int, found: dict[int, str]) -> None:

@@ -75,6 +75,7 @@ strike/struck string/strung sweep/swept swing/swung take/taken teach/taught tear
 tread/trodden wear/worn weave/woven wind/wound write/written
 """
 _PARTICIPLES = {pair.partition("/")[0]: pair.partition("/")[2] for pair in _IRREGULAR.split()}
+IRREGULAR_PARTICIPLES = frozenset(_PARTICIPLES.values())
 
 
 def third_person(verb: str) -> str:

@@ -22,7 +22,7 @@ _CLOSED_TAGS = frozenset(["PRP$", "PRP", "DT", "PDT", "WDT", "WP", "WP$", "MD", 
 def mend_tags(tokens: Sequence[Token]) -> None:
     """Write better tags into prepositions, verbs of place, counted things and nouns behind colours."""
     for token, after in zip_longest(tokens, tokens[1:]):
-        unknown = token.tag.startswith("NN") and token.text.islower() and kinds(token.lower) == [""]
+        unknown = token.tag.startswith("NN") and token.text.islower() and kinds(token.lower) == ("",)
         if token.tag in ("JJ", "VB", "VBP") and token.text.islower() and _only_noun(token.lower):
             token.tag = "NN"  # "ficus"
         if token.lower == "round" and token.tag == "IN" and after is not None and after.tag.startswith("NN"):
@@ -36,11 +36,11 @@ def mend_tags(tokens: Sequence[Token]) -> None:
         if unknown and token.text.endswith("ly"):
             token.tag = "RB"  # "dreamily"
     for i, token in enumerate(tokens):
-        if token.tag in _CLOSED_TAGS and len(token.lower) > 4 and token.text.isalpha() and kinds(token.lower) == [""]:
+        if token.tag in _CLOSED_TAGS and len(token.lower) > 4 and token.text.isalpha() and kinds(token.lower) == ("",):
             token.tag = "NN"  # a word that the tagger does not know is none of those
         ends = i + 1 == len(tokens) or tokens[i + 1].kind in BREAKS
         alone = ends and (i == 0 or tokens[i - 1].kind in BREAKS)
-        if alone and token.lower.endswith("ing") and len(token.lower) > 6 and kinds(token.lower) == [""]:
+        if alone and token.lower.endswith("ing") and len(token.lower) > 6 and kinds(token.lower) == ("",):
             token.tag = "VBG"  # "unsheathing" as a tag
         if _is_misread_thing(tokens, i, ends):
             token.tag = "NN"
@@ -57,8 +57,8 @@ def mend_tags(tokens: Sequence[Token]) -> None:
             and _is_third(after)
         ):
             token.tag, after.tag = "PRP", "VBZ"  # "one wears a hat"
-        unknown = token.tag.startswith("NN") and token.text.islower() and kinds(token.lower) == [""]
-        if unknown and token.text.endswith("ed") and after.lower in ("with", "by", "in", "on", "into"):
+        unknown = token.lower.endswith("ed") and token.tag.startswith("NN") and token.text.islower()
+        if unknown and kinds(token.lower) == ("",) and after.lower in ("with", "by", "in", "on", "into"):
             token.tag = "VBN"  # "engraved with"
     for i in range(len(tokens)):
         if tokens[i].counted:
@@ -115,10 +115,10 @@ def _is_unknown_thing(tokens: Sequence[Token], i: int, ends: bool) -> bool:
     """Whether a word that no lexicon has is a thing though it ends like an adjective: "amplifier", "old reliquary"."""
     token = tokens[i]
     word = token.lower
-    if kinds(word) != [""] or not token.text.isalpha() or word in style_lexicon().words:
+    if kinds(word) != ("",) or not token.text.isalpha() or word in style_lexicon().words:
         return False
     if token.tag != "JJ":  # a comparative has a word it compares
-        return not any(kinds(base) != [""] for base in (word[:-1], word[:-2], word[:-3], word[:-3] + "y"))
+        return not any(kinds(base) != ("",) for base in (word[:-1], word[:-2], word[:-3], word[:-3] + "y"))
     if not ends or _DESCRIBING.search(word) is not None:
         return False
     if i == 0 or tokens[i - 1].kind in BREAKS:

@@ -80,12 +80,18 @@ def _read(prompt: str, outlined: Outline) -> tuple[Chunker, list[Unit]]:
     tokens = tokenize(outlined.text)
     if tokens:
         _mark(prompt, tokens, outlined)
-        default_tagger().tag(tokens)
-        for start, end in sentences(tokens):
-            if _is_plain_sentence(tokens, start, end):
-                sentence_tagger().tag(tokens[start : end + 1])
+        plain = _plain_sentences(tokens)
+        if sum(end - start + 1 for start, end in plain) < len(tokens):
+            default_tagger().tag(tokens)
+            plain = _plain_sentences(tokens)
+        for start, end in plain:
+            sentence_tagger().tag(tokens[start : end + 1])
     chunker = Chunker(tokens, assign_roles(tokens))
     return chunker, mark_style(chunker.run())
+
+
+def _plain_sentences(tokens: Sequence[Token]) -> list[tuple[int, int]]:
+    return [(start, end) for start, end in sentences(tokens) if _is_plain_sentence(tokens, start, end)]
 
 
 def _is_plain_sentence(tokens: Sequence[Token], start: int, end: int) -> bool:

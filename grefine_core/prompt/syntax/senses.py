@@ -47,6 +47,7 @@ def is_unknown(word: str) -> bool:
     return word.isalpha() and not code_of(word) and not singular(word) and not _ADJECTIVE.search(word)
 
 
+@lru_cache(maxsize=8192)
 def singular(word: str) -> str:
     """The basic form of a regular plural, or of a verb in -s; "" if the word is none that is known."""
     return next((base for base in _bases(word) if base in _words()), "")
@@ -65,6 +66,7 @@ def _bases(word: str) -> Iterator[str]:
     yield word[:-1]
 
 
+@lru_cache(maxsize=8192)
 def noun_kinds(word: str) -> str:
     """What a noun, or the noun that it is the plural of, names first: capital letters; "" for no known noun."""
     code = code_of(singular(word)) or code_of(word)  # "letters": those of an alphabet before literature
@@ -101,6 +103,7 @@ def may_act(word: str) -> bool:
     return not {VERB, RARE_VERB}.isdisjoint(code_of(word) + code_of(singular(word)))
 
 
+@lru_cache(maxsize=8192)
 def tag_class(word: str) -> str:
     """The tags a word takes, as the tagger's lexicon has them ("NN|VB|VBP"); "" for an unknown one."""
     code = code_of(word)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 DATA = Path(__file__).parent / "data"
 PUNCTUATION_TAGS = {COMMA: ",", WALL: ",", STOP: ".", HYPHEN: "HYPH", AND: "CC"}
+_WORDS_KEPT = 20_000  # whose sums are kept, a few hundred bytes each
 _LONGEST_WORD = 40  # characters looked at; more is no word of a language
 
 
@@ -72,20 +73,32 @@ def context_features(context: Sequence[Seen], i: int, last: str, before: str) ->
 
     last, before: the tags of the word before this and of the one before that.
     """
+    word = context[i]
+    return own_features(word, word.shape, word.kind) + neighbour_features(context, i, last, before)
+
+
+def own_features(word: str, shape: str, kind: str) -> list[str]:
+    """Features of a word that are the same wherever it stands."""
+    return [
+        "b",
+        "w " + word,
+        "s " + word[-3:],
+        "z " + word[-2:],
+        "y " + word[-4:],
+        "p " + word[:3],
+        "c " + kind,
+        "h " + shape + " " + kind,
+    ]
+
+
+def neighbour_features(context: Sequence[Seen], i: int, last: str, before: str) -> list[str]:
+    """The other features, see `context_features`."""
     word, following = context[i], context[i + 1]
     kind = word.kind
     tail = word[-3:]
     if i == len(BEFORE):
         before = _FIRST
     return [
-        "b",
-        "w " + word,
-        "s " + tail,
-        "z " + word[-2:],
-        "y " + word[-4:],
-        "p " + word[:3],
-        "c " + kind,
-        "h " + word.shape + " " + kind,
         "t " + last,
         "T " + before + " " + last,
         "tw " + last + " " + word,
@@ -105,31 +118,67 @@ def context_features(context: Sequence[Seen], i: int, last: str, before: str) ->
 @lru_cache(maxsize=1)
 def _perceptron_tagger() -> type[PerceptronTagger]:
     """NLTK's tagger with our features, made on first use: importing NLTK takes a second or two."""
-    from nltk.tag.perceptron import PerceptronTagger
+    from nltk.tag.perceptron import AveragedPerceptron, PerceptronTagger
 
     class PromptPerceptron(PerceptronTagger):
         START = BEFORE
         END = BEHIND
 
-        def __init__(self, closed: Mapping[str, str]) -> None:
+        def __init__(self, weights: dict[str, Mapping[str, float]], closed: Mapping[str, tuple[str, ...]]) -> None:
             super().__init__(load=False)  # NLTK's own weights would be a download
             self.closed = closed
+            self.weights = weights
+            self.models = {tags: self._choosing(tags) for tags in {*closed.values(), tuple(weights["b"])}}
+            self.any = self.models[tuple(weights["b"])]
+            self.model = _Chosen()
+            self.known: set[str] = set()
+
+        def _choosing(self, tags: tuple[str, ...]) -> AveragedPerceptron:
+            """NLTK's model, choosing among these tags."""
+            model = AveragedPerceptron()
+            model.weights, model.classes = self.weights, set(tags)
+            return model
 
         def normalize(self, word: Seen) -> Seen:
             return word
 
-        def _get_features(self, i: int, word: Seen, context: list[Seen], prev: str, prev2: str) -> dict[str, int]:
-            features = dict.fromkeys(context_features(context, i + len(BEFORE), prev, prev2), 1)
-            if word.shape == "x" and word in self.closed:
-                features[_only(self.closed[word])] = 1
-            return features
+        def _get_features(
+            self, i: int, word: Seen, context: list[Seen], prev: str, prev2: str
+        ) -> tuple[AveragedPerceptron, dict[str, int]]:
+            tags = self.closed.get(word) if word.shape == "x" else None
+            if tags is not None and len(tags) == 1:
+                return self.models[tags], {}
+            own = self._own(word, tags)
+            features = [*own, *neighbour_features(context, i + len(BEFORE), prev, prev2)]
+            return self.any if tags is None else self.models[tags], dict.fromkeys(features, 1)
+
+        def _own(self, word: Seen, tags: tuple[str, ...] | None) -> list[str]:
+            """One feature for all that are the same wherever the word stands; its weights are added up once."""
+            name = f"o {word.shape} {word.kind} {word}"
+            if name in self.known:
+                return [name]
+            own = own_features(word, word.shape, word.kind)
+            if len(self.known) >= _WORDS_KEPT:
+                return own
+            sums = dict.fromkeys(tags or self.weights["b"], 0.0)
+            for feature in own:
+                for tag, weight in self.weights.get(feature, {}).items():
+                    if tag in sums:
+                        sums[tag] += weight
+            self.weights[name] = sums
+            self.known.add(name)
+            return [name]
 
     return PromptPerceptron
 
 
-def _only(kind: str) -> str:
-    """The feature that leaves nothing but the tags of `kind` ("JJ|NN")."""
-    return "o " + kind
+class _Chosen:
+    """Stands where NLTK's tagger has one model: asks the one that the features come with."""
+
+    def predict(self, features: tuple[Any, dict[str, int]], return_conf: bool = False) -> tuple[str, float | None]:
+        model, names = features
+        answer: tuple[str, float | None] = model.predict(names, return_conf)
+        return answer
 
 
 class Tagger:
@@ -152,15 +201,12 @@ class Tagger:
         self.lexicon = lexicon
         self.more = more
         names = set(tags)
-        closed = {word: kind for word, kind in (closed or {}).items() if names & set(kind.split("|"))}
-        known = dict(weights)
+        allowed = {word: tuple(tag for tag in kind.split("|") if tag in names) for word, kind in (closed or {}).items()}
+        known: dict[str, Mapping[str, float]] = dict(weights)
         # Of equal sums NLTK takes the last tag of the alphabet; the weights were measured with the first.
         known["b"] = {tag: known.get("b", {}).get(tag, 0) - index / 1000 for index, tag in enumerate(tags)}
-        for kind in set(closed.values()):
-            known[_only(kind)] = dict.fromkeys(names - set(kind.split("|")), -1e9)
-        self._perceptron = _perceptron_tagger()(closed)
-        self._perceptron.model.weights = known
-        self._perceptron.model.classes = self._perceptron.classes = names
+        self._perceptron = _perceptron_tagger()(known, {word: tags for word, tags in allowed.items() if tags})
+        self._perceptron.classes = names
         self._perceptron.tagdict = {**fixed, **{mark: mark for mark in PUNCTUATION_TAGS.values()}}
 
     def tag(self, tokens: Sequence[Token]) -> None:

@@ -15,6 +15,8 @@ def known_terms(tokens: Sequence[Token]) -> dict[int, str]:
     wide, terms = wide_prepositions(), style_lexicon().terms
     adverbs = phrases_of("adverb-phrases")
     signs, negations, fillers = word_lists()["no-signs"], phrases_of("negation-phrases"), phrases_of("not-negated")
+    pictures, moves, small = phrases_of("picture-phrases"), word_lists()["camera-moves"], word_lists()["small"]
+    negating = fillers.keys() | negations.keys()
     start = 0
     for i in range(len(tokens) + 1):
         if i < len(tokens) and tokens[i].kind not in BREAKS:
@@ -33,19 +35,18 @@ def known_terms(tokens: Sequence[Token]) -> dict[int, str]:
                 for k in (i, i + 1):
                     fixed[k], tokens[k].tag = MODIFIER, "JJ"
                 continue
-            if (
-                f"{tokens[i].lower} {tokens[i + 1].lower if i + 1 < len(tokens) else ''}"
-                in word_lists()["camera-moves"]
-            ):
+            if i + 1 < len(tokens) and f"{tokens[i].lower} {tokens[i + 1].lower}" in moves:
                 fixed[i], fixed[i + 1] = MODIFIER, NOUN
                 continue
-            if length := starts_phrase(tokens, i, phrases_of("picture-phrases")):
+            if length := starts_phrase(tokens, i, pictures):
                 fixed |= dict.fromkeys(range(i, i + length - 1), GLUE) | {i: MODIFIER, i + length - 1: NOUN}
                 continue
             if length := starts_phrase(tokens, i, adverbs):
                 for k in range(i, i + length):
                     fixed[k], tokens[k].tag = SKIP, "RB"
-            elif (length := starts_phrase(tokens, i, fillers)) or (length := starts_phrase(tokens, i, negations)):
+            elif tokens[i].lower in negating and (
+                (length := starts_phrase(tokens, i, fillers)) or (length := starts_phrase(tokens, i, negations))
+            ):
                 role = SKIP if starts_phrase(tokens, i, fillers) else NEGATION
                 fixed |= dict.fromkeys(range(i, i + length), role)
             elif length := _bans(tokens, i):
@@ -72,7 +73,7 @@ def known_terms(tokens: Sequence[Token]) -> dict[int, str]:
             continue
         if 1 < i - start <= 6 and " ".join(token.lower for token in tokens[start:i]) in terms:
             for k in range(start, i):
-                filler = tokens[k].kind != WORD or tokens[k].lower in word_lists()["small"]
+                filler = tokens[k].kind != WORD or tokens[k].lower in small
                 fixed[k] = GLUE if filler else NOUN if k == i - 1 else MODIFIER
         start = i + 1
     return fixed
@@ -88,6 +89,9 @@ def starts_phrase(tokens: Sequence[Token], i: int, phrases: Mapping[str, tuple[t
 
 def _bans(tokens: Sequence[Token], i: int) -> int:
     """How many words at the start of a clause keep out of the picture what follows: "avoid …", "leave out …"."""
+    listed = word_lists()["forbidding"]
+    if tokens[i].lower not in listed and tokens[i].lower not in phrases_of("forbidding-phrases"):
+        return 0
     before = tokens[i - 1] if i else None
     opens = (
         before is None or before.kind in (*BREAKS, AND) or before.lower in ("and", "please", "but", "also", "i", "we")
@@ -96,7 +100,7 @@ def _bans(tokens: Sequence[Token], i: int) -> int:
         return 0
     if length := starts_phrase(tokens, i, phrases_of("forbidding-phrases")):
         return length
-    return int(tokens[i].lower in word_lists()["forbidding"])
+    return int(tokens[i].lower in listed)
 
 
 def is_ban(tokens: Sequence[Token], i: int) -> bool:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import re
 
+from .attachment import is_animate
 from .lexicon import style_lexicon, word_lists
-from .senses import can_be_seen, is_abstract, noun_kinds
+from .senses import ADJECTIVE, can_be_seen, code_of, is_abstract, noun_kinds
+from .tokens import Token
 from .tree import Unit
 
 _SEEN = frozenset("AMPVDBYOLGIHN")  # see `senses`: kinds of things that can be seen
 _THINGS = frozenset("AMPVDBYO")
 _OUTLOOKS = frozenset(["of", "over", "across", "onto"])
 _BOUNDARIES = frozenset(["edge", "edges", "corner", "corners"])
+_SOURCES = frozenset(["source", "sources"])
+_SPANS = frozenset(["seconds", "minutes", "hours", "days", "weeks", "months", "years", "decades", "centuries"])
+_FRUIT = frozenset(["oranges"])  # of the colours in the plural, those that are things
+_BODY = frozenset(["back", "front", "side", "sides"])
 _DECADE = re.compile(r"(?:1\d|20)\d0s|\d0s")
+_AGE = re.compile(r"(?:twen|thir|for|fif|six|seven|eigh|nine)ties")
 _WIDE_PLACES = frozenset(["background", "foreground", "distance", "midground", "frame", "horizon line"])
 
 
@@ -24,14 +31,14 @@ def names_no_thing(unit: Unit, following: Unit | None, content_seen: bool) -> bo
     lists = word_lists()
     if unit.head is None or unit.head.quoted or _stands_there(unit):
         return False
-    if _is_the_view(unit) or _DECADE.fullmatch(unit.key):
-        return True
+    if _is_the_view(unit) or _DECADE.fullmatch(unit.key) or (unit.head.told and _AGE.fullmatch(unit.key)):
+        return True  # "in his sixties"
     wide = unit.relation == "prep" and unit.key in _WIDE_PLACES and unit.determined
     plain = all(token is unit.head or token.lower in lists["picture-wholes"] for token in unit.words)
-    if wide and all(token is unit.head or token.tag.startswith(("JJ", "VB", "RB")) for token in unit.words):
-        return True  # "in the hazy distance"
+    if wide and all(token is unit.head or _describes(token) for token in unit.words):
+        return True  # "in the hazy distance", "in the dim background"
     if plain and unit.key in lists["picture-places"]:
-        if _is_boundary(unit, following):
+        if _is_boundary(unit, following) or _is_body(unit, following):
             return False
         return unit.relation == "prep" or (unit.determined and content_seen)
     overlooks = unit.key in ("view", "views", "glimpse") and unit.preposition == "with"
@@ -55,7 +62,15 @@ def names_no_thing(unit: Unit, following: Unit | None, content_seen: bool) -> bo
             return following.preposition != "of"  # "the frame of a roller coaster"
         held = unit.relation == "object" and unit.article in ("a", "an") and can_be_seen(unit.key)
         return not held  # "lifts a frame"
-    return content_seen and unit.head.told and _is_unseen(unit, following)
+    above = unit.governor
+    # "… A puppy sleeps. Bright, airy and full of joy."
+    left_over = above is not None and above.head is None and unit.preposition == "of" and unit.sentence > 0
+    return content_seen and (unit.head.told or left_over) and _is_unseen(unit, following)
+
+
+def _describes(token: Token) -> bool:
+    """Whether a word in front of a noun is no noun itself, whatever the tagger took it for."""
+    return token.tag.startswith(("JJ", "VB", "RB")) or code_of(token.lower)[:1] == ADJECTIVE
 
 
 def _is_boundary(unit: Unit, following: Unit | None) -> bool:
@@ -72,6 +87,15 @@ def _is_boundary(unit: Unit, following: Unit | None) -> bool:
     return unit.owned or (above is not None and not above.style and above.sentence == unit.sentence)
 
 
+def _is_body(unit: Unit, following: Unit | None) -> bool:
+    """Whether a place is a part of somebody: "sleeps on its back", "on the back of an enormous turtle"."""
+    if unit.key not in _BODY or unit.head is None or not unit.head.told:
+        return False
+    if following is not None and following.governor is unit and following.preposition == "of":
+        return is_animate(following) or noun_kinds(following.key)[:1] in ("A", "P")
+    return unit.owned
+
+
 def _is_the_view(unit: Unit) -> bool:
     """Whether the unit is "the view" of a sentence: "palm fronds frame the view"."""
     return unit.lower == ["view"] and unit.article == "the" and unit.words[0].told
@@ -80,6 +104,13 @@ def _is_the_view(unit: Unit) -> bool:
 def _is_unseen(unit: Unit, following: Unit | None) -> bool:
     """Whether a unit names a mood, a quality or a thought, by its noun or by what is said about it."""
     lists, key, above = word_lists(), unit.key, unit.governor
+    if unit.lower[:1] == ["sense"]:
+        return True  # "a sense of scale", whatever a scale is elsewhere
+    if key in _SPANS or (above is not None and above.key in _SPANS and unit.preposition == "of"):
+        return True  # "handles darkened by years of use"
+    held = above is not None and not above.style and unit.preposition == "of" and can_be_seen(above.key)
+    if held and key in _FRUIT:
+        return False  # "a crate of oranges"
     if key in lists["visible"] or key in lists["feature"] or key in lists["animate"] or key in lists["colors"]:
         return False
     if _measures_things(unit, following):
@@ -94,6 +125,8 @@ def _is_unseen(unit: Unit, following: Unit | None) -> bool:
     measures = following is not None and following.governor is unit and following.preposition == "of"
     if measures and following is not None and key in lists["mood-measures"]:
         return following.key in lists["moods"] or is_abstract(following.key)
+    if measures and following is not None and key in _SOURCES:
+        return following.key in style_lexicon().heads  # "the only source of illumination"
     if unit.relation == "prep" and above is not None and above.style and above.key in lists["picture-words"]:
         return key in lists["picture-words"] or key in style_lexicon().heads  # "the palette consists of earth tones"
     kinds = noun_kinds(key)

@@ -72,7 +72,7 @@ def ing_role(tokens: Sequence[Token], i: int, before: str) -> str:
     if before == NOUN and i and (tokens[i - 1].lower in lists["animate"]) and word.endswith("ing"):
         ends = after is None or after.kind in BREAKS
         if (
-            (nominal_ahead(tokens, i) and kinds(word) == [""])
+            (nominal_ahead(tokens, i) and kinds(word) == ("",))
             or (ends and word in lists["posture"])
             or (at_preposition(after) and word not in lists["things-ing"])
         ):

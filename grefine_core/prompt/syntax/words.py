@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from .lexicon import common_words, style_lexicon, word_lists
 from .senses import tag_class
@@ -18,9 +19,10 @@ NOMINAL = NOUN + MODIFIER
 _LOOK_AHEAD = 12  # words; noun phrases are not longer, and the time stays linear
 
 
-def kinds(word: str) -> list[str]:
-    """Tags the word (lower case) is known to take; [""] for an unknown one."""
-    return (common_words().get(word) or tag_class(word)).split("|")
+@lru_cache(maxsize=8192)
+def kinds(word: str) -> tuple[str, ...]:
+    """Tags the word (lower case) is known to take; ("",) for an unknown one."""
+    return tuple((common_words().get(word) or tag_class(word)).split("|"))
 
 
 def is_verbal(token: Token | None) -> bool:

@@ -7,7 +7,21 @@ from pathlib import Path
 import pytest
 
 from grefine_core.prompt.syntax.parser import default_tagger
-from grefine_core.prompt.syntax.tagger import FORMAT, Tagger, load_tagger, read_model, shape, word_class
+from grefine_core.prompt.syntax.tagger import (
+    BEFORE,
+    BEHIND,
+    FORMAT,
+    Seen,
+    Tagger,
+    context_features,
+    load_tagger,
+    make_tagger,
+    read_model,
+    shape,
+    shipped_model,
+    unpack_weights,
+    word_class,
+)
 from grefine_core.prompt.syntax.tokens import tokenize
 
 
@@ -35,6 +49,27 @@ def test_weights_are_added_up_and_the_first_of_equals_wins() -> None:
     tokens = tokenize("cat dog")
     tagger.tag(tokens)
     assert [token.tag for token in tokens] == ["B", "A"]
+
+
+def test_tags_are_those_with_the_greatest_sum_of_all_features() -> None:
+    model = shipped_model()
+    weights, tagger = unpack_weights(model), make_tagger(model)
+    text = "An old potter in a Blue apron shapes zorgy wet clay while 2 cats watch him quietly from a half-open door"
+    for _ in range(2):  # sums of words are kept the first time
+        tokens = tokenize(text)
+        tagger.tag(tokens)
+        seen = [Seen(t.lower, shape(t.text), word_class(t.lower, model["lexicon"])) for t in tokens]
+        before, last = "-start-", "-start-"
+        for i, token in enumerate(tokens):
+            sums = {tag: -index / 1000 for index, tag in enumerate(model["tags"])}
+            for feature in context_features([*BEFORE, *seen, *BEHIND], i + len(BEFORE), last, before):
+                for tag, weight in weights.get(feature, {}).items():
+                    sums[tag] += weight
+            closed = model["closed"].get(token.lower) if token.text.islower() else None
+            allowed = [tag for tag in sums if closed is None or tag in closed.split("|")]
+            wanted = model["fixed"].get(token.lower) or max(allowed, key=sums.__getitem__)
+            assert token.tag == wanted, token.text
+            before, last = last, token.tag
 
 
 def test_fixed_words_and_closed_words() -> None:

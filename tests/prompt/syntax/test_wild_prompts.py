@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parents[2] / "data" / "syntax"
 ENTRIES: dict[str, list[dict[str, Any]]] = {}
 # Rules are made on these; the ``wild_held*.json`` beside them are for ``tools/score_wild_prompts.py``, to see how rules
 # carry over.
-for _name in ("wild_dev", "wild_more"):
+for _name in ("wild_dev", "wild_more", "wild_scenes"):
     for _entry in json.loads((FOLDER / f"{_name}.json").read_text("utf-8")):
         ENTRIES.setdefault(_entry["style"], []).append(_entry)
 ALLOWED = 0.1
