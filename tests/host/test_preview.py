@@ -207,8 +207,8 @@ def test_what_is_cached_is_shown_again_and_not_drawn_again(client, host_server, 
 
 
 def test_the_example_shows_what_it_lacks_in_colour(client, example):
-    """Trained models and a picture with known defects: what is not as described is amber, what is there green."""
+    """Trained models and a picture with known defects: what is not there is red, what is there green."""
     with_defects, prompt = example
     run = client.run(measured(client, with_defects, prompt=prompt)).ok()
     kinds = {line["text"].split(":")[0]: line["kind"] for line in cards(run, "aq")[0]["lines"] if line.get("chip")}
-    assert kinds == {"two small black diamonds float": "warn", "fish": "good", "water": "good"}
+    assert kinds == {"two small black diamonds float": "bad", "fish": "good", "water": "good"}
