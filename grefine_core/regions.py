@@ -38,6 +38,13 @@ _INNER = 0.6
 #: How much the middle is preferred where a map prefers nothing.
 _MIDDLE = 1e-3
 
+#: A region with less of its area than this in the largest disc inside it is a frame or a sliver.
+_ROUND = 0.25
+#: A region that fills less of its convex hull than this is scattered.
+_SOLID = 0.5
+#: What any place is worth beside what the maps say of it: a thing needs room first.
+_ANYWHERE = 1.0
+
 Values = NDArray[np.float32]
 
 
@@ -314,13 +321,15 @@ def _places(
             found.append((index, "image", np.ones(grid, dtype=bool), None))
         elif phrase.defect == "noun" and anchor is None:
             taken = _united((region for region in there.values() if region.mean() <= _GROUND), grid)
-            found.append((index, "free", _free_place(maps[index], taken, options), None))
+            best = _free_place(maps[index], taken, options)
+            place = best if _holds_a_thing(best) else _place(maps[index], ~taken, options)
+            found.append((index, "free", place if place.any() else best, None))
         elif phrase.defect == "noun" and anchor != index:
             assert anchor is not None
             chain = _ancestors(phrases, index)
             beside = _united((region for other, region in there.items() if other not in chain), grid)
             whole = phrases[anchor].matched and stand_apart(phrases[anchor].phrase, phrase.phrase)
-            found.append((index, "ancestor", *_with_room(maps[anchor], beside, options, spare=whole)))
+            found.append((index, "ancestor", *_with_room(maps[anchor], maps[index], beside, options, spare=whole)))
         else:
             found.append((index, "own", _capped(maps[index], _above(maps[index], options.level), options.area), None))
     return found
@@ -390,13 +399,21 @@ def _nearest_to_the_middle(region: Bool, most: int) -> Bool:
     return kept
 
 
-def _with_room(anchor: Values, beside: Bool, options: RegionOptions, spare: bool) -> tuple[Bool, Bool | None]:
+def _with_room(
+    anchor: Values, own: Values, beside: Bool, options: RegionOptions, spare: bool
+) -> tuple[Bool, Bool | None]:
     """The region of ``anchor`` grown by ``room`` radii of a disc of its size, but not over what is ``beside`` it.
 
-    With ``spare`` the anchor itself stays as it is, the second result, where there is room around it.
+    With ``spare`` the anchor itself stays as it is, the second result, where there is room around it. An anchor that
+    is everywhere, such as a ground, is no place: its map is above any level in a frame, in scraps, or all over. There
+    the thing gets one place on it, where the anchor's and its ``own`` map are best.
     """
     core = _capped(anchor, _above(anchor, options.level), options.area)
     kept = _above(anchor, max(_INNER, options.level)) if spare else np.zeros_like(core)
+    if options.room > 0 and (core.mean() > options.free_area or not _holds_a_thing(core)):
+        place = _place(anchor + own, ~(beside | kept), options)
+        if place.any():
+            return place, kept if spare else None
     radius = options.room * math.sqrt(core.sum() / math.pi)
     most = max(1, math.floor(options.area * core.size))
     while True:
@@ -406,6 +423,43 @@ def _with_room(anchor: Values, beside: Bool, options: RegionOptions, spare: bool
         if radius < 1.0 or int(grown.sum()) <= most:
             return grown, kept if spare else None
         radius *= 0.9
+
+
+def _holds_a_thing(region: Bool) -> bool:
+    """Whether there is room for a thing in one piece: no frame, no sliver, no scraps here and there."""
+    from scipy import ndimage
+    from scipy.spatial import ConvexHull
+
+    if not region.any():
+        return False
+    area = float(region.sum())
+    inside = np.pad(region, 1)
+    radius = float(ndimage.distance_transform_edt(inside).max())
+    if math.pi * radius**2 < _ROUND * area:
+        return False
+    rows = np.flatnonzero(region.any(axis=1))
+    left = region[rows].argmax(axis=1)
+    right = region.shape[1] - region[rows, ::-1].argmax(axis=1)
+    corners = [np.stack([rows + down, side], axis=1) for down in (0, 1) for side in (left, right)]
+    return area >= _SOLID * float(ConvexHull(np.concatenate(corners)).volume)
+
+
+def _place(values: Values, allowed: Bool, options: RegionOptions) -> Bool:
+    """The disc of ``free_area`` that lies in the picture and has the best values, as far as it is ``allowed``."""
+    from scipy import signal
+
+    height, width = values.shape
+    cap = min(options.free_area, options.area)
+    radius = min(math.sqrt(cap * height * width / math.pi), (min(height, width) - 1) / 2)
+    reach = int(radius)
+    steps = np.arange(-reach, reach + 1)
+    disc = (steps[:, None] ** 2 + steps[None, :] ** 2 <= radius**2).astype(np.float32)
+    worth = np.where(allowed, _own_range(values) + _ANYWHERE, 0.0).astype(np.float32)
+    total = signal.fftconvolve(worth, disc, mode="valid")
+    row, column = np.unravel_index(int(np.round(total, 3).argmax()), total.shape)
+    place = np.zeros_like(allowed)
+    place[row : row + disc.shape[0], column : column + disc.shape[1]] = disc > 0
+    return place & allowed
 
 
 def _free_place(values: Values, taken: Bool, options: RegionOptions) -> Bool:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from grefine_core.alignment.results import PhraseQuality
 from grefine_core.alignment.verdicts import ancestor_region
@@ -97,6 +98,53 @@ def test_room_is_not_taken_from_what_is_there():
     found = find_regions(diagnosis(ancestor, beside, missing), RegionOptions(room=2.0), grow=0.0)
     apple = pixels(beside.map, 0.6)
     assert not bool((found.mask.denoise[0] > 0)[apple].any())
+
+
+def frame():
+    """The map of a ground: everywhere, a little more so at the picture's border."""
+    map_ = torch.full(GRID, 0.2)
+    map_[[0, -1], :] = map_[:, [0, -1]] = 1.0
+    return map_
+
+
+def scraps():
+    """Bright places in the corners."""
+    return torch.stack([spot(row, column, 1.5) for row in (1, 10) for column in (1, 14)]).amax(0)
+
+
+def largest_disc(mask):
+    """Area of the largest disc inside, as a share of the mask."""
+    radius = ndimage.distance_transform_edt(np.pad(mask, 1)).max()
+    return math.pi * radius**2 / mask.sum()
+
+
+@pytest.mark.parametrize(
+    ("everywhere", "hangs"),
+    [
+        pytest.param(frame(), True, id="on a ground like a frame"),
+        pytest.param(scraps(), True, id="on a ground in scraps"),
+        pytest.param(1.0 - frame(), True, id="on a ground all over"),
+        pytest.param(frame(), False, id="on nothing"),
+    ],
+)
+def test_what_is_missing_gets_one_place_where_the_map_is_none(everywhere, hangs):
+    """A thing cannot be painted into a frame, and all over a ground it would be painted several times."""
+    ground = phrase("sand", everywhere)
+    own = {"region": 0, "ancestor": 0} if hangs else {}
+    missing = phrase("house", torch.ones(GRID) if hangs else everywhere, deficit=0.9, defect="noun", **own)
+    found = find_regions(diagnosis(ground, missing) if hangs else diagnosis(missing), grow=0.0)
+    mask = found.mask.denoise[0].numpy() > 0
+    assert found.phrases[0].where == ("ancestor" if hangs else "free")
+    assert 0.15 < mask.mean() <= RegionOptions().free_area + 0.02
+    assert largest_disc(mask) > 0.7
+
+
+def test_the_one_place_on_a_ground_is_where_nothing_else_is():
+    ground, apple = phrase("sand", frame()), phrase("apple", spot(6, 8))
+    missing = phrase("house", spot(6, 8), deficit=0.9, defect="noun", region=0, ancestor=0)
+    mask = find_regions(diagnosis(ground, apple, missing), grow=0.0).mask.denoise[0] > 0
+    assert not bool(mask[pixels(apple.map, 0.6)].any())
+    assert mask.float().mean() > 0.1
 
 
 @pytest.mark.parametrize(
