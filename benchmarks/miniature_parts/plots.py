@@ -88,7 +88,7 @@ def draw_sheet(run: Run, records: Sequence[Record], name: str) -> str | None:
             sheet.paste(resized, (_GAP + column * (_SIDE + _GAP), top + _TEXT - 2))
     path = run.out / f"{name}_pictures.jpg"
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path, quality=88)
+    sheet.save(path, quality=80)
     return path.name
 
 
