@@ -68,7 +68,7 @@ class RegionOptions:
             what is left: score and map together say how a picture does, and a good one has its odd places.
     """
 
-    level: float = 0.5
+    level: float = 0.6
     phrases: int = 4
     area: float = 0.5
     free_area: float = 0.25

@@ -12,6 +12,7 @@ import numpy as np
 
 from grefine_core.errors import InputError
 from grefine_core.refine.protocols import RefineOptions
+from grefine_core.regions import RegionOptions
 from grefine_research.evaluation.statistics import mean
 from grefine_research.evaluation.tables import Table, figure
 from grefine_research.miniature.evaluators import load_evaluators
@@ -40,6 +41,10 @@ def _plan(**values: Any) -> Change:
     return lambda options: replace(options, plan=replace(options.plan, **values))
 
 
+def _regions(**values: Any) -> Change:
+    return lambda options: replace(options, regions=replace(options.regions or RegionOptions(), **values))
+
+
 def _options(**values: Any) -> Change:
     return lambda options: replace(options, **values)
 
@@ -59,6 +64,7 @@ VARIANTS: dict[str, Change] = {
     "stage 2 does not keep colours": _options(stage2_keep_color=False),
     **{f"tolerance {value:g}": _options(tolerance=value) for value in (0.0, 0.005, 0.01, 0.02, 0.05)},
     **{f"attempts {value}": _options(attempts=value) for value in (2, 3)},
+    **{f"level {value:g}": _regions(level=value) for value in (0.5, 0.6, 0.65, 0.7)},
     "own phrases": _options(own_phrases=True),
     "merged by noisy or": _masks(merge="noisy_or"),
     "Otsu": _masks(method="otsu"),

@@ -66,7 +66,7 @@ def test_the_deficit_does_not_decide_whether_a_region_shows(deficit):
     map_ = spot(3, 4)
     found = find_regions(diagnosis(phrase("cat", map_, deficit=deficit, defect="modifier", region=0)), grow=0.0)
     mask = found.mask.denoise[0] > 0
-    own = pixels(map_)
+    own = pixels(map_, RegionOptions().level)
     assert float((mask & own).sum() / own.sum()) > 0.9
     assert float((mask & own).sum() / mask.sum()) > 0.9
 
