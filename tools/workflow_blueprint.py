@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from workflow_parts import NEGATIVE, Models, Way, find, one_by_one, prompt_of, repair
+from workflow_parts import LOOKING, NEGATIVE, Models, Way, find, one_by_one, prompt_of, refine_box
 from workflow_subgraphs import Port, add_subgraph
 from workflow_writer import Graph, Node, Output
 
@@ -53,21 +53,31 @@ def blueprint(object_info: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _method(graph: Graph, given: Node) -> dict[str, Output]:
-    """The graph inside; gives the subgraph's outputs."""
+    """The graph inside, whose parts are boxes as in the templates; gives the subgraph's outputs."""
     with graph.group("Picture and prompt"):
         image, prompt = one_by_one(graph, given["image"]), prompt_of(graph, given["prompt"])
-    way = Way(
-        plan={name: given[name] for name in ("perceptual_bar", "alignment_bar", "steps")},
-        stage1={"native_side": 0, **{name: given[name] for name in ("seed", "cfg", "crop_size")}},
-        stage2={"seed": given["seed"]},
-    )
-    found = find(graph, image, prompt, given["quality_model"])
+    looked_at = {"image": image, "quality_model": given["quality_model"]}
+    with graph.group("Find what is wrong"):
+        found = add_subgraph(graph, "Diagnose", LOOKING, _looking, **looked_at, prompt=prompt)
     models = Models(given["model"], given["clip"], given["vae"])
-    repaired = repair(graph, found, models, given["negative_prompt"], way)
+    with graph.group("Repair it"):
+        refined = refine_box(
+            graph,
+            {**looked_at, "plan": found["plan"]},
+            models,
+            Way(stage1={"native_side": 0}),
+            fields={port.name: given[port.name] for port in INPUTS if port.widget and port.name != "prompt"},
+        )
     return {
-        "image": repaired.image,
-        "report": repaired.report,
-        "report_json": repaired.report_json,
+        **{name: refined[name] for name in ("image", "report", "report_json")},
+        **{name: found[name] for name in ("perceptual_score", "alignment_score")},
+    }
+
+
+def _looking(graph: Graph, given: Node) -> dict[str, Output]:
+    found = find(graph, given["image"], given["prompt"], given["quality_model"])
+    return {
+        "plan": found.plan,
         "perceptual_score": found.perceptual_score,
         "alignment_score": found.alignment_score,
     }

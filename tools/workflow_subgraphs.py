@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import NAMESPACE_URL, uuid5
 
-from workflow_writer import GAP, GIVEN, GIVING, ROW, WIDTH, Graph, Node, Output, declared_inputs
+from workflow_writer import GAP, GIVEN, GIVING, ROW, WIDTH, Graph, Node, Output, declared_inputs, kind_of
 
 CATEGORY = "G-Refine"
 _PORT_WIDTH = 160
@@ -129,7 +129,7 @@ def add_subgraph(
     inside = Subgraph(title, inner, ports, outputs, description)
     info = {
         "input": {"required": {port.name: _declared(inner, port, slot) for slot, port in enumerate(ports)}},
-        "output": [output.node.info["output"][output.slot] for output in outputs.values()],
+        "output": [kind_of(output) for output in outputs.values()],
         "output_name": list(outputs),
         "display_name": None,
     }
@@ -138,11 +138,19 @@ def add_subgraph(
         raise KeyError(f"the subgraph {title!r} has no inputs {sorted(unknown)}")
     node = Node(next(graph.ids), inside.id, title, values, info, (width, 0), inside=inside)
     node.size = (width, height or graph.height_of(node))
-    for slot, port in enumerate(ports):
+    for port in ports:
         if port.widget and not isinstance(values.get(port.name), Output | None):
-            for target, name in _targets(inner, slot):
-                target.shown[name] = values[port.name]
+            _show(node, port.name, values[port.name])
     return graph.add(node, at)
+
+
+def _show(node: Node, name: str, value: Any) -> None:
+    """A value for a linked field; of a box, for those that take it inside, however deep."""
+    node.shown[name] = value
+    if node.inside is not None:
+        slot = [port.name for port in node.inside.ports].index(name)
+        for target, inner_name in _targets(node.inside.graph, slot):
+            _show(target, inner_name, value)
 
 
 def _targets(inner: Graph, slot: int) -> list[tuple[Node, str]]:

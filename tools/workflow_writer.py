@@ -109,6 +109,11 @@ class Group:
     bounding: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
+def kind_of(output: Output) -> str:
+    """The type of what an output gives."""
+    return str(output.node.info["output"][output.slot])
+
+
 def declared_inputs(info: Mapping[str, Any]) -> list[tuple[str, Any, dict[str, Any]]]:
     """(name, type, options) of a node's inputs as ``/object_info`` orders them, required before optional."""
     found = []
@@ -259,8 +264,7 @@ class Graph:
                 value = node.values.get(socket["name"])
                 if isinstance(value, Output):
                     socket["link"] = len(links) + 1
-                    kind = value.node.info["output"][value.slot]
-                    links.append([socket["link"], value.node.id, value.slot, node.id, slot, kind])
+                    links.append([socket["link"], value.node.id, value.slot, node.id, slot, kind_of(value)])
         order = {node.id: place for place, node in enumerate(self._sorted())}
         definitions = self.definitions()
         extra: dict[str, Any] = {"ds": self._view()}

@@ -91,22 +91,23 @@ def window(request: pytest.FixtureRequest, open_editor, server):
 def seen(tab: Any, name: str) -> dict[str, Any]:
     """What is on the screen after the template was chosen, when it has come to rest."""
     tab.open_template("g-refine", name)
-    found = at_rest(tab)
+    found = at_rest(tab, letters=True)
     tab.screenshot(f"first-{name}")
     tab.close_dialogs()
     tab.problems.clear()  # model files and previews of pictures that are not there
     return found
 
 
-def at_rest(tab: Any) -> dict[str, Any]:
-    """What is on the screen when it no longer moves."""
-    before: dict[str, Any] = {}
-    for _ in range(40):
+def at_rest(tab: Any, *, letters: bool = False) -> dict[str, Any]:
+    """What is on the screen when it no longer moves; ``letters``: and there are fields of text, which come last."""
+    same, before = 0, None
+    for _ in range(60):
         found = tab.page.evaluate(SEEN)
-        if found == before and found["letters"]:
+        same = same + 1 if found == before and (found["letters"] or not letters) else 0
+        if same == 2:
             break
         before = found
-        time.sleep(0.5)
+        time.sleep(0.3)
     return found
 
 
@@ -136,7 +137,8 @@ def test_it_is_read_as_it_opens(window, name):
 
 @pytest.mark.parametrize("name", SOME)
 def test_its_subgraphs_are_read_as_they_are_entered(window, name):
-    seen(window, name)
+    window.load(load(name), name)
+    window.close_dialogs()
     try:
         for inside in load(name)["definitions"]["subgraphs"]:
             window.page.evaluate(ENTER, inside["id"])
