@@ -6,15 +6,19 @@ as objects, and a node whose type is the subgraph's id.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import NAMESPACE_URL, uuid5
 
-from workflow_writer import GAP, GIVEN, GIVING, ROW, WIDTH, Graph, Node, Output, declared_inputs, kind_of
+from workflow_layout import FRAME_TITLE, MARGIN
+from workflow_writer import GIVEN, GIVING, ROW, WIDTH, Graph, Node, Output, declared_inputs, kind_of
 
 CATEGORY = "G-Refine"
-_PORT_WIDTH = 160
+#: Between the inputs or the outputs and the frames.
+_PORT_GAP = 24
+#: Of a letter of their names, and of what is beside the names: as wide as the editor makes them.
+_LETTER, _BESIDE = 7, 38
 _LINK = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
 
 
@@ -47,6 +51,8 @@ class Subgraph:
 
     def definition(self) -> dict[str, Any]:
         """It in the editor's format."""
+        wide_in, wide_out = _port_width(port.name for port in self.ports), _port_width(self.outputs)
+        self.graph.beside = (wide_in + _PORT_GAP + MARGIN, wide_out + _PORT_GAP + MARGIN)
         ui = self.graph.ui()
         links = [dict(zip(_LINK, link, strict=True)) for link in ui["links"]]
         nodes = {node["id"]: node for node in ui["nodes"]}
@@ -55,10 +61,10 @@ class Subgraph:
             values = (len(links) + 1, output.node.id, output.slot, GIVING, slot, source["type"])
             links.append({**dict(zip(_LINK, values, strict=True)), "name": name})
             source["links"] = [*(source["links"] or []), links[-1]["id"]]
-        left = min(group["bounding"][0] for group in ui["groups"]) - GAP - _PORT_WIDTH
-        right = max(group["bounding"][0] + group["bounding"][2] for group in ui["groups"]) + GAP
+        left = min(group["bounding"][0] for group in ui["groups"]) - _PORT_GAP - wide_in
+        right = max(group["bounding"][0] + group["bounding"][2] for group in ui["groups"]) + _PORT_GAP
         leaving = [
-            self._port("input", port.name, port.type, slot, left + _PORT_WIDTH - 20)
+            self._port("input", port.name, port.type, slot, left + wide_in - 20)
             | {"linkIds": [link["id"] for link in links if (link["origin_id"], link["origin_slot"]) == (GIVEN, slot)]}
             for slot, port in enumerate(self.ports)
         ]
@@ -78,8 +84,8 @@ class Subgraph:
             "revision": 0,
             "config": {},
             "name": self.title,
-            "inputNode": {"id": GIVEN, "bounding": [left, 0, _PORT_WIDTH, ROW * (len(leaving) + 2)]},
-            "outputNode": {"id": GIVING, "bounding": [right, 0, _PORT_WIDTH, ROW * (len(arriving) + 2)]},
+            "inputNode": {"id": GIVEN, "bounding": [left, FRAME_TITLE, wide_in, ROW * (len(leaving) + 2)]},
+            "outputNode": {"id": GIVING, "bounding": [right, FRAME_TITLE, wide_out, ROW * (len(arriving) + 2)]},
             "inputs": leaving,
             "outputs": arriving,
             "widgets": [],
@@ -93,7 +99,7 @@ class Subgraph:
 
     def _port(self, side: str, name: str, kind: str, slot: int, x: int) -> dict[str, Any]:
         entry = {"id": _uuid(self.graph.name, f"{side}/{name}"), "name": name, "type": kind, "localized_name": name}
-        return {**entry, "pos": [x, ROW * (slot + 1)]}
+        return {**entry, "pos": [x, FRAME_TITLE + ROW * (slot + 1)]}
 
 
 def add_subgraph(
@@ -173,6 +179,10 @@ def _declared(inner: Graph, port: Port, slot: int) -> list[Any]:
     node, name = targets[0]
     options = next(options for key, _, options in declared_inputs(node.info) if key == name)
     return [port.type, {key: options[key] for key in ("multiline", "control_after_generate") if key in options}]
+
+
+def _port_width(names: Iterable[str]) -> int:
+    return _BESIDE + _LETTER * max(map(len, names))
 
 
 def _uuid(name: str, what: str) -> str:

@@ -14,7 +14,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
-from workflow_layout import lay_out
+from workflow_layout import FILLED, WINDOW, lay_out
 from workflow_models import origin, wanted_files
 
 if TYPE_CHECKING:
@@ -40,9 +40,6 @@ OPTIONAL_SHAPE = 7  # how the editor draws an input that may stay unconnected
 VIRTUAL = ("MarkdownNote",)  # exists in the editor only
 #: Ids of what stands in a subgraph for what comes in and what goes out.
 GIVEN, GIVING = -10, -20
-#: The window for which older editors are told what to show; newer ones choose by themselves.
-WINDOW = (1920, 1080)
-FILLED = 0.75
 # Room for what a node shows on itself after it ran (nodes/preview.py).
 SHOWN = {
     "GRefinePQMap": 300,
@@ -158,6 +155,8 @@ class Graph:
         self.ids = count(1) if ids is None else ids
         #: By kind of node: values of its widgets other than its own defaults, where none is given.
         self.defaults: Mapping[str, Mapping[str, Any]] = {}
+        #: Room for the inputs and the outputs of a subgraph, at its sides.
+        self.beside = (0, 0)
         self.groups: list[Group] = []
         self.nodes: list[Node] = []
         #: What App Mode asks for, and what it shows: (node, widget), and nodes.
@@ -256,7 +255,7 @@ class Graph:
     def ui(self) -> dict[str, Any]:
         """The format that the editor saves."""
         if not any(group.bounding[2] for group in self.groups):  # else everything has a place
-            lay_out(self.groups)
+            lay_out(self.groups, self.beside)
         links: list[list[Any]] = []
         sockets = {node.id: _sockets(node) for node in self.nodes}
         for node in self.nodes:

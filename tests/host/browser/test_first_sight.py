@@ -92,10 +92,14 @@ def seen(tab: Any, name: str) -> dict[str, Any]:
     """What is on the screen after the template was chosen, when it has come to rest."""
     tab.open_template("g-refine", name)
     found = at_rest(tab, letters=True)
-    tab.screenshot(f"first-{name}")
+    tab.screenshot(f"first-{name}-{renderer(found)}")
     tab.close_dialogs()
     tab.problems.clear()  # model files and previews of pictures that are not there
     return found
+
+
+def renderer(found: dict[str, Any]) -> str:
+    return "nodes2" if found["canvas"] is None else "classic"
 
 
 def at_rest(tab: Any, *, letters: bool = False) -> dict[str, Any]:
@@ -143,7 +147,7 @@ def test_its_subgraphs_are_read_as_they_are_entered(window, name):
         for inside in load(name)["definitions"]["subgraphs"]:
             window.page.evaluate(ENTER, inside["id"])
             found = at_rest(window)
-            window.screenshot(f"inside-{name}-{inside['name']}-{'classic' if found['canvas'] else 'nodes2'}")
+            window.screenshot(f"inside-{name}-{inside['name']}-{renderer(found)}")
             assert {key for key, *_ in found["boxes"]} == {node["id"] for node in inside["nodes"]}
             # Fields and sockets; a field of text, whose letters are smaller, says what is read outside as well.
             assert found["scale"] * FIELD >= SMALLEST - 0.01, inside["name"]
