@@ -92,14 +92,10 @@ def seen(tab: Any, name: str) -> dict[str, Any]:
     """What is on the screen after the template was chosen, when it has come to rest."""
     tab.open_template("g-refine", name)
     found = at_rest(tab, letters=True)
-    tab.screenshot(f"first-{name}-{renderer(found)}")
+    tab.screenshot(f"first-{name}-{tab.renderer()}")
     tab.close_dialogs()
     tab.problems.clear()  # model files and previews of pictures that are not there
     return found
-
-
-def renderer(found: dict[str, Any]) -> str:
-    return "nodes2" if found["canvas"] is None else "classic"
 
 
 def at_rest(tab: Any, *, letters: bool = False) -> dict[str, Any]:
@@ -147,7 +143,7 @@ def test_its_subgraphs_are_read_as_they_are_entered(window, name):
         for inside in load(name)["definitions"]["subgraphs"]:
             window.page.evaluate(ENTER, inside["id"])
             found = at_rest(window)
-            window.screenshot(f"inside-{name}-{inside['name']}-{renderer(found)}")
+            window.screenshot(f"inside-{name}-{inside['name']}-{window.renderer()}")
             assert {key for key, *_ in found["boxes"]} == {node["id"] for node in inside["nodes"]}
             # Fields and sockets; a field of text, whose letters are smaller, says what is read outside as well.
             assert found["scale"] * FIELD >= SMALLEST - 0.01, inside["name"]
@@ -175,6 +171,9 @@ def test_app_mode_is_one_page_with_all_that_is_asked(editor, server, name):
     if "Comfy.ToggleLinear" not in known or editor.release() < GROWN_UP:
         pytest.skip("this editor has no App Mode")
     editor.open_template(server.pack_folder, name)
+    # The graph is there before its tab is, which begins without App Mode.
+    opened = f"() => app.extensionManager.workflow.activeWorkflow?.path.includes({json.dumps(name)})"
+    assert editor.wait_for(opened)
     editor.close_dialogs()
     editor.page.evaluate("() => app.extensionManager.command.execute('Comfy.ToggleLinear')")
     try:

@@ -1,0 +1,109 @@
+"""The whole method as one node, put on the canvas, wired, filled in and run: what is set outside arrives inside."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ...workflows.layout import WINDOW
+from ..template_tools import ROOT
+from .test_first_sight import ENTER, FIELD, LEAVE, SMALLEST, at_rest
+from .test_in_the_browser import load_prompt, ran
+
+FILE = ROOT / "subgraphs" / "G-Refine.json"
+NAME = "G-Refine"
+SET = {
+    "negative_prompt": "blurred",
+    "perceptual_bar": 1.0,
+    "alignment_bar": 0.9,
+    "steps": 2,
+    "seed": 7,
+    "cfg": 2.0,
+    "crop_size": "native",
+}
+
+
+@pytest.fixture(scope="module", params=["classic", pytest.param("nodes 2.0", marks=pytest.mark.slow)])
+def editor(request: pytest.FixtureRequest, open_editor: Any, server: Any) -> Any:
+    wanted = request.param != "classic"
+    tab = open_editor(server, Comfy_VueNodes_Enabled=wanted)
+    if bool(tab.page.evaluate("() => Boolean(LiteGraph.vueNodesMode)")) != wanted:
+        tab.page.close()
+        pytest.skip("this editor has one renderer only")
+    tab.page.set_viewport_size(dict(zip(("width", "height"), WINDOW, strict=True)))
+    yield tab
+    tab.post("/api/settings/Comfy.VueNodes.Enabled", False)
+    tab.page.close()
+
+
+def put(editor: Any) -> None:
+    """The node on the canvas: from the list of nodes as a search finds it; by hosts without blueprints as a file."""
+    if editor.page.evaluate("async () => (await fetch('/global_subgraphs')).status") == 404:
+        editor.load(json.loads(FILE.read_text(encoding="ascii")), NAME)
+        return
+    editor.page.evaluate("() => app.graph.clear()")
+    canvas = editor.page.locator("#graph-canvas")
+    canvas.dblclick(position={"x": 900, "y": 600})
+    box = editor.page.locator("input:focus")
+    box.wait_for()
+    editor.page.keyboard.type(NAME, delay=20)
+    editor.screenshot("blueprint-search")
+    editor.page.keyboard.press("Enter")
+    assert editor.wait_for("() => app.graph.nodes.length === 1"), editor.dialogs()
+
+
+def test_it_is_found_wired_run_and_read_inside(editor):
+    put(editor)
+    outer = editor.page.evaluate("() => app.graph.nodes[0].id")
+    editor.page.evaluate(
+        """([outer, values, prompt]) => {
+            const box = app.graph.getNodeById(outer)
+            const added = kind => {
+                const node = LiteGraph.createNode(kind)
+                app.graph.add(node)
+                return node
+            }
+            const picture = added("LoadImage"), models = added("GRefineLoadMiniature"), shown = added("PreviewImage")
+            picture.widgets.find(w => w.name === "image").value = "miniature.png"
+            const wire = (from, slot, name) => from.connect(slot, box, box.findInputSlot(name))
+            wire(picture, 0, "image")
+            for (const [slot, name] of ["model", "clip", "vae", "quality_model"].entries()) wire(models, slot, name)
+            box.connect(0, shown, 0)
+            ;[picture, models, shown].forEach((node, place) => { node.pos = [place * 400 - 800, -500] })
+            for (const [name, value] of Object.entries({...values, prompt})) {
+                const widget = box.widgets.find(w => w.name === name)
+                widget.value = value
+                widget.callback?.(value)
+            }
+        }""",
+        [outer, SET, load_prompt()],
+    )
+    asked: dict[str, Any] = {}
+    for node in editor.api_graph().values():
+        for name, value in node["inputs"].items():
+            asked.setdefault((node["class_type"], name), []).append(value)
+    assert asked["GRefinePlan", "steps"] == [SET["steps"]]
+    assert asked["GRefinePlan", "perceptual_bar"] == [SET["perceptual_bar"]]
+    assert asked["GRefinePlan", "alignment_bar"] == [SET["alignment_bar"]]
+    assert asked["GRefineStage1Inpaint", "seed"] == asked["GRefineStage2Restore", "seed"] == [SET["seed"]]
+    assert asked["GRefineStage1Inpaint", "cfg"] == [SET["cfg"]]
+    assert asked["GRefineStage1Inpaint", "crop_size"] == [SET["crop_size"]]
+    assert asked["PrimitiveStringMultiline", "value"] == [load_prompt()]
+    assert SET["negative_prompt"] in asked["CLIPTextEncode", "text"]
+    ran(editor.queue("keys"))
+    editor.look_at()
+    editor.screenshot(f"blueprint-{editor.renderer()}")
+    assert any("Perceptual score" in line for line in editor.seen(str(outer))["lines"])
+
+    keys = editor.page.evaluate("() => [...(app.rootGraph ?? app.graph).subgraphs.keys()]")
+    assert len(keys) == len(json.loads(FILE.read_text(encoding="ascii"))["definitions"]["subgraphs"])
+    try:
+        for key in keys:
+            editor.page.evaluate(ENTER, key)
+            found = at_rest(editor)
+            editor.screenshot(f"blueprint-{editor.renderer()}-{len(found['boxes'])}-boxes")
+            assert found["scale"] * FIELD >= SMALLEST - 0.01
+    finally:
+        editor.page.evaluate(LEAVE)
