@@ -52,8 +52,9 @@ SEEN = """() => {
         return [e.textContent.slice(0, 30) || e.value, parseFloat(getComputedStyle(e).fontSize) * grown]
     })
     const hidden = drawn.map(e => e.closest(".comfy-markdown") ?? e).filter(e => e.scrollHeight > e.clientHeight + 4)
+    const frames = graph.groups.map(group => [...group.pos, ...group.size])
     return {
-        scale, boxes, links, letters,
+        frames, scale, boxes, links, letters,
         canvas: vue ? null : Math.min(LiteGraph.NODE_TEXT_SIZE, LiteGraph.NODE_SUBTEXT_SIZE) * scale,
         hidden: hidden.map(e => (e.textContent || e.value).slice(0, 40)),
     }
@@ -123,6 +124,8 @@ def test_it_is_read_as_it_opens(window, name):
     small = [(text, size) for text, size in found["letters"] if size < SMALLEST - 0.01]
     assert not small, f"at {found['scale']:.2f}: {small}"
     assert found["hidden"] == []
+    frames = [Box(x - TOUCH, y - TOUCH, x + wide + TOUCH, y + high + TOUCH) for x, y, wide, high in found["frames"]]
+    assert not [key for key, box in boxes.items() if not any(_within(box, frame) for frame in frames)], "out of frames"
     over = [(a, b) for a in boxes for b in boxes if a < b and _share(boxes[a], boxes[b])]
     assert not over
     crossed = [
@@ -158,6 +161,10 @@ def _share(a: Box, b: Box) -> bool:
     return (
         a.left < b.right - TOUCH and b.left < a.right - TOUCH and a.top < b.bottom - TOUCH and b.top < a.bottom - TOUCH
     )
+
+
+def _within(a: Box, b: Box) -> bool:
+    return b.left <= a.left and b.top <= a.top and a.right <= b.right and a.bottom <= b.bottom
 
 
 def _in(point: tuple[float, float], box: Box) -> bool:
