@@ -32,6 +32,8 @@ INPUTS = (
     Port("cfg", "FLOAT", widget=True),
     Port("crop_size", "COMBO", widget=True),
 )
+#: Types of what is chosen on it, and is no text.
+_CHOSEN = ("FLOAT", "INT", "COMBO")
 
 
 def blueprint(object_info: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,6 +58,8 @@ def _method(graph: Graph, given: Node) -> dict[str, Output]:
     """The graph inside, whose parts are boxes as in the templates; gives the subgraph's outputs."""
     with graph.group("Picture and prompt"):
         image, prompt = one_by_one(graph, given["image"]), prompt_of(graph, given["prompt"])
+        # Older editors bring numbers and choices through two boxes to where they are asked for, but not texts.
+        unwanted = prompt_of(graph, given["negative_prompt"], "Negative prompt")
     looked_at = {"image": image, "quality_model": given["quality_model"]}
     with graph.group("Find what is wrong"):
         found = add_subgraph(graph, "Diagnose", LOOKING, _looking, **looked_at, prompt=prompt)
@@ -66,7 +70,10 @@ def _method(graph: Graph, given: Node) -> dict[str, Output]:
             {**looked_at, "plan": found["plan"]},
             models,
             Way(stage1={"native_side": 0}),
-            fields={port.name: given[port.name] for port in INPUTS if port.widget and port.name != "prompt"},
+            fields={
+                "negative_prompt": unwanted,
+                **{port.name: given[port.name] for port in INPUTS if port.type in _CHOSEN},
+            },
         )
     return {
         **{name: refined[name] for name in ("image", "report", "report_json")},

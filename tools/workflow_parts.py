@@ -104,9 +104,9 @@ def one_by_one(graph: Graph, images: Output) -> Output:
     return graph.node("RebatchImages", "One picture at a time", images=images, batch_size=1)["image"]
 
 
-def prompt_of(graph: Graph, words: Output) -> Output:
+def prompt_of(graph: Graph, words: Output, title: str = "Prompt") -> Output:
     """The prompt, in one place for all that read it."""
-    return graph.node("PrimitiveStringMultiline", "Prompt", value=words, height=130)["string"]
+    return graph.node("PrimitiveStringMultiline", title, value=words, height=130)["string"]
 
 
 def quality_loader(graph: Graph, file: Output) -> Output:
