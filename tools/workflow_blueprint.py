@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from workflow_parts import LOOKING, NEGATIVE, Models, Way, find, one_by_one, prompt_of, refine_box
+from workflow_parts import FOUND, LOOKING, NEGATIVE, Models, Way, find, one_by_one, prompt_of, refine_box
 from workflow_subgraphs import Port, add_subgraph
 from workflow_writer import Graph, Node, Output
 
@@ -62,7 +62,8 @@ def _method(graph: Graph, given: Node) -> dict[str, Output]:
         unwanted = prompt_of(graph, given["negative_prompt"], "Negative prompt")
     looked_at = {"image": image, "quality_model": given["quality_model"]}
     with graph.group("Find what is wrong"):
-        found = add_subgraph(graph, "Diagnose", LOOKING, _looking, **looked_at, prompt=prompt)
+        found = add_subgraph(graph, "Diagnose", LOOKING, _looking, height=FOUND, **looked_at, prompt=prompt)
+    chosen = {port.name: given[port.name] for port in INPUTS if port.type in _CHOSEN}
     models = Models(given["model"], given["clip"], given["vae"])
     with graph.group("Repair it"):
         refined = refine_box(
@@ -70,10 +71,8 @@ def _method(graph: Graph, given: Node) -> dict[str, Output]:
             {**looked_at, "plan": found["plan"]},
             models,
             Way(stage1={"native_side": 0}),
-            fields={
-                "negative_prompt": unwanted,
-                **{port.name: given[port.name] for port in INPUTS if port.type in _CHOSEN},
-            },
+            fields={"negative_prompt": unwanted, **chosen},
+            height=REPAIRED,
         )
     return {
         **{name: refined[name] for name in ("image", "report", "report_json")},

@@ -25,8 +25,10 @@ from workflow_notes import (
     files,
 )
 from workflow_parts import (
+    FOUND,
     LOOKING,
     QUALITY_FILE,
+    REPAIRED,
     Conditions,
     Models,
     Way,
@@ -169,11 +171,11 @@ def miniature(graph: Graph) -> None:
         models = Models(node["model"], node["clip"], node["vae"], node["restorer"])
         looked_at = {"image": image, "quality_model": node["quality_model"]}
         with inner.group("Find what is wrong"):
-            found = add_subgraph(inner, "Diagnose", LOOKING, looking_at, **looked_at, prompt=prompt)
+            found = add_subgraph(inner, "Diagnose", LOOKING, looking_at, height=FOUND, **looked_at, prompt=prompt)
         with inner.group("Repair it"):
             # These models were trained on no words for what is unwanted.
             way = Way(negative=False)
-            refined = refine_box(inner, {**looked_at, "plan": found["plan"]}, models, way)
+            refined = refine_box(inner, {**looked_at, "plan": found["plan"]}, models, way, height=REPAIRED)
         return {name: refined[name] for name in ("report", "image")}
 
     def looking_at(inner: Graph, given: Node) -> dict[str, Output]:

@@ -311,6 +311,8 @@ def told(graph: Graph, repaired: Repaired) -> None:
 
 # Boxes
 
+#: Heights of *Diagnose* and *Refine* within a box, with room for what they show after a run.
+FOUND, REPAIRED = 450, 680
 #: What *Diagnose* takes where picture, prompt and quality model are there already.
 LOOKING = (
     Port("image", "IMAGE"),

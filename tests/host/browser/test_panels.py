@@ -82,6 +82,9 @@ def opened(editor: Editor, pictures: int = 1) -> None:
             node.pos = [(index % 7) * 440, Math.floor(index / 7) * 900]
         })"""
     )
+    if not editor.get("/object_info/GRefinePlan")["GRefinePlan"].get("has_intermediate_output"):
+        # Older hosts do not tell again what such a node showed, when a graph is opened anew that has run before.
+        editor.post("/free", {"free_memory": True})
     ran(editor)
 
 
