@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from workflow_parts import FOUND, LOOKING, NEGATIVE, Models, Way, find, one_by_one, prompt_of, refine_box
+from workflow_parts import FOUND, LOOKING, NEGATIVE, REPAIRED, Models, Way, find, one_by_one, prompt_of, refine_box
 from workflow_subgraphs import Port, add_subgraph
 from workflow_writer import Graph, Node, Output
 
