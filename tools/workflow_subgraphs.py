@@ -17,8 +17,8 @@ from workflow_writer import GIVEN, GIVING, ROW, WIDTH, Graph, Node, Output, decl
 CATEGORY = "G-Refine"
 #: Between the inputs or the outputs and the frames.
 _PORT_GAP = 24
-#: Of a letter of their names, and of what is beside the names: as wide as the editor makes them.
-_LETTER, _BESIDE = 7, 38
+#: Of a letter of their names, and of what is beside the names: as wide as the editor makes them, at least so wide.
+_LETTER, _BESIDE, _LEAST = 7, 38, 130
 _LINK = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
 
 
@@ -182,7 +182,7 @@ def _declared(inner: Graph, port: Port, slot: int) -> list[Any]:
 
 
 def _port_width(names: Iterable[str]) -> int:
-    return _BESIDE + _LETTER * max(map(len, names))
+    return max(_LEAST, _BESIDE + _LETTER * max(map(len, names)))
 
 
 def _uuid(name: str, what: str) -> str:

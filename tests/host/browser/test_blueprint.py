@@ -120,10 +120,10 @@ def test_it_is_found_wired_run_and_read_inside(editor):
         while ways:
             way = ways.pop()
             ways += [f"{way}:{node}" for node in editor.page.evaluate(ENTER, way)]
+            if editor.release() >= GROWN_UP:  # older ones do not fit what is entered
+                assert editor.wait_for(f"() => app.canvas.ds.scale * {FIELD} >= {SMALLEST - 0.01}")
             found = at_rest(editor)
             editor.screenshot(f"blueprint-{editor.renderer()}-{len(found['boxes'])}-boxes")
-            if editor.release() >= GROWN_UP:  # older ones do not fit what is entered
-                assert found["scale"] * FIELD >= SMALLEST - 0.01
             entered.append(len(found["boxes"]))
     finally:
         editor.page.evaluate(LEAVE)

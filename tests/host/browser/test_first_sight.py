@@ -54,6 +54,7 @@ SEEN = """() => {
     const hidden = drawn.map(e => e.closest(".comfy-markdown") ?? e).filter(e => e.scrollHeight > e.clientHeight + 4)
     const frames = graph.groups.map(group => [...group.pos, ...group.size])
     return {
+        ports: [graph.inputNode, graph.outputNode].filter(end => end).map(end => [...end.boundingRect]),
         frames, scale, boxes, links, letters,
         canvas: vue ? null : Math.min(LiteGraph.NODE_TEXT_SIZE, LiteGraph.NODE_SUBTEXT_SIZE) * scale,
         hidden: hidden.map(e => (e.textContent || e.value).slice(0, 40)),
@@ -151,6 +152,9 @@ def test_its_subgraphs_are_read_as_they_are_entered(window, name):
             # Fields and sockets; a field of text, whose letters are smaller, says what is read outside as well.
             assert found["scale"] * FIELD >= SMALLEST - 0.01, inside["name"]
             boxes = [Box(x, y, x + wide, y + high) for _, x, y, wide, high in found["boxes"]]
+            ends = [Box(x, y, x + wide, y + high) for x, y, wide, high in found["ports"]]
+            assert len(ends) == 2
+            boxes += ends
             assert not [(a, b) for place, a in enumerate(boxes) for b in boxes[:place] if _share(a, b)], inside["name"]
     finally:
         window.page.evaluate(LEAVE)
