@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from workflow_parts import NEGATIVE, Models, Way, find, one_by_one, prompt_of, repair
+from workflow_parts import FOUND, LOOKING, NEGATIVE, REPAIRED, Models, Way, find, one_by_one, prompt_of, refine_box
 from workflow_subgraphs import Port, add_subgraph
 from workflow_writer import Graph, Node, Output
 
@@ -32,6 +32,8 @@ INPUTS = (
     Port("cfg", "FLOAT", widget=True),
     Port("crop_size", "COMBO", widget=True),
 )
+#: Types of what is chosen on it, and is no text.
+_CHOSEN = ("FLOAT", "INT", "COMBO")
 
 
 def blueprint(object_info: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,21 +55,35 @@ def blueprint(object_info: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _method(graph: Graph, given: Node) -> dict[str, Output]:
-    """The graph inside; gives the subgraph's outputs."""
+    """The graph inside, whose parts are boxes as in the templates; gives the subgraph's outputs."""
     with graph.group("Picture and prompt"):
         image, prompt = one_by_one(graph, given["image"]), prompt_of(graph, given["prompt"])
-    way = Way(
-        plan={name: given[name] for name in ("perceptual_bar", "alignment_bar", "steps")},
-        stage1={"native_side": 0, **{name: given[name] for name in ("seed", "cfg", "crop_size")}},
-        stage2={"seed": given["seed"]},
-    )
-    found = find(graph, image, prompt, given["quality_model"])
+        # Older editors bring numbers and choices through two boxes to where they are asked for, but not texts.
+        unwanted = prompt_of(graph, given["negative_prompt"], "Negative prompt")
+    looked_at = {"image": image, "quality_model": given["quality_model"]}
+    with graph.group("Find what is wrong"):
+        found = add_subgraph(graph, "Diagnose", LOOKING, _looking, height=FOUND, **looked_at, prompt=prompt)
+    chosen = {port.name: given[port.name] for port in INPUTS if port.type in _CHOSEN}
     models = Models(given["model"], given["clip"], given["vae"])
-    repaired = repair(graph, found, models, given["negative_prompt"], way)
+    with graph.group("Repair it"):
+        refined = refine_box(
+            graph,
+            {**looked_at, "plan": found["plan"]},
+            models,
+            Way(stage1={"native_side": 0}),
+            fields={"negative_prompt": unwanted, **chosen},
+            height=REPAIRED,
+        )
     return {
-        "image": repaired.image,
-        "report": repaired.report,
-        "report_json": repaired.report_json,
+        **{name: refined[name] for name in ("image", "report", "report_json")},
+        **{name: found[name] for name in ("perceptual_score", "alignment_score")},
+    }
+
+
+def _looking(graph: Graph, given: Node) -> dict[str, Output]:
+    found = find(graph, given["image"], given["prompt"], given["quality_model"])
+    return {
+        "plan": found.plan,
         "perceptual_score": found.perceptual_score,
         "alignment_score": found.alignment_score,
     }

@@ -18,7 +18,7 @@ AT_NATIVE_SIZE = Way(stage1={"crop_size": "native", "native_side": 0})
 WIDTH, HEIGHT = 1420, 780
 #: Left edges and widths of the columns: picture, diagnosis, repair, results.
 #: None is narrower than the least that Nodes 2.0 gives a node, 225.
-_PICTURE, _DIAGNOSIS, _REPAIR, _RESULT, _REPORT = (0, 225), (260, 262), (560, 225), (818, 225), (1070, 350)
+_PICTURE, _DIAGNOSIS, _REPAIR, _RESULT, _REPORT = (0, 240), (275, 262), (575, 225), (833, 225), (1085, 335)
 _SECOND_ROW = 405
 #: A result's box lies so much lower than that of the one behind it, whose link passes above its title.
 STEP = 60
@@ -67,7 +67,7 @@ def refine(
         if batch:
             other = graph.node("LoadImage", "Another picture", image=GOOD_PHOTOGRAPH, **below)
             images["another_image"] = other["image"]
-            below |= {"at": (_REPAIR[0], _SECOND_ROW)}
+            below |= {"width": _REPAIR[1], "at": (_REPAIR[0], _SECOND_ROW)}
         graph.note(about, "Start here", **below)
         models, named = loaders(graph)
     with graph.group("1 · Find what is wrong"):

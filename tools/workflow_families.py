@@ -23,7 +23,7 @@ from workflow_notes import (
 )
 from workflow_parts import Conditions, Decided, Found, Models, Way, emphasised
 from workflow_subgraphs import Port, add_subgraph
-from workflow_writer import Graph, Node, Output
+from workflow_writer import Graph, Node, Output, kind_of
 
 #: An edit model shows its reference at a million pixels, whatever its own native side is; crops of that size fit it.
 _EDITED_SIDE = 1024
@@ -251,7 +251,7 @@ def _box(
     given: Mapping[str, Output],
 ) -> Node:
     """A box in a box, all of whose inputs are linked: numbers are widgets of the nodes inside."""
-    kinds = {name: output.node.info["output"][output.slot] for name, output in given.items()}
+    kinds = {name: kind_of(output) for name, output in given.items()}
     ports = [Port(name, kind, widget=kind == "INT") for name, kind in kinds.items()]
     return add_subgraph(graph, title, ports, inside, description=description, **given)
 

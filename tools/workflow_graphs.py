@@ -25,7 +25,10 @@ from workflow_notes import (
     files,
 )
 from workflow_parts import (
+    FOUND,
+    LOOKING,
     QUALITY_FILE,
+    REPAIRED,
     Conditions,
     Models,
     Way,
@@ -156,13 +159,6 @@ def score_gated_batch(graph: Graph) -> None:
     refine(graph, checkpoint(FILES["checkpoint"]), note, batch=True)
 
 
-_LOOKING = (
-    Port("image", "IMAGE"),
-    Port("quality_model", "GREFINE_QUALITY_MODEL"),
-    Port("prompt", "STRING", widget=True),
-)
-
-
 def miniature(graph: Graph) -> None:
     """The whole method in one box, with the small models that come with the pack: nothing to download."""
     graph.defaults = node_settings(load_choices(SHIPPED))
@@ -175,11 +171,11 @@ def miniature(graph: Graph) -> None:
         models = Models(node["model"], node["clip"], node["vae"], node["restorer"])
         looked_at = {"image": image, "quality_model": node["quality_model"]}
         with inner.group("Find what is wrong"):
-            found = add_subgraph(inner, "Diagnose", _LOOKING, looking_at, **looked_at, prompt=prompt)
+            found = add_subgraph(inner, "Diagnose", LOOKING, looking_at, height=FOUND, **looked_at, prompt=prompt)
         with inner.group("Repair it"):
             # These models were trained on no words for what is unwanted.
             way = Way(negative=False)
-            refined = refine_box(inner, {**looked_at, "plan": found["plan"]}, models, way)
+            refined = refine_box(inner, {**looked_at, "plan": found["plan"]}, models, way, height=REPAIRED)
         return {name: refined[name] for name in ("report", "image")}
 
     def looking_at(inner: Graph, given: Node) -> dict[str, Output]:

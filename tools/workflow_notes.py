@@ -52,10 +52,10 @@ ABOUT_SUPIR = """\
 NEEDS_HOST = "**Needs ComfyUI {} or newer.**"
 
 ABOUT_TURBO = """\
-An ordinary model in eight steps a stage (*steps* of *Refine Plan* counts both: 16); a negative prompt has no effect."""
+An ordinary model in eight steps a stage (*steps* counts both: 16), without a negative prompt."""
 
 ABOUT_WITH_CONTROL = """\
-In four steps a stage, by the LoRA (*steps* of *Refine Plan* counts both: 8); a negative prompt has no effect."""
+Four steps a stage, by the LoRA (*steps* counts both: 8)."""
 
 ABOUT_EDITING = """\
 It edits each part by words: *Repair Instruction*, inside *Refine*, says what to do."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from workflow_models import FILES
 from workflow_subgraphs import Port, add_subgraph
-from workflow_writer import Graph, Node, Output
+from workflow_writer import Graph, Node, Output, kind_of
 
 NEGATIVE = "blurry, deformed, low quality, watermark, text"
 PREFIX = "G-Refine"
@@ -104,9 +104,9 @@ def one_by_one(graph: Graph, images: Output) -> Output:
     return graph.node("RebatchImages", "One picture at a time", images=images, batch_size=1)["image"]
 
 
-def prompt_of(graph: Graph, words: Output) -> Output:
+def prompt_of(graph: Graph, words: Output, title: str = "Prompt") -> Output:
     """The prompt, in one place for all that read it."""
-    return graph.node("PrimitiveStringMultiline", "Prompt", value=words, height=130)["string"]
+    return graph.node("PrimitiveStringMultiline", title, value=words, height=130)["string"]
 
 
 def quality_loader(graph: Graph, file: Output) -> Output:
@@ -311,6 +311,15 @@ def told(graph: Graph, repaired: Repaired) -> None:
 
 # Boxes
 
+#: Heights of *Diagnose* and *Refine* within a box, with room for what they show after a run.
+FOUND, REPAIRED = 450, 680
+#: What *Diagnose* takes where picture, prompt and quality model are there already.
+LOOKING = (
+    Port("image", "IMAGE"),
+    Port("quality_model", "GREFINE_QUALITY_MODEL"),
+    Port("prompt", "STRING", widget=True),
+)
+
 
 def looking(graph: Graph, images: Output, given: Node) -> tuple[Output, Output, Output]:
     """What every diagnosis begins with: the picture, its prompt, the quality model."""
@@ -351,39 +360,57 @@ def _diagnosis(graph: Graph, images: Output, given: Node) -> dict[str, Output]:
 
 
 def refine_box(
-    graph: Graph, diagnosed: Mapping[str, Output], models: Models, way: Way, *, reasons: bool = False, **place: Any
+    graph: Graph,
+    diagnosed: Mapping[str, Output],
+    models: Models,
+    way: Way,
+    *,
+    reasons: bool = False,
+    fields: Mapping[str, Output] | None = None,
+    **place: Any,
 ) -> Node:
     """The box that mends.
 
     ``diagnosed``: picture, quality model and plan, by the names of the box's inputs; ``reasons``: it gives the decision
-    in words, too.
+    in words, too; ``fields``: where the box is in a box, what that one is asked for all in this one's place. The report
+    as JSON then goes out, instead of being shown here.
     """
     given = {name: output for name, output in models._asdict().items() if output is not None}
-    kinds = {name: output.node.info["output"][output.slot] for name, output in given.items()}
+    asked: dict[str, Any] = {"negative_prompt": NEGATIVE} if way.negative else {}
+    asked |= {"steps": way.steps, "seed": 0, **(fields or {})}
     ports = [Port("image", "IMAGE"), Port("quality_model", "GREFINE_QUALITY_MODEL"), Port("plan", "GREFINE_PLAN")]
-    ports += [Port(name, kind) for name, kind in kinds.items()]
-    ports += [Port("negative_prompt", "STRING", widget=True)] if way.negative else []
-    ports += [Port("steps", "INT", widget=True), Port("seed", "INT", widget=True)]
+    ports += [Port(name, kind_of(output)) for name, output in given.items()]
+    kinds = {"negative_prompt": "STRING", "steps": "INT", "seed": "INT"}
+    kinds |= {name: kind_of(output) for name, output in (fields or {}).items()}
+    ports += [Port(name, kinds[name], widget=True) for name in asked]
 
     def inside(inner: Graph, outside: Node) -> dict[str, Output]:
         found = unpack(inner, outside["image"], outside["quality_model"], outside["plan"])
         own = Models(**{name: outside[name] for name in given})
-        chosen = _with(way, outside["steps"], outside["seed"])
+        chosen = _with(way, {name: outside[name] for name in asked})
         repaired = repair(inner, found, own, outside["negative_prompt"] if way.negative else "", chosen)
+        result = {"report": repaired.report, "image": repaired.image}
+        if fields is not None:
+            return {**result, "report_json": repaired.report_json}
         told(inner, repaired)
-        decided = {"decision": repaired.reason} if reasons else {}
-        return {"report": repaired.report, "image": repaired.image, **decided}
+        return {**result, "decision": repaired.reason} if reasons else result
 
-    values: dict[str, Any] = {**diagnosed, **given, "steps": way.steps, "seed": 0}
-    values |= {"negative_prompt": NEGATIVE} if way.negative else {}
-    return add_subgraph(graph, "Refine", ports, inside, description=_REFINE, **place, **values)
+    return add_subgraph(graph, "Refine", ports, inside, description=_REFINE, **place, **diagnosed, **given, **asked)
 
 
-def _with(way: Way, steps: Output, seed: Output) -> Way:
-    """The same way, with steps and seed from outside."""
+#: Fields of the box, by the step of the method that takes them.
+_PLANNED, _SAMPLED = ("perceptual_bar", "alignment_bar", "steps"), ("seed", "cfg", "crop_size")
+
+
+def _with(way: Way, asked: Mapping[str, Output]) -> Way:
+    """The same way, with what is asked for outside."""
+
+    def taken(names: Sequence[str]) -> dict[str, Output]:
+        return {name: asked[name] for name in names if name in asked}
+
     return replace(
         way,
-        stage1={**way.stage1, "seed": seed},
-        plan={**way.plan, "steps": steps},
-        stage2={**way.stage2, "seed": seed},
+        plan={**way.plan, **taken(_PLANNED)},
+        stage1={**way.stage1, **taken(_SAMPLED)},
+        stage2={**way.stage2, **taken(("seed",))},
     )

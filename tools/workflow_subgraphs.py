@@ -6,15 +6,19 @@ as objects, and a node whose type is the subgraph's id.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import NAMESPACE_URL, uuid5
 
-from workflow_writer import GAP, GIVEN, GIVING, ROW, WIDTH, Graph, Node, Output, declared_inputs
+from workflow_layout import FRAME_TITLE, MARGIN
+from workflow_writer import GIVEN, GIVING, ROW, WIDTH, Graph, Node, Output, declared_inputs, kind_of
 
 CATEGORY = "G-Refine"
-_PORT_WIDTH = 160
+#: Between the inputs or the outputs and the frames.
+_PORT_GAP = 24
+#: Of a letter of their names, and of what is beside the names: as wide as the editor makes them, at least so wide.
+_LETTER, _BESIDE, _LEAST = 7, 38, 130
 _LINK = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
 
 
@@ -47,6 +51,8 @@ class Subgraph:
 
     def definition(self) -> dict[str, Any]:
         """It in the editor's format."""
+        wide_in, wide_out = _port_width(port.name for port in self.ports), _port_width(self.outputs)
+        self.graph.beside = (wide_in + _PORT_GAP + MARGIN, wide_out + _PORT_GAP + MARGIN)
         ui = self.graph.ui()
         links = [dict(zip(_LINK, link, strict=True)) for link in ui["links"]]
         nodes = {node["id"]: node for node in ui["nodes"]}
@@ -55,10 +61,10 @@ class Subgraph:
             values = (len(links) + 1, output.node.id, output.slot, GIVING, slot, source["type"])
             links.append({**dict(zip(_LINK, values, strict=True)), "name": name})
             source["links"] = [*(source["links"] or []), links[-1]["id"]]
-        left = min(group["bounding"][0] for group in ui["groups"]) - GAP - _PORT_WIDTH
-        right = max(group["bounding"][0] + group["bounding"][2] for group in ui["groups"]) + GAP
+        left = min(group["bounding"][0] for group in ui["groups"]) - _PORT_GAP - wide_in
+        right = max(group["bounding"][0] + group["bounding"][2] for group in ui["groups"]) + _PORT_GAP
         leaving = [
-            self._port("input", port.name, port.type, slot, left + _PORT_WIDTH - 20)
+            self._port("input", port.name, port.type, slot, left + wide_in - 20)
             | {"linkIds": [link["id"] for link in links if (link["origin_id"], link["origin_slot"]) == (GIVEN, slot)]}
             for slot, port in enumerate(self.ports)
         ]
@@ -78,8 +84,8 @@ class Subgraph:
             "revision": 0,
             "config": {},
             "name": self.title,
-            "inputNode": {"id": GIVEN, "bounding": [left, 0, _PORT_WIDTH, ROW * (len(leaving) + 2)]},
-            "outputNode": {"id": GIVING, "bounding": [right, 0, _PORT_WIDTH, ROW * (len(arriving) + 2)]},
+            "inputNode": {"id": GIVEN, "bounding": [left, FRAME_TITLE, wide_in, ROW * (len(leaving) + 2)]},
+            "outputNode": {"id": GIVING, "bounding": [right, FRAME_TITLE, wide_out, ROW * (len(arriving) + 2)]},
             "inputs": leaving,
             "outputs": arriving,
             "widgets": [],
@@ -93,7 +99,7 @@ class Subgraph:
 
     def _port(self, side: str, name: str, kind: str, slot: int, x: int) -> dict[str, Any]:
         entry = {"id": _uuid(self.graph.name, f"{side}/{name}"), "name": name, "type": kind, "localized_name": name}
-        return {**entry, "pos": [x, ROW * (slot + 1)]}
+        return {**entry, "pos": [x, FRAME_TITLE + ROW * (slot + 1)]}
 
 
 def add_subgraph(
@@ -129,7 +135,7 @@ def add_subgraph(
     inside = Subgraph(title, inner, ports, outputs, description)
     info = {
         "input": {"required": {port.name: _declared(inner, port, slot) for slot, port in enumerate(ports)}},
-        "output": [output.node.info["output"][output.slot] for output in outputs.values()],
+        "output": [kind_of(output) for output in outputs.values()],
         "output_name": list(outputs),
         "display_name": None,
     }
@@ -138,11 +144,19 @@ def add_subgraph(
         raise KeyError(f"the subgraph {title!r} has no inputs {sorted(unknown)}")
     node = Node(next(graph.ids), inside.id, title, values, info, (width, 0), inside=inside)
     node.size = (width, height or graph.height_of(node))
-    for slot, port in enumerate(ports):
+    for port in ports:
         if port.widget and not isinstance(values.get(port.name), Output | None):
-            for target, name in _targets(inner, slot):
-                target.shown[name] = values[port.name]
+            _show(node, port.name, values[port.name])
     return graph.add(node, at)
+
+
+def _show(node: Node, name: str, value: Any) -> None:
+    """A value for a linked field; of a box, for those that take it inside, however deep."""
+    node.shown[name] = value
+    if node.inside is not None:
+        slot = [port.name for port in node.inside.ports].index(name)
+        for target, inner_name in _targets(node.inside.graph, slot):
+            _show(target, inner_name, value)
 
 
 def _targets(inner: Graph, slot: int) -> list[tuple[Node, str]]:
@@ -165,6 +179,10 @@ def _declared(inner: Graph, port: Port, slot: int) -> list[Any]:
     node, name = targets[0]
     options = next(options for key, _, options in declared_inputs(node.info) if key == name)
     return [port.type, {key: options[key] for key in ("multiline", "control_after_generate") if key in options}]
+
+
+def _port_width(names: Iterable[str]) -> int:
+    return max(_LEAST, _BESIDE + _LETTER * max(map(len, names)))
 
 
 def _uuid(name: str, what: str) -> str:

@@ -14,7 +14,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
-from workflow_layout import lay_out
+from workflow_layout import FILLED, WINDOW, lay_out
 from workflow_models import origin, wanted_files
 
 if TYPE_CHECKING:
@@ -40,9 +40,6 @@ OPTIONAL_SHAPE = 7  # how the editor draws an input that may stay unconnected
 VIRTUAL = ("MarkdownNote",)  # exists in the editor only
 #: Ids of what stands in a subgraph for what comes in and what goes out.
 GIVEN, GIVING = -10, -20
-#: The window for which older editors are told what to show; newer ones choose by themselves.
-WINDOW = (1920, 1080)
-FILLED = 0.75
 # Room for what a node shows on itself after it ran (nodes/preview.py).
 SHOWN = {
     "GRefinePQMap": 300,
@@ -109,6 +106,11 @@ class Group:
     bounding: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
+def kind_of(output: Output) -> str:
+    """The type of what an output gives."""
+    return str(output.node.info["output"][output.slot])
+
+
 def declared_inputs(info: Mapping[str, Any]) -> list[tuple[str, Any, dict[str, Any]]]:
     """(name, type, options) of a node's inputs as ``/object_info`` orders them, required before optional."""
     found = []
@@ -153,6 +155,8 @@ class Graph:
         self.ids = count(1) if ids is None else ids
         #: By kind of node: values of its widgets other than its own defaults, where none is given.
         self.defaults: Mapping[str, Mapping[str, Any]] = {}
+        #: Room for the inputs and the outputs of a subgraph, at its sides.
+        self.beside = (0, 0)
         self.groups: list[Group] = []
         self.nodes: list[Node] = []
         #: What App Mode asks for, and what it shows: (node, widget), and nodes.
@@ -251,7 +255,7 @@ class Graph:
     def ui(self) -> dict[str, Any]:
         """The format that the editor saves."""
         if not any(group.bounding[2] for group in self.groups):  # else everything has a place
-            lay_out(self.groups)
+            lay_out(self.groups, self.beside)
         links: list[list[Any]] = []
         sockets = {node.id: _sockets(node) for node in self.nodes}
         for node in self.nodes:
@@ -259,8 +263,7 @@ class Graph:
                 value = node.values.get(socket["name"])
                 if isinstance(value, Output):
                     socket["link"] = len(links) + 1
-                    kind = value.node.info["output"][value.slot]
-                    links.append([socket["link"], value.node.id, value.slot, node.id, slot, kind])
+                    links.append([socket["link"], value.node.id, value.slot, node.id, slot, kind_of(value)])
         order = {node.id: place for place, node in enumerate(self._sorted())}
         definitions = self.definitions()
         extra: dict[str, Any] = {"ds": self._view()}

@@ -5,7 +5,8 @@ its widgets, each of which can be linked. A muted node gives nothing. A bypassed
 the input at the output's own place, if the types of both fit what is asked for; else into the first input of exactly
 that type; else into the first that fits. For an input that takes anything it is the input at that place, or the first.
 What comes into it may be the value of a widget that the node of a subgraph shows for it. An input that is left without
-a link has what its widget says, or is not there at all. A browser test compares all of this with the editor itself.
+a link has what its widget says, or is not there at all. In a muted or bypassed subgraph nothing is queued, unless it is
+in another subgraph itself: then all of it is. A browser test compares all of this with the editor itself.
 """
 
 from __future__ import annotations
@@ -145,13 +146,15 @@ class _Resolving:
     def _mode(self, node: _Node) -> int:
         return self._modes.get(node.id, node.mode)
 
-    def runs(self, node: _Node | None) -> bool:
-        """Whether neither the node nor a subgraph around it is bypassed or muted."""
-        while node is not None:
-            if self._mode(node) in (MUTED, BYPASSED):
-                return False
-            node = node.level.outer
-        return True
+    def runs(self, node: _Node) -> bool:
+        """Whether neither the node nor the outermost subgraph around it is bypassed or muted.
+
+        What is in a subgraph within a subgraph goes on being queued, if that one is: only what it gives is gone.
+        """
+        outermost = node
+        while outermost.level.outer is not None:
+            outermost = outermost.level.outer
+        return not {self._mode(node), self._mode(outermost)} & {MUTED, BYPASSED}
 
     def links(self, node: _Node) -> Iterator[tuple[str, Any]]:
         for slot, socket in enumerate(node.inputs):

@@ -69,11 +69,19 @@ def fitted(workflow: dict[str, Any]) -> float:
     return min(FILLED * room / (side + 2 * AROUND) for room, side in zip(WINDOW, sides, strict=True))
 
 
-def with_ports(inside: dict[str, Any]) -> tuple[float, float]:
-    """Width and height of a subgraph's nodes together with its inputs and outputs, which stand beside them."""
-    ends = [inside[key]["bounding"] for key in ("inputNode", "outputNode")]
-    boxes = [*(box(node) for node in inside["nodes"]), *(Box(x, y, x + wide, y + high) for x, y, wide, high in ends)]
-    return _around(boxes)
+def ports(inside: dict[str, Any]) -> tuple[Box, Box]:
+    """Where a subgraph's inputs and its outputs are in the window, in its pixels, when the graph is entered."""
+    scale, boxes = fitted(inside), [box({**node, "flags": {}}) for node in inside["nodes"]]
+    middle = [
+        (max(each[end] for each in boxes) + min(each[start] for each in boxes)) / 2 for start, end in ((0, 2), (1, 3))
+    ]
+    (dx, dy), (wide, high) = middle, WINDOW
+
+    def seen(x: float, y: float, w: float, h: float) -> Box:
+        left, top = (x - dx) * scale + wide / 2, (y - dy) * scale + high / 2
+        return Box(left, top, left + w * scale, top + h * scale)
+
+    return seen(*inside["inputNode"]["bounding"]), seen(*inside["outputNode"]["bounding"])
 
 
 def _around(boxes: list[Box]) -> tuple[float, float]:

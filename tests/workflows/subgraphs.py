@@ -176,8 +176,14 @@ def _origin(nodes: list[Info], known: dict[str, Info], prefix: str, origin: int,
     return _origin(inside["nodes"], known, f"{prefix}{origin}:", link["origin_id"], link["origin_slot"])
 
 
+def only(workflow: Info) -> Info:
+    """The subgraph of a file with one node and nothing else; in it may be others."""
+    (node,) = workflow["nodes"]
+    return definitions(workflow)[node["type"]]
+
+
 def expand(workflow: Info, info: Info, values: Info) -> tuple[Info, dict[str, list[Any]]]:
-    """What a file with one subgraph and nothing else stands for in a graph of the caller's, in API format.
+    """What a file with one subgraph's node and nothing else stands for in a graph of the caller's, in API format.
 
     values: by input of the subgraph, constants or links to nodes of the caller's graph; widgets that are not named keep
     what they show.
@@ -185,14 +191,14 @@ def expand(workflow: Info, info: Info, values: Info) -> tuple[Info, dict[str, li
     Returns:
         (nodes by id; links to the outputs, by their names).
     """
-    (inside,) = workflow["definitions"]["subgraphs"]
-    (node,) = workflow["nodes"]
+    inside, (node,) = only(workflow), workflow["nodes"]
     names = [port["name"] for port in inside["inputs"]]
     links = {link["id"]: (link["origin_id"], link["origin_slot"]) for link in inside["links"]}
     prefix = f"{node['id']}:"
-    queued = _queued(inside["nodes"], links, info, {}, prefix, lambda slot: values.get(names[slot]))
-    graph = {key: {"class_type": kind, "inputs": inputs} for key, (kind, inputs) in queued}
     known = definitions(workflow)
+    shown = info | declared(workflow)
+    queued = _queued(inside["nodes"], links, shown, known, prefix, lambda slot: values.get(names[slot]))
+    graph = {key: {"class_type": kind, "inputs": inputs} for key, (kind, inputs) in queued}
     outputs = {
         port["name"]: _origin(workflow["nodes"], known, "", node["id"], slot)
         for slot, port in enumerate(inside["outputs"])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from .checks import api_problems
-from .subgraphs import expand, workflow_problems
+from .subgraphs import definitions, expand, only, workflow_problems
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "subgraphs"
@@ -53,7 +53,7 @@ def test_it_ships():
 
 
 def test_what_it_takes_and_gives(workflow):
-    (inside,) = workflow["definitions"]["subgraphs"]
+    inside = only(workflow)
     ports = {port["name"]: port["type"] for port in inside["inputs"]}
     assert list(ports)[:6] == [*MODELS, "prompt"]
     assert {name: ports[name] for name in MODELS} == MODELS
@@ -121,7 +121,7 @@ def _method(graph: dict[str, Any]) -> list[Any]:
 @pytest.mark.parametrize("how", ["port", "link", "type", "widget", "order", "outside"])
 def test_damage_is_noticed(workflow, info, how):
     bad = copy.deepcopy(workflow)
-    (inside,) = bad["definitions"]["subgraphs"]
+    inside = only(bad)
     if how == "port":
         inside["inputs"][5]["linkIds"].pop()
     elif how == "link":
@@ -129,7 +129,8 @@ def test_damage_is_noticed(workflow, info, how):
     elif how == "type":
         inside["outputs"][0]["type"] = "MASK"
     elif how == "widget":
-        next(n for n in inside["nodes"] if n["type"] == "GRefinePlan")["widgets_values"].insert(0, 1)
+        nodes = [node for each in definitions(bad).values() for node in each["nodes"]]
+        next(n for n in nodes if n["type"] == "GRefinePlan")["widgets_values"].insert(0, 1)
     elif how == "order":
         inside["nodes"][0]["order"] = 9
     elif how == "outside":

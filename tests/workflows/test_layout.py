@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from .layout import WINDOW, Box, box, crossings, fitted, overlaps, size, with_ports
+from .layout import WINDOW, Box, box, crossings, fitted, overlaps, ports, size
 
 FOLDER = Path(__file__).resolve().parents[2] / "workflows"
 PATHS = sorted(FOLDER.glob("*.json"))
@@ -72,7 +72,6 @@ def test_no_picture_is_shown_twice(workflow):
     assert len(set(loaded)) == len(loaded)
 
 
-BLUEPRINT = "G-Refine"
 INSIDE = [
     pytest.param(inside, id=f"{path.stem}-{inside['name']}")
     for path in (*PATHS, FOLDER.parent / "subgraphs" / "G-Refine.json")
@@ -86,14 +85,12 @@ def test_what_is_in_a_subgraph_is_read_when_it_is_entered(inside):
     assert overlaps(inside) == []
     assert all(node["size"][0] >= NARROWEST for node in inside["nodes"])
     assert len(inside["nodes"]) <= MOST_INSIDE
-    if inside["name"] == BLUEPRINT and inside["inputs"][1]["name"] == "quality_model":
-        # The whole method in one graph, which no arrangement makes smaller: its fields would have to go through two
-        # subgraphs to their nodes.
-        assert fitted(inside) >= 0.59
-        return
     assert fitted(inside) >= LEGIBLE
-    for side, room, bar in zip(with_ports(inside), WINDOW, BARS, strict=True):
-        assert side * LEGIBLE <= room - bar
+    for end in ports(inside):
+        assert BARS[0] <= end.left, "under the bar at the side"
+        assert BARS[1] <= end.top, "under the bar above"
+        assert end.right <= WINDOW[0]
+        assert end.bottom <= WINDOW[1]
 
 
 @pytest.mark.parametrize("inside", INSIDE)

@@ -341,6 +341,10 @@ class Editor:
                 return answer
             time.sleep(0.25)
 
+    def renderer(self) -> str:
+        """Which of the editor's renderers draws, as in the names of screenshots."""
+        return "nodes2" if self.page.evaluate("() => Boolean(LiteGraph.vueNodesMode)") else "classic"
+
     def screenshot(self, name: str) -> None:
         """A PNG into the folder for screenshots, if there is one."""
         if self.screenshots is not None:

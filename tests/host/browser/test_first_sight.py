@@ -52,8 +52,10 @@ SEEN = """() => {
         return [e.textContent.slice(0, 30) || e.value, parseFloat(getComputedStyle(e).fontSize) * grown]
     })
     const hidden = drawn.map(e => e.closest(".comfy-markdown") ?? e).filter(e => e.scrollHeight > e.clientHeight + 4)
+    const frames = graph.groups.map(group => [...group.pos, ...group.size])
     return {
-        scale, boxes, links, letters,
+        ports: [graph.inputNode, graph.outputNode].filter(end => end).map(end => [...end.boundingRect]),
+        frames, scale, boxes, links, letters,
         canvas: vue ? null : Math.min(LiteGraph.NODE_TEXT_SIZE, LiteGraph.NODE_SUBTEXT_SIZE) * scale,
         hidden: hidden.map(e => (e.textContent || e.value).slice(0, 40)),
     }
@@ -91,22 +93,23 @@ def window(request: pytest.FixtureRequest, open_editor, server):
 def seen(tab: Any, name: str) -> dict[str, Any]:
     """What is on the screen after the template was chosen, when it has come to rest."""
     tab.open_template("g-refine", name)
-    found = at_rest(tab)
-    tab.screenshot(f"first-{name}")
+    found = at_rest(tab, letters=True)
+    tab.screenshot(f"first-{name}-{tab.renderer()}")
     tab.close_dialogs()
     tab.problems.clear()  # model files and previews of pictures that are not there
     return found
 
 
-def at_rest(tab: Any) -> dict[str, Any]:
-    """What is on the screen when it no longer moves."""
-    before: dict[str, Any] = {}
-    for _ in range(40):
+def at_rest(tab: Any, *, letters: bool = False) -> dict[str, Any]:
+    """What is on the screen when it no longer moves; ``letters``: and there are fields of text, which come last."""
+    same, before = 0, None
+    for _ in range(60):
         found = tab.page.evaluate(SEEN)
-        if found == before and found["letters"]:
+        same = same + 1 if found == before and (found["letters"] or not letters) else 0
+        if same == 2:
             break
         before = found
-        time.sleep(0.5)
+        time.sleep(0.3)
     return found
 
 
@@ -122,6 +125,8 @@ def test_it_is_read_as_it_opens(window, name):
     small = [(text, size) for text, size in found["letters"] if size < SMALLEST - 0.01]
     assert not small, f"at {found['scale']:.2f}: {small}"
     assert found["hidden"] == []
+    frames = [Box(x - TOUCH, y - TOUCH, x + wide + TOUCH, y + high + TOUCH) for x, y, wide, high in found["frames"]]
+    assert not [key for key, box in boxes.items() if not any(_within(box, frame) for frame in frames)], "out of frames"
     over = [(a, b) for a in boxes for b in boxes if a < b and _share(boxes[a], boxes[b])]
     assert not over
     crossed = [
@@ -136,16 +141,20 @@ def test_it_is_read_as_it_opens(window, name):
 
 @pytest.mark.parametrize("name", SOME)
 def test_its_subgraphs_are_read_as_they_are_entered(window, name):
-    seen(window, name)
+    window.load(load(name), name)
+    window.close_dialogs()
     try:
         for inside in load(name)["definitions"]["subgraphs"]:
             window.page.evaluate(ENTER, inside["id"])
             found = at_rest(window)
-            window.screenshot(f"inside-{name}-{inside['name']}-{'classic' if found['canvas'] else 'nodes2'}")
+            window.screenshot(f"inside-{name}-{inside['name']}-{window.renderer()}")
             assert {key for key, *_ in found["boxes"]} == {node["id"] for node in inside["nodes"]}
             # Fields and sockets; a field of text, whose letters are smaller, says what is read outside as well.
             assert found["scale"] * FIELD >= SMALLEST - 0.01, inside["name"]
             boxes = [Box(x, y, x + wide, y + high) for _, x, y, wide, high in found["boxes"]]
+            ends = [Box(x, y, x + wide, y + high) for x, y, wide, high in found["ports"]]
+            assert len(ends) == 2
+            boxes += ends
             assert not [(a, b) for place, a in enumerate(boxes) for b in boxes[:place] if _share(a, b)], inside["name"]
     finally:
         window.page.evaluate(LEAVE)
@@ -156,6 +165,10 @@ def _share(a: Box, b: Box) -> bool:
     return (
         a.left < b.right - TOUCH and b.left < a.right - TOUCH and a.top < b.bottom - TOUCH and b.top < a.bottom - TOUCH
     )
+
+
+def _within(a: Box, b: Box) -> bool:
+    return b.left <= a.left and b.top <= a.top and a.right <= b.right and a.bottom <= b.bottom
 
 
 def _in(point: tuple[float, float], box: Box) -> bool:
@@ -169,6 +182,9 @@ def test_app_mode_is_one_page_with_all_that_is_asked(editor, server, name):
     if "Comfy.ToggleLinear" not in known or editor.release() < GROWN_UP:
         pytest.skip("this editor has no App Mode")
     editor.open_template(server.pack_folder, name)
+    # The graph is there before its tab is, which begins without App Mode.
+    opened = f"() => app.extensionManager.workflow.activeWorkflow?.path.includes({json.dumps(name)})"
+    assert editor.wait_for(opened)
     editor.close_dialogs()
     editor.page.evaluate("() => app.extensionManager.command.execute('Comfy.ToggleLinear')")
     try:

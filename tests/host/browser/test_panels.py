@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ...tooling import tool
-from .editor import Editor
+from .editor import GROWN_UP, Editor
 
 PROMPT = "a dotted yellow star and a green square beneath a fish, upon water"
 PICTURES = 3
@@ -82,12 +82,20 @@ def opened(editor: Editor, pictures: int = 1) -> None:
             node.pos = [(index % 7) * 440, Math.floor(index / 7) * 900]
         })"""
     )
-    ran(editor)
+    ran_anew(editor)
 
 
 def ran(editor: Editor) -> None:
     entry = editor.queue("keys")
     assert entry["status"]["status_str"] == "success", entry["status"]
+
+
+def ran_anew(editor: Editor) -> None:
+    """A run of a graph that is another to the page, though its nodes may have run: all of them are told of."""
+    if not editor.get("/object_info/GRefinePlan")["GRefinePlan"].get("has_intermediate_output"):
+        # Older hosts do not tell again what a node in the middle showed.
+        editor.post("/free", {"free_memory": True})
+    ran(editor)
 
 
 def way(name: str) -> str:
@@ -140,6 +148,10 @@ def editor(newer: bool, open_editor: Callable[..., Editor], server: Any) -> Iter
     if newer and not page.page.evaluate("() => LiteGraph.vueNodesMode"):
         page.page.close()
         pytest.skip("this editor has no other renderer")
+    if newer and page.release() < GROWN_UP:
+        page.post("/api/settings/Comfy.VueNodes.Enabled", False)
+        page.page.close()
+        pytest.skip("this editor's Nodes 2.0 are an experiment: what is not in sight is not laid out")
     yield page
     page.post("/api/settings/Comfy.VueNodes.Enabled", False)
     page.page.close()
@@ -282,7 +294,7 @@ def test_a_subgraph_shows_what_was_found_inside_and_so_do_its_nodes(editor, newe
         inner,
     )
     try:
-        ran(editor)
+        ran_anew(editor)
         inside = {name: f"{outer}:{IDS[name]}" for name in ("perceptual", "alignment", "mask", "plan")}
         if not editor.seen(inside["plan"], seconds=3)["lines"]:  # the editor gives them numbers of their own
             found = editor.page.evaluate(
