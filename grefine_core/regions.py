@@ -56,7 +56,7 @@ class RegionOptions:
         level: a phrase's region is what lies above this share of its map's own range, in (0, 1).
         phrases: at most so many phrases are repaired in one pass, the largest deficits first; 1 or more.
         area: their regions together cover at most this share of the picture, in (0, 1].
-        free_area: the same for one thing that is missing and hangs on nothing that is there.
+        free_area: the same for one thing that is missing and hangs on nothing that is there, or on a ground.
         room: how far the region of an ancestor grows for what is missing beside it, in radii of a disc of its area.
         max_area: where the picture looks bad on more than this share, that is left to stage 2; in [0, 1].
         whole: mark the whole picture for what is missing and hangs on nothing, as the paper does.
@@ -156,8 +156,8 @@ def find_regions(
     Nothing unmatched and nothing above the threshold gives an empty mask; one unmatched phrase gives one that is not
     empty, unless all of its region is protected. A phrase's own region is binarised by its own range. What is missing
     gets room: the region of what it hangs on, grown, without what is there beside it, and without that itself where it
-    is there and the prompt puts the two side by side; or, hanging on nothing, the place where its own map is best and
-    nothing that matches is.
+    is there and the prompt puts the two side by side; or, hanging on nothing or on a ground, the one place where the
+    maps are best and nothing that matches is.
 
     Args:
         diagnosis: of the picture.
@@ -314,6 +314,7 @@ def _places(
         if phrase.matched and phrase.map is not None
     }
     found: list[tuple[int, str, Bool, Bool | None]] = []
+    given = np.zeros(grid, dtype=bool)  # to other missing things: two in one place would be painted as one
     for index in unmatched:
         phrase = phrases[index]
         anchor = phrase.region
@@ -322,14 +323,17 @@ def _places(
         elif phrase.defect == "noun" and anchor is None:
             taken = _united((region for region in there.values() if region.mean() <= _GROUND), grid)
             best = _free_place(maps[index], taken, options)
-            place = best if _holds_a_thing(best) else _place(maps[index], ~taken, options)
+            place = best if _holds_a_thing(best) else _place(maps[index], ~taken, given, options)
             found.append((index, "free", place if place.any() else best, None))
+            given |= found[-1][2]
         elif phrase.defect == "noun" and anchor != index:
             assert anchor is not None
             chain = _ancestors(phrases, index)
             beside = _united((region for other, region in there.items() if other not in chain), grid)
             whole = phrases[anchor].matched and stand_apart(phrases[anchor].phrase, phrase.phrase)
-            found.append((index, "ancestor", *_with_room(maps[anchor], maps[index], beside, options, spare=whole)))
+            room = _with_room(maps[anchor], maps[index], beside, given, options, spare=whole)
+            found.append((index, "ancestor", *room))
+            given |= room[0]
         else:
             found.append((index, "own", _capped(maps[index], _above(maps[index], options.level), options.area), None))
     return found
@@ -400,18 +404,18 @@ def _nearest_to_the_middle(region: Bool, most: int) -> Bool:
 
 
 def _with_room(
-    anchor: Values, own: Values, beside: Bool, options: RegionOptions, spare: bool
+    anchor: Values, own: Values, beside: Bool, given: Bool, options: RegionOptions, spare: bool
 ) -> tuple[Bool, Bool | None]:
     """The region of ``anchor`` grown by ``room`` radii of a disc of its size, but not over what is ``beside`` it.
 
     With ``spare`` the anchor itself stays as it is, the second result, where there is room around it. An anchor that
     is everywhere, such as a ground, is no place: its map is above any level in a frame, in scraps, or all over. There
-    the thing gets one place on it, where the anchor's and its ``own`` map are best.
+    the thing gets one place on it, where the anchor's and its ``own`` map are best and nothing else is ``given`` one.
     """
     core = _capped(anchor, _above(anchor, options.level), options.area)
     kept = _above(anchor, max(_INNER, options.level)) if spare else np.zeros_like(core)
     if options.room > 0 and (core.mean() > options.free_area or not _holds_a_thing(core)):
-        place = _place(anchor + own, ~(beside | kept), options)
+        place = _place(anchor + own, ~(beside | kept), given, options)
         if place.any():
             return place, kept if spare else None
     radius = options.room * math.sqrt(core.sum() / math.pi)
@@ -444,10 +448,12 @@ def _holds_a_thing(region: Bool) -> bool:
     return area >= _SOLID * float(ConvexHull(np.concatenate(corners)).volume)
 
 
-def _place(values: Values, allowed: Bool, options: RegionOptions) -> Bool:
-    """The disc of ``free_area`` that lies in the picture and has the best values, as far as it is ``allowed``."""
+def _place(values: Values, allowed: Bool, given: Bool, options: RegionOptions) -> Bool:
+    """The disc of ``free_area`` that lies in the picture and has the best values, as far as it is ``allowed`` and not
+    ``given`` away; where all is, only the first counts."""
     from scipy import signal
 
+    allowed = allowed & ~given if bool((allowed & ~given).any()) else allowed
     height, width = values.shape
     cap = min(options.free_area, options.area)
     radius = min(math.sqrt(cap * height * width / math.pi), (min(height, width) - 1) / 2)

@@ -147,6 +147,17 @@ def test_the_one_place_on_a_ground_is_where_nothing_else_is():
     assert mask.float().mean() > 0.1
 
 
+def test_two_missing_things_on_one_ground_get_a_place_each():
+    ground = phrase("sand", frame())
+    lost = [
+        phrase(name, torch.ones(GRID), deficit=0.9, defect="noun", region=0, ancestor=0) for name in ("fish", "hat")
+    ]
+    found = find_regions(diagnosis(ground, *lost), grow=0.0)
+    first, second = (found.owners.numpy() >> bit & 1 > 0 for bit in (1, 2))
+    assert not (first & second).any()
+    assert min(first.mean(), second.mean()) > 0.15
+
+
 @pytest.mark.parametrize(
     ("prompt", "spared"),
     [
