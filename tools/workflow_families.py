@@ -274,6 +274,7 @@ def _edit_by_qwen(graph: Graph, models: Models, split: Node, words: Output) -> O
     )
     method = graph.node(
         "FluxKontextMultiReferenceLatentMethod",
+        "How it is shown the crop",  # older hosts call it by its class, which is wider than a column
         conditioning=told["conditioning"],
         reference_latents_method="index_timestep_zero",
     )

@@ -27,7 +27,6 @@ WIDTH = 240
 #: As wide as the editor makes them for the names of their inputs and outputs.
 WIDER = {
     "ControlNetInpaintingAliMamaApply": 244,
-    "FluxKontextMultiReferenceLatentMethod": 252,
     "GRefinePlan": 252,
     "SUPIRApply": 244,
     "SeedVR2PostProcessing": 246,
