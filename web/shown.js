@@ -147,8 +147,9 @@ function show(node, cards) {
 }
 
 // Which node shows what. The host keeps the results of a workflow in app.nodeOutputs and brings them back with its tab;
-// a node of a subgraph has them under the subgraph's name and its own. Of several nodes with the same subgraph it
-// keeps those of the last: what was just heard is held by the whole way, "5:12".
+// a node of a subgraph has them under the subgraph's name and its own, in older editors, once they were brought back,
+// under the whole way to it, "5:12". Of several nodes with the same subgraph it keeps those of the last: what was just
+// heard is held by the whole way.
 
 const root = () => app.rootGraph ?? app.graph;
 const isOurs = (node) => (node.comfyClass ?? node.type ?? "").startsWith("GRefine");
@@ -176,7 +177,8 @@ function redraw(graph = root(), way = "") {
       inside.push(...found);
     } else if (isOurs(node)) {
       nameLinked(node, graph);
-      const cards = heard.get(`${way}${node.id}`) ?? app.nodeOutputs?.[keyOf(node, graph)]?.grefine;
+      const path = `${way}${node.id}`;
+      const cards = heard.get(path) ?? (app.nodeOutputs?.[keyOf(node, graph)] ?? app.nodeOutputs?.[path])?.grefine;
       if (!cards?.length) continue;
       show(node, cards);
       inside.push(cards);
