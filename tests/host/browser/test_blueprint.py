@@ -74,7 +74,9 @@ def put(editor: Any) -> None:
     editor.screenshot("blueprint-search")
     editor.page.keyboard.press("Enter")
     assert editor.wait_for("() => app.graph.nodes.length === 1"), editor.dialogs()
-    canvas.click(position=place)  # in newer editors it hangs at the mouse until it is put down
+    # In newer editors it hangs at the mouse until it is put down; in older ones it lies there already, over the canvas.
+    corner = canvas.bounding_box()
+    editor.page.mouse.click(corner["x"] + place["x"], corner["y"] + place["y"])
 
 
 def test_it_is_found_wired_run_and_read_inside(editor):
