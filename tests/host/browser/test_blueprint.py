@@ -75,6 +75,7 @@ def put(editor: Any) -> None:
     editor.page.keyboard.press("Enter")
     assert editor.wait_for("() => app.graph.nodes.length === 1"), editor.dialogs()
     # In newer editors it hangs at the mouse until it is put down; in older ones it lies there already, over the canvas.
+    assert editor.wait_for("() => !document.querySelector('.p-dialog-mask')")
     corner = canvas.bounding_box()
     editor.page.mouse.click(corner["x"] + place["x"], corner["y"] + place["y"])
 

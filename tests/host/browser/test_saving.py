@@ -80,7 +80,8 @@ def test_a_saved_workflow_opens_as_it_was(editor, unknown, path):
     if newer := unknown(load(path)):
         pytest.skip(f"this ComfyUI has no {sorted(newer)}")
     editor.drop(path)
-    assert editor.dialogs() == []
+    # Older editors name the model files that are missing in a dialog of their own.
+    assert [told for told in editor.dialogs() if not told.startswith("Missing Models")] == []
     assert editor.unknown_nodes() == []
     queued, expected = editor.api_graph(), load(path.parents[1] / "api" / path.name)
     assert set(queued) == set(expected)
