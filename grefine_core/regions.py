@@ -56,7 +56,8 @@ class RegionOptions:
         level: a phrase's region is what lies above this share of its map's own range, in (0, 1).
         phrases: at most so many phrases are repaired in one pass, the largest deficits first; 1 or more.
         area: their regions together cover at most this share of the picture, in (0, 1].
-        free_area: the same for one thing that is missing and hangs on nothing that is there, or on a ground.
+        free_area: the same for one thing that is missing and hangs on nothing that is there, or on a ground,
+            or on something larger than this.
         room: how far the region of an ancestor grows for what is missing beside it, in radii of a disc of its area.
         max_area: where the picture looks bad on more than this share, that is left to stage 2; in [0, 1].
         whole: mark the whole picture for what is missing and hangs on nothing, as the paper does.
@@ -409,8 +410,9 @@ def _with_room(
     """The region of ``anchor`` grown by ``room`` radii of a disc of its size, but not over what is ``beside`` it.
 
     With ``spare`` the anchor itself stays as it is, the second result, where there is room around it. An anchor that
-    is everywhere, such as a ground, is no place: its map is above any level in a frame, in scraps, or all over. There
-    the thing gets one place on it, where the anchor's and its ``own`` map are best and nothing else is ``given`` one.
+    is everywhere, such as a ground, is no place: its map is above any level in a frame, in scraps, or all over. There,
+    and on an anchor of more than ``free_area``, the thing gets one place, where the anchor's and its ``own`` map are
+    best and nothing else is ``given`` one.
     """
     core = _capped(anchor, _above(anchor, options.level), options.area)
     kept = _above(anchor, max(_INNER, options.level)) if spare else np.zeros_like(core)

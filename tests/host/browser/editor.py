@@ -119,7 +119,15 @@ class Editor:
         """Templates in the side bar, our pack among the custom nodes, the template's card."""
         self.page.click(".templates-tab-button")
         self.page.get_by_text(pack_folder, exact=True).first.click()
-        self._and_wait_for_another_graph(lambda: self.page.click(f"[data-testid=template-workflow-{name}]"))
+        cards = self.page.locator("[data-testid^=template-workflow-]")
+        wanted = self.page.locator(f"[data-testid=template-workflow-{name}]")
+        cards.first.wait_for()
+        for _ in range(20):  # older editors make the cards of a long list as it is scrolled
+            if wanted.count():
+                break
+            cards.last.scroll_into_view_if_needed()
+            time.sleep(0.3)
+        self._and_wait_for_another_graph(wanted.click)
 
     def load(self, workflow: dict[str, Any], name: str = "workflow") -> None:
         """A workflow in the editor's format, without the mouse."""
